@@ -137,18 +137,29 @@ type Input struct {
 	Records     int64             `json:"records"`
 	Encoding    string            `json:"encoding,omitempty"`
 	Compression string            `json:"compression,omitempty"`
+	Sheet       string            `json:"sheet,omitempty"` // of a workbook
 	Delimiter   string            `json:"delimiter,omitempty"`
 	Mapping     map[string]string `json:"mapping,omitempty"` // field -> header name or column number
 	Notes       []string          `json:"notes,omitempty"`   // decisions that the user may want to check
-	Format      string            `json:"format,omitempty"`  // csv or text
+	Format      string            `json:"format,omitempty"`  // csv, text or xlsx
 	HeaderLine  int64             `json:"header_line,omitempty"`
 	// Columns that hold a field, or look like an identifier and are not used.
 	Columns []InputColumn `json:"columns,omitempty"`
+	// Keys that a spreadsheet damaged, so that several lines have the same one: the most frequent ones.
+	SharedKeys []SharedKey `json:"shared_keys,omitempty"`
 	// Records of the list, as counted before it was read; 0: not counted.
 	Total int64 `json:"total_records,omitempty"`
 	// The run was stopped and did not read the list to its end: Lines and Records count what it read,
 	// and the lines after that have no row.
 	Unread bool `json:"unread,omitempty"`
+}
+
+// SharedKey is an account_key that stands for several lines although they have nothing in common.
+type SharedKey struct {
+	Key   string `json:"key"`
+	Lines int64  `json:"lines"`
+	// The first few of the lines, as file:line.
+	Places []string `json:"places"`
 }
 
 // InputColumn says how a column of the list is read.
@@ -543,7 +554,7 @@ func (m *Manifest) finish(files []File, compared Comparison, stop *Stop) {
 		m.Run.Outcome = RunInDoubt
 	case stop != nil || byStatus[schema.Deferred]+m.Accounts.PartlyRequested > 0:
 		m.Run.Outcome = RunDeferred
-	case byStatus[schema.Rejected] > 0:
+	case byStatus[schema.Rejected] > 0 || len(m.Input.SharedKeys) > 0:
 		m.Run.Outcome = RunWithRejects
 	default:
 		m.Run.Outcome = RunComplete

@@ -24,6 +24,9 @@ func (l *layout) parseAccount(rec *record) schema.Account {
 	}
 	r := rowParser{layout: l, cells: rec.cells, account: &a}
 	a.Key = r.cellText(fieldKey)
+	if isMangled(a.Key) {
+		r.addNote("%s %q: a spreadsheet turned the key into a number, and digits may be lost", columnName(r.header, r.columns[fieldKey]+1), a.Key)
+	}
 	if a.Reject = r.checkRecord(rec); a.Reject == nil {
 		if l.object == schema.Contact {
 			r.readContact()
@@ -65,6 +68,7 @@ func (r *rowParser) cellText(f field) string {
 		return ""
 	}
 	text := string(trimCell(r.cells[i]))
+	text = plainText(text, f == fieldDomain || f == fieldCompanyDomain || f == fieldLinkedIn || f == fieldEmail)
 	if f == fieldKey {
 		return text
 	}
@@ -133,7 +137,7 @@ func (r *rowParser) repeatsHeader() bool {
 		return false
 	}
 	for i := range r.width {
-		if c := trimCell(r.cells[i]); !strings.EqualFold(string(c), r.header[i]) {
+		if c := string(trimCell(r.cells[i])); !strings.EqualFold(plainText(c, true), r.header[i]) {
 			return false
 		}
 	}
@@ -272,7 +276,7 @@ func (r *rowParser) readField(f field, normalise func(string) (value, note strin
 	if i != r.columns[f] {
 		r.addNote("%s is read, because %s is empty", column, columnName(r.header, r.columns[f]+1))
 	}
-	if raw := trimCell(r.cells[i]); len(raw) != len(s) {
+	if raw := trimCell(r.cells[i]); len(raw) != len(s) && raw[0] != '=' { // a formula is no entity
 		r.addNote("%s: HTML entities are decoded", column)
 	}
 	return r.normaliseText(column, s, normalise)
@@ -283,6 +287,9 @@ func (r *rowParser) normaliseText(column, s string, normalise func(string) (valu
 		return ""
 	}
 	value, note, err := normalise(s)
+	if otherFormula.MatchString(s) {
+		err = errFormula
+	}
 	if err != nil {
 		r.rejected = append(r.rejected, badIdentifier{column, s, err})
 		return ""

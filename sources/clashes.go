@@ -129,7 +129,7 @@ func (l *List) FindClashes(ctx context.Context) error {
 
 // reopen opens the list at its beginning; nil if that is impossible.
 func (l *List) reopen(ctx context.Context) *List {
-	again := &List{objects: slices.Clone(l.objects), options: l.options, store: l.store}
+	again := &List{objects: slices.Clone(l.objects), options: l.options, store: l.store, skipped: l.skipped}
 	// What a list means does not depend on the sample of it that is read.
 	again.options.Sample, again.options.Rejects = nil, nil
 	if l.objects[0].URI == "-" {
@@ -142,11 +142,17 @@ func (l *List) reopen(ctx context.Context) *List {
 		}
 		again.options.Stdin = io.NewSectionReader(stdin, 0, stdin.Size())
 	}
-	var err error
-	if again.first, err = again.openObject(ctx, again.objects[0]); err != nil {
-		return nil
+	for i, object := range again.objects {
+		if l.skipped[i] {
+			continue
+		}
+		var err error
+		if again.first, err = again.openObject(ctx, object); err != nil {
+			return nil
+		}
+		return again
 	}
-	return again
+	return nil
 }
 
 // canClash reports whether lines of the file have both a domain and a name for it.

@@ -202,6 +202,9 @@ func (r *reader) splitQuoted(b []byte, final bool) span {
 			}
 			r.cells = append(r.cells, cell)
 			end = after
+		} else if cell, after, ok := r.readTextFormula(b, open, final); ok {
+			r.cells = append(r.cells, cell)
+			end = after
 		} else {
 			end = i
 			for end < len(b) && !r.endsCell(b[end]) {
@@ -252,6 +255,22 @@ func (r *reader) readQuoted(b []byte, open int) (cell []byte, after int, ok bool
 		r.scratch = append(r.scratch, b[at:closing]...)
 		return r.scratch[from:len(r.scratch):len(r.scratch)], closing + 1, true
 	}
+}
+
+// readTextFormula reads the cell that opens at b[open] if it is a text that a spreadsheet wrote as a
+// formula, ="00123": delimiters inside it separate nothing. It must end on its line.
+func (r *reader) readTextFormula(b []byte, open int, final bool) (cell []byte, after int, ok bool) {
+	if !bytes.HasPrefix(b[open:], []byte(`="`)) {
+		return nil, 0, false
+	}
+	end, _, whole := lineEnd(b[open:], final)
+	if !whole { // more text decides it
+		return nil, 0, false
+	}
+	line := b[:open+end]
+	cell, after, ok = r.readQuoted(line, open+1)
+	after = r.skipSpaces(line, after)
+	return cell, after, ok && (after == len(line) || r.endsCell(line[after]))
 }
 
 // textAfterQuote is the span of a record with text after a closing quote. It ends with the line on

@@ -11,8 +11,9 @@ import (
 // sampleRecords is the number of records that decide on the dialect, the header and the columns.
 const sampleRecords = 100
 
-// delimiters are the candidates; earlier ones win ties.
-const delimiters = ",;\t|"
+// delimiters are the candidates; earlier ones win ties. The control characters are those of Hive and
+// of ASCII for columns.
+const delimiters = ",;\t|\x01\x1f"
 
 // peekSample returns the beginning of a text that decides on the dialect, the header and the columns.
 // It is sampleSize long, and longer if that holds only few lines, up to the size of a record.
@@ -85,7 +86,7 @@ func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
 	}
 	switch {
 	case first == nil:
-		return d, &Error{Problem: "the list is empty", Expected: "one account per line", Fix: "check how the list was exported"}
+		return d, &Error{Problem: "the list is empty", Expected: "one account per line", Fix: "check how the list was exported", empty: true}
 	case first.fault != nil && first.fault.tooWide:
 		return d, &Error{Line: d.line, Problem: "the first record " + first.fault.reason, Fix: "remove the columns that are not needed, or name the delimiter with --delimiter"}
 	case first.fault != nil && o.Header != HeaderNo:
@@ -126,7 +127,7 @@ func readSample(head []byte, atEOF bool, delimiter byte) (first *record, records
 		if rec.fault == nil {
 			row := make([]string, len(rec.cells))
 			for i, c := range rec.cells {
-				row[i] = tidyText(string(c))
+				row[i] = plainText(tidyText(string(c)), true)
 			}
 			records = append(records, row)
 		}

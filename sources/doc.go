@@ -10,7 +10,11 @@
 //	objects.go    path, folder, pattern or s3:// URI -> the files it names
 //	open.go       files or standard input -> counted, hashed bytes -> List
 //	s3.go         one version of an object -> ranges -> bytes
-//	encoding.go   gzip, zstd; UTF-16, Windows-1252 -> UTF-8
+//	encoding.go   gzip, zstd; any encoding -> UTF-8
+//	charset.go    the encodings: their names, and how to recognise one
+//	filetype.go   a file that is no list -> what it is instead
+//	workbook.go   one sheet of an Excel workbook -> UTF-8
+//	sheetxml.go   the XML of a sheet -> what the library for workbooks does not say
 //	csv.go        UTF-8 -> records with their physical lines, within fixed limits
 //	dialect.go    a sample of the text -> the delimiter
 //	vocabulary.go header cell -> role (vocabulary.txt holds the words)
@@ -18,6 +22,7 @@
 //	header.go     roles and content -> which column is which field
 //	reading.go    the decisions -> a description for others to print
 //	account.go    record -> schema.Account, or the reason why it is none
+//	spreadsheet.go  what spreadsheets do to cells -> the text
 //	nonaccounts.go  placeholders, and lines that name no account (nonaccounts.txt holds the texts)
 //	normalise.go  one cell -> the identifier that the API understands (pure functions)
 //	mail.go       a cell with names, labels or several addresses -> one address
@@ -49,14 +54,15 @@
 //
 // A folder or a pattern is one list of many files, in the order of their names. Rows are counted
 // across the files, and each file is read like a list of its own, with its own header, dialect and
-// encoding. Hidden files (.name, _name) and empty files are skipped. S3 and local files behave
-// alike.
+// encoding. Hidden files (.name, _name) and empty files are skipped, and with a note files that are
+// no list by their content. S3 and local files behave alike.
 //
 // An object on S3 is read in the version that was found: its ETag is part of the fingerprint of the
 // input and of each request. If the object is replaced in the meantime, reading ends with an error
 // and never mixes lines of two versions. Reading resumes where an answer breaks off.
 //
 // Memory is constant: one record (at most 1 MiB), two samples (64 KiB, or up to 1 MiB if lines are
-// long), and on S3 one range (at most 8 MiB). Only a list with both names and domains takes 12 bytes
-// a line before its first line is yielded: see Clashes.
+// long or the text is not plainly UTF-8), and on S3 one range (at most 8 MiB). A workbook is unpacked
+// to temporary files, and takes up to about 200 MiB for the index of its texts. Only a list with both
+// names and domains takes 12 bytes a line before its first line is yielded: see Clashes.
 package sources

@@ -4,13 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/unicode"
 )
 
 // sampleSize is the number of bytes at the beginning of a list that decide how to read it.
@@ -27,43 +23,6 @@ const (
 	utf16beName = "utf-16be"
 	cp1252Name  = "windows-1252"
 )
-
-// foreignFormats are the first bytes of files that users often pass instead of a CSV file. An error
-// that names the format helps more than one about columns.
-var foreignFormats = []struct{ magic, what, fix string }{
-	{"PK\x03\x04", "an Excel workbook or a zip archive", "save the sheet as CSV UTF-8, or unpack the archive"},
-	{"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the sheet as CSV UTF-8"},
-	{"PAR1", "a Parquet file", "export it as CSV"},
-	{"%PDF", "a PDF document", "export the list as CSV"},
-	{"BZh", "a bzip2 archive", "unpack it, or compress with gzip or zstd"},
-	{"\xfd7zXZ", "an xz archive", "unpack it, or compress with gzip or zstd"},
-	{"7z\xbc\xaf", "a 7z archive", "unpack it"},
-	{"\x04\x22\x4d\x18", "an lz4 file", "unpack it, or compress with gzip or zstd"},
-	{"SQLite format", "an SQLite database", "export the table as CSV"},
-	{"\xff\xfe\x00\x00", "UTF-32 text", "save it as UTF-8"},
-	{"\x00\x00\xfe\xff", "UTF-32 text", "save it as UTF-8"},
-	{"{", "JSON", "export the list as CSV"},
-	{"[{", "JSON", "export the list as CSV"},
-	{"[\"", "JSON", "export the list as CSV"},
-	{"[\n", "JSON", "export the list as CSV"},
-	{"[\r\n", "JSON", "export the list as CSV"},
-	{"<!doctype", "a web page", "check how the file was fetched: the server may have answered with an error page"},
-	{"<html", "a web page", "check how the file was fetched: the server may have answered with an error page"},
-	{"<?xml", "an XML document", "export the list as CSV"},
-	{"\x1f\x8b", "compressed twice", "unpack it once"},
-	{"\x28\xb5\x2f\xfd", "compressed twice", "unpack it once"},
-}
-
-// rejectForeign returns an error for a file that is certainly not a list.
-func rejectForeign(head []byte) error {
-	trimmed := bytes.ToLower(bytes.TrimLeft(head[:min(len(head), 256)], "\ufeff \t\r\n"))
-	for _, f := range foreignFormats {
-		if bytes.HasPrefix(head, []byte(f.magic)) || bytes.HasPrefix(trimmed, []byte(f.magic)) {
-			return &Error{Problem: "is " + f.what, Expected: "CSV text, plain or as gzip or zstd", Fix: f.fix}
-		}
-	}
-	return nil
-}
 
 // decompress recognises gzip and zstd by content, whatever the name of the file. Both continue over
 // concatenated members. Nothing is read before it is needed, so a decompression bomb runs into the
@@ -93,39 +52,34 @@ func decompress(stored io.Reader) (plain io.ReadCloser, name string, err error) 
 // decodeText converts the bytes of a list to UTF-8 without a byte order mark and names the
 // encoding. UTF-8 is passed on unchanged: the record reader rejects single lines that are not
 // valid.
-func decodeText(plain io.Reader, wanted string) (*preview, string, error) {
-	p := &preview{r: plain}
-	head, atEOF := p.peek(sampleSize)
-	if err := rejectForeign(head); err != nil {
-		return nil, "", err
+func decodeText(p *preview, wanted string) (*preview, string, error) {
+	head, _ := p.peek(sampleSize)
+	if f, foreign := binaryFormat(head); foreign {
+		return nil, "", f.refuse()
 	}
 	name, bomSize := encodingFromBOM(head)
-	if wanted != "" {
-		var ok bool
-		if wanted, ok = knownEncoding(wanted, name); !ok {
-			return nil, "", &Error{Problem: "unknown encoding " + wanted, Expected: "utf-8, utf-16le, utf-16be or windows-1252"}
+	switch {
+	case wanted != "":
+		_, known, ok := namedEncoding(wanted, name)
+		if !ok {
+			return nil, "", &Error{Problem: "unknown encoding " + wanted, Expected: "utf-8, windows-1252, or any other name that browsers know, such as shift_jis or windows-1251"}
 		}
-		if bomSize > 0 && wanted != name {
-			return nil, "", &Error{Problem: "begins with the byte order mark of " + name, Expected: wanted,
+		if bomSize > 0 && known != name {
+			return nil, "", &Error{Problem: "begins with the byte order mark of " + name, Expected: known,
 				Fix: "omit the encoding, so that it is detected"}
 		}
-		name = wanted
-	}
-	if name == "" {
-		name = guessEncoding(head, atEOF)
+		name = known
+	case name == "":
+		var err error
+		if name, err = guessEncoding(p); err != nil {
+			return nil, "", err
+		}
 	}
 	p.head = p.head[bomSize:]
-	var e encoding.Encoding
-	switch name {
-	case utf16leName:
-		e = unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
-	case utf16beName:
-		e = unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
-	case cp1252Name:
-		e = charmap.Windows1252
-	default:
+	if name == utf8Name {
 		return p, name, nil
 	}
+	e, _, _ := namedEncoding(name, "")
 	return &preview{r: e.NewDecoder().Reader(p)}, name, nil
 }
 
@@ -142,33 +96,8 @@ func encodingFromBOM(head []byte) (name string, bomSize int) {
 	return "", 0
 }
 
-// knownEncoding maps a user's name of an encoding to ours. "utf-16" without a byte order means the
-// order of the mark, or little endian without a mark.
-func knownEncoding(s, marked string) (string, bool) {
-	switch strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s)) {
-	case "utf8":
-		return utf8Name, true
-	case "utf16le":
-		return utf16leName, true
-	case "utf16be":
-		return utf16beName, true
-	case "utf16":
-		if marked == utf16beName {
-			return utf16beName, true
-		}
-		return utf16leName, true
-	case "windows1252", "cp1252", "latin1", "iso88591":
-		return cp1252Name, true
-	}
-	return s, false
-}
-
-// guessEncoding decides by the beginning of a file that has no byte order mark.
-//
-// ASCII text in UTF-16 has a NUL in every second byte. Text that is not UTF-8 is Windows-1252,
-// unless valid multi-byte characters outnumber the invalid bytes: that is UTF-8 with some damaged
-// lines, and reading all of it as Windows-1252 would garble the intact ones.
-func guessEncoding(head []byte, atEOF bool) string {
+// guessUTF16 recognises ASCII text in UTF-16 without a byte order mark; empty for anything else.
+func guessUTF16(head []byte) string {
 	var zeros [2]int
 	for i, b := range head {
 		if b == 0 {
@@ -182,27 +111,7 @@ func guessEncoding(head []byte, atEOF bool) string {
 	case half > 1 && zeros[0] > half/4 && zeros[1] <= half/20:
 		return utf16beName
 	}
-	if !atEOF {
-		head = head[:len(head)-partialRuneLen(head)]
-	}
-	var good, bad int
-	for i := 0; i < len(head); {
-		if head[i] < utf8.RuneSelf {
-			i++
-			continue
-		}
-		r, n := utf8.DecodeRune(head[i:])
-		if r == utf8.RuneError && n == 1 {
-			bad++
-		} else {
-			good++
-		}
-		i += n
-	}
-	if bad > good {
-		return cp1252Name
-	}
-	return utf8Name
+	return ""
 }
 
 // partialRuneLen is the length of the incomplete character at the end of a sample.

@@ -83,6 +83,8 @@ func parseOptions(t *testing.T, line string, o *Options) {
 			o.Header = Header(value)
 		case "encoding":
 			o.Encoding = value
+		case "sheet":
+			o.Sheet = value
 		case "delimiter":
 			if o.Delimiter = rune(value[0]); value == "none" {
 				o.Delimiter = '\n'
@@ -141,6 +143,9 @@ func readStatuses(t *testing.T, file string, o Options) string {
 		t.Errorf("Input() has %d records, %d rejected, want %d, %d", in.Records, in.Rejected, count, rejected)
 	}
 	fmt.Fprintf(&b, "input: %s\n", strings.Join(strings.Fields(fmt.Sprintf("%s %s %s delimiter=%q lines=%d blank=%d", in.Object, in.Encoding, in.Compression, in.Delimiter, in.Lines, in.Blank)), " "))
+	if in.Format == FormatXLSX {
+		fmt.Fprintf(&b, "format: %s, sheet %q\n", in.Format, in.Sheet)
+	}
 	if in.Header != nil {
 		fmt.Fprintf(&b, "header: %q\n", in.Header)
 	}

@@ -541,6 +541,9 @@ func FullName(s string) (name, note string, err error) {
 // checkText finds what a wrong or earlier conversion leaves in a text: tidyText would remove it,
 // and a name with missing letters would be requested.
 func checkText(s string) error {
+	if mojibake(s) {
+		return errors.New("is the result of a wrong conversion of its characters, before or in this list; export it again as UTF-8, or name the encoding with --encoding")
+	}
 	for _, r := range s {
 		switch {
 		case r == utf8.RuneError:

@@ -288,6 +288,8 @@ func isHidden(name string) bool { return strings.HasPrefix(name, ".") || strings
 // fileNotes collects the decisions about the files of a list, for the notes of the whole list.
 type fileNotes struct {
 	files     int
+	read      int // files that are not skipped
+	sheets    bool
 	first     Input
 	order     []string          // in the order of their appearance
 	firstFile map[string]string // first file with each note
@@ -295,12 +297,32 @@ type fileNotes struct {
 }
 
 func (s *fileNotes) addFile(o Object, detected Input) {
-	if s.files++; s.files == 1 {
-		s.first, s.firstFile, s.counts = detected, map[string]string{}, map[string]int{}
+	s.sheets = s.sheets || detected.Format == FormatXLSX
+	if s.read++; s.read == 1 {
+		s.first = detected
 	}
 	notes := slices.Clone(detected.Notes)
 	if first, current := describeDetected(s.first), describeDetected(detected); current != first {
 		notes = append(notes, "read differently from the first file: "+current)
+	}
+	s.add(o, notes...)
+}
+
+// skipFile notes that a file holds no account.
+func (s *fileNotes) skipFile(o Object, fault *Error) {
+	switch {
+	case fault.foreign:
+		s.add(o, "skipped, because it "+fault.Problem)
+	case fault.sole != nil:
+		s.add(o, noLineBelowHeader+": read as an empty part of the list")
+	default:
+		s.add(o, fault.Problem+": read as an empty part of the list")
+	}
+}
+
+func (s *fileNotes) add(o Object, notes ...string) {
+	if s.files++; s.files == 1 {
+		s.firstFile, s.counts = map[string]string{}, map[string]int{}
 	}
 	for _, text := range notes {
 		if s.counts[text]++; s.counts[text] == 1 {
@@ -331,6 +353,9 @@ func describeDetected(in Input) string {
 	words := []string{string(in.Object)}
 	for _, field := range slices.Sorted(maps.Keys(in.Mapping)) {
 		words = append(words, field+" = "+in.Mapping[field])
+	}
+	if in.Format == FormatXLSX {
+		return strings.Join(append(words, string(in.Format)), " · ")
 	}
 	return strings.Join(append(words, in.Encoding), " · ")
 }

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/siglake/siglake/internal/bucket"
@@ -35,8 +36,12 @@ type Options struct {
 	// Delimiter separates cells; it must be ASCII. 0: detected among comma, semicolon, tab and bar.
 	// '\n': the list has one column and no delimiter.
 	Delimiter rune
-	// Encoding is utf-8, utf-16le, utf-16be or windows-1252. Empty: detected.
+	// Encoding is a label of the WHATWG standard, such as utf-8, utf-16le, windows-1252 or shift_jis,
+	// or a code page of DOS, such as cp850. Empty: detected.
 	Encoding string
+	// Sheet is the name of the sheet of an Excel workbook, or its number from 1. Empty: the first
+	// visible one.
+	Sheet string
 	// Stdin is read for the URI "-". Nil: os.Stdin. If it cannot be read again from its beginning (an
 	// io.ReaderAt with a Size), Clashes stay unknown.
 	Stdin io.Reader
@@ -45,6 +50,9 @@ type Options struct {
 	// Objects are the result of Find for the URI; they are read in the versions that Find saw. Nil:
 	// Open finds them.
 	Objects []Object
+	// StrictFiles refuses a folder or pattern with a file that is no list. By default the file is
+	// skipped with a note.
+	StrictFiles bool
 	// Sample are the records that Accounts yields. Nil: all.
 	Sample *Sample
 	// Rejects receives the rejected records as they stand in the list, in UTF-8, with the reason in a
@@ -78,6 +86,13 @@ type Error struct {
 	Problem  string // what was found
 	Fix      string // what to do next; may be empty
 	Err      error  // the cause, if another package reported one
+
+	// The file is no list by its content, so a folder can be read without it.
+	foreign bool
+	// The file holds no account, which is right for a part of many.
+	empty bool
+	// The only record of a file that holds no account if the other files have it as their header.
+	sole []string
 }
 
 // Error formats the fault as one line: file, place, problem, expectation, fix.
@@ -117,8 +132,9 @@ type Input struct {
 	Rejected    int64  // accounts with a Reject
 	Lines       int64  // all physical lines
 	Blank       int64  // blank physical lines
-	Encoding    string // utf-8, utf-16le, utf-16be, windows-1252
+	Encoding    string // as its canonical name: utf-8, utf-16le, windows-1252, shift_jis
 	Compression string // gzip, zstd or empty
+	Sheet       string // of a workbook
 	Delimiter   string // empty for one column
 	Object      schema.Object
 	Format      Format
@@ -129,6 +145,8 @@ type Input struct {
 	// How each column is read, and why, in the order of the list.
 	Columns []Column
 	Notes   []string // decisions that the user may want to check
+	// Keys that a spreadsheet damaged so that several lines have them; known after Accounts.
+	SharedKeys []SharedKey
 }
 
 // List is an open list. It can be read once, by one goroutine.
@@ -137,6 +155,8 @@ type List struct {
 	options Options
 	store   *bucket.Bucket // nil for local files
 	first   *file          // at its beginning until Accounts reads it
+	skipped map[int]bool   // indexes of objects without accounts
+	mangled mangledKeys
 	input   Input
 	walked  bool
 	// Of what was written to Options.Rejects; nil: nothing was.
@@ -151,6 +171,7 @@ type file struct {
 	opened   io.ReadCloser
 	stored   *digest
 	plain    io.Closer // the decompressor
+	sheet    *workbook // nil for a text
 	csv      *reader
 	header   []byte // as it stands in the text; nil: there is none
 	layout   layout
@@ -186,20 +207,14 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 			return nil, err
 		}
 	}
-	var notes fileNotes
-	for _, object := range l.objects {
-		f, err := l.openObject(ctx, object)
-		if err != nil {
-			_ = l.Close() // only read: nothing to lose
-			return nil, err
-		}
-		if l.first == nil {
-			l.first, l.input = f, f.detected
-		} else {
-			f.close()
-		}
-		l.canClash = l.canClash || f.layout.canClash()
-		notes.addFile(object, f.detected)
+	notes, err := l.openAll(ctx)
+	if err != nil {
+		_ = l.Close() // only read: nothing to lose
+		return nil, err
+	}
+	if o.Sheet != "" && !notes.sheets {
+		_ = l.Close() // only read: nothing to lose
+		return nil, &Error{File: uri, Problem: "--sheet " + o.Sheet + ": the list is no Excel workbook", Expected: "an .xlsx file", Fix: "omit --sheet"}
 	}
 	l.input.URI = uri
 	if len(l.objects) > 1 || l.store != nil {
@@ -209,6 +224,50 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 		l.input.Notes = append(l.input.Notes, o.Sample.note())
 	}
 	return l, nil
+}
+
+// openAll opens all files far enough to know how to read them, and keeps the first one open.
+func (l *List) openAll(ctx context.Context) (notes fileNotes, err error) {
+	var skipped, unclear []*Error
+	l.skipped = map[int]bool{}
+	for i, object := range l.objects {
+		f, err := l.openObject(ctx, object)
+		if fault := new(Error); errors.As(err, &fault) && l.canSkip(fault) {
+			skipped = append(skipped, fault)
+			l.skipped[i] = true
+			notes.skipFile(object, fault)
+			if fault.sole != nil {
+				unclear = append(unclear, fault)
+			}
+			continue
+		}
+		if err != nil {
+			return notes, err
+		}
+		if l.first == nil {
+			l.first, l.input = f, f.detected
+		} else {
+			f.close()
+		}
+		l.canClash = l.canClash || f.layout.canClash()
+		notes.addFile(object, f.detected)
+	}
+	if l.first == nil {
+		first := *skipped[0]
+		first.Problem = fmt.Sprintf("%s; none of the %d files holds an account", first.Problem, len(l.objects))
+		return notes, &first
+	}
+	for _, fault := range unclear {
+		if !slices.Equal(fault.sole, l.input.Header) {
+			return notes, fault
+		}
+	}
+	return notes, nil
+}
+
+// canSkip reports whether a list of many files can be read without a file that has the fault.
+func (l *List) canSkip(fault *Error) bool {
+	return len(l.objects) > 1 && (fault.empty || fault.sole != nil || fault.foreign && !l.options.StrictFiles)
 }
 
 // openObject opens a file and detects how to read it.
@@ -254,22 +313,74 @@ func (l *List) openObject(ctx context.Context, object Object) (f *file, err erro
 // detectFormat reads the beginning of the file and decides how to read the rest.
 func (f *file) detectFormat(o Options) error {
 	in := &f.detected
+	err := f.detectText(o)
+	if fault := new(Error); in.Compression != "" && errors.As(err, &fault) && fault.foreign && !strings.HasPrefix(fault.Problem, "is compressed") {
+		fault.Problem += " in " + in.Compression
+	}
+	return err
+}
+
+func (f *file) detectText(o Options) error {
+	in := &f.detected
 	plain, compression, err := decompress(f.stored)
 	if err != nil {
 		return err
 	}
 	f.plain, in.Compression = plain, compression
 
-	text, encoding, err := decodeText(plain, o.Encoding)
+	stream := &preview{r: plain}
+	if head, _ := stream.peek(sampleSize); isZip(head) && mayBeWorkbook(head) {
+		return f.detectSheet(stream, o)
+	}
+	text, encoding, err := decodeText(stream, o.Encoding)
 	if err != nil {
 		return err
 	}
 	in.Encoding = encoding
+	if o.Encoding == "" && !strings.HasPrefix(encoding, "utf-") {
+		in.Notes = append(in.Notes, fmt.Sprintf("the encoding was recognised as %s by the letters of the text; if names look wrong, name it with --encoding", encoding))
+	}
 
 	head, atEOF := peekSample(text)
 	if len(head) == 0 && text.err != nil && text.err != io.EOF {
 		return text.err
 	}
+	if format, foreign := textFormat(head, f.object.URI); foreign {
+		return format.refuse()
+	}
+	err = f.detectColumns(text, head, atEOF, o)
+	if plain := f.layout.header == nil && f.layout.width <= 1; (err != nil || plain) && isProse(head) {
+		return prose.refuse()
+	}
+	return err
+}
+
+// detectSheet opens a sheet of an Excel workbook and decides what its columns mean.
+func (f *file) detectSheet(stored io.Reader, o Options) error {
+	w, err := openWorkbook(stored, o.Sheet)
+	if err != nil {
+		return err
+	}
+	f.sheet = w
+	in := &f.detected
+	in.Sheet, in.Encoding, in.Notes = w.sheet, utf8Name, w.notes()
+	text := &preview{r: w}
+	head, atEOF := text.peek(sampleSize)
+	if len(head) == 0 && text.err != nil && text.err != io.EOF {
+		return text.err
+	}
+	o.Delimiter = ','
+	err = f.detectColumns(text, head, atEOF, o)
+	in.Delimiter, in.Format = "", FormatXLSX
+	if fault := new(Error); errors.As(err, &fault) && fault.Column == "" {
+		fault.Column = "sheet " + strconv.Quote(w.sheet)
+	}
+	return err
+}
+
+// detectColumns decides how the text is split into cells, and what they mean.
+func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options) error {
+	in := &f.detected
 	d, err := detectDialect(head, atEOF, o)
 	if err != nil {
 		return err
@@ -277,16 +388,19 @@ func (f *file) detectFormat(o Options) error {
 	in.Delimiter = d.delimiterName()
 
 	f.csv = newReader(text, d.delimiter)
-	f.csv.requireUTF8 = encoding == utf8Name
+	f.csv.requireUTF8 = in.Encoding == utf8Name
 	if err := f.csv.skipBytes(d.preamble); err != nil {
 		return err
 	}
 	f.layout, err = newLayout(d, o)
+	if fault := new(Error); errors.As(err, &fault) && len(d.sample) == 1 && atEOF && headerOnly(head[d.preamble:], d.delimiter) {
+		fault.sole = d.sample[0]
+	}
 	if err != nil {
 		return err
 	}
 	f.layout.clashes = o.Clashes
-	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, f.layout.notes
+	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, append(in.Notes, f.layout.notes...)
 	in.Mapping, in.Columns, in.Format = f.layout.fieldMapping(), f.layout.described, FormatCSV
 	if d.delimiter == 0 {
 		in.Format = FormatText
@@ -296,14 +410,16 @@ func (f *file) detectFormat(o Options) error {
 	}
 	in.HeaderLine = d.line
 	if atEOF && headerOnly(head[d.preamble:], d.delimiter) {
-		// An interrupted export looks like this, and must not pass as a complete list.
-
-		return &Error{Problem: "the header is not followed by any line", Expected: "one account per line", Fix: "check how the list was exported"}
+		// An interrupted export looks like this, and must not pass as a complete list. A part of many
+		// is different: job engines write one for each partition, also for an empty one.
+		return &Error{Problem: noLineBelowHeader, Expected: "one account per line", Fix: "check how the list was exported", empty: true}
 	}
 	header, err := f.csv.next()
 	f.header = bytes.Clone(header.raw)
 	return err
 }
+
+const noLineBelowHeader = "the header is not followed by any line"
 
 // headerOnly reports whether the text of a list ends after its first record.
 func headerOnly(text []byte, delimiter byte) bool {
@@ -324,6 +440,10 @@ func (l *List) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 			return
 		}
 		l.walked = true
+		defer func() {
+			l.input.Notes = append(l.input.Notes, l.mangled.notes()...)
+			l.input.SharedKeys = l.mangled.shared()
+		}()
 		err := l.FindClashes(ctx)
 		if err == nil {
 			err = l.readFiles(ctx, func(a schema.Account) bool { return yield(a, nil) })
@@ -342,8 +462,14 @@ var errBreak = errors.New("stopped")
 
 func (l *List) readFiles(ctx context.Context, yield func(schema.Account) bool) error {
 	for i, object := range l.objects {
+		if l.skipped[i] {
+			if err := l.passOver(i); err != nil {
+				return err
+			}
+			continue
+		}
 		f := l.first
-		if i == 0 {
+		if f != nil {
 			l.first = nil
 			f.setContext(ctx)
 		} else {
@@ -359,6 +485,17 @@ func (l *List) readFiles(ctx context.Context, yield func(schema.Account) bool) e
 			return err
 		}
 	}
+	return nil
+}
+
+// passOver counts a file that is skipped. Its digest is part of the fingerprint of the list.
+func (l *List) passOver(i int) error {
+	if o := &l.objects[i]; o.ETag == "" && o.SHA256 == "" {
+		if err := o.computeDigest(); err != nil {
+			return err
+		}
+	}
+	l.input.Bytes += l.objects[i].Size
 	return nil
 }
 
@@ -384,6 +521,10 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 			case ctx.Err() != nil:
 				return ctx.Err()
 			}
+			if fault := new(Error); errors.As(err, &fault) { // of a workbook
+				fault.File, fault.Line = f.object.URI, f.csv.line
+				return fault
+			}
 			return f.readError(err)
 		}
 		if rec.fault == nil && rec.last > rec.line {
@@ -403,6 +544,9 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 			if err := l.writeReject(f, &rec, a.Reject); err != nil {
 				return err
 			}
+		}
+		if f.layout.has(fieldKey) && isMangled(a.Key) {
+			l.mangled.add(f.detected.Mapping[fieldNames[fieldKey]], a.Key, a.File, a.Line)
 		}
 		if !yield(a) {
 			return errBreak
@@ -436,6 +580,9 @@ func (f *file) finishDigest() error {
 }
 
 func (f *file) close() {
+	if f.sheet != nil {
+		_ = f.sheet.Close() // only temporary files
+	}
 	if f.plain != nil {
 		// A decompressor holds memory only; its errors occurred while reading.
 		f.plain.Close()

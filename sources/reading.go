@@ -7,6 +7,7 @@ type Format string
 const (
 	FormatCSV  Format = "csv"  // several columns
 	FormatText Format = "text" // one identifier a line, perhaps under a header
+	FormatXLSX Format = "xlsx" // a sheet of an Excel workbook
 )
 
 // Reason says why a column holds a field.

@@ -318,9 +318,9 @@ func TestEveryFileIsLookedAt(t *testing.T) {
 	store := buckettest.Start(t)
 	o := onStore(t, store)
 	putObject(t, o, store.URI("lists/1.csv"), []byte("domain\nacme.com\n"))
-	putObject(t, o, store.URI("lists/2.csv"), []byte("PK\x03\x04 a workbook"))
+	putObject(t, o, store.URI("lists/2.csv"), []byte("acme.com\nAcme Inc\n"))
 	_, err := Open(t.Context(), store.URI("lists/*.csv"), o)
-	if want := store.URI("lists/2.csv") + ": is an Excel workbook"; err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := store.URI("lists/2.csv") + ":1: no header, and the lines hold different kinds"; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("Open() = %v, want %s", err, want)
 	}
 }

@@ -23,7 +23,7 @@ var flagValues = map[string][]string{
 	"api":          {"auto", "v2", "v3"},
 	"delimiter":    {"auto", "tab", "none"},
 	"dialect":      {"duckdb", "athena"},
-	"encoding":     {"auto", "utf-8", "utf-16le", "utf-16be", "windows-1252"},
+	"encoding":     {"auto", "utf-8", "utf-16le", "utf-16be", "windows-1252", "windows-1250", "windows-1251", "shift_jis", "euc-jp", "euc-kr", "gbk", "big5"},
 	"for":          {"run", "resolve", "score"},
 	"header":       {"auto", "yes", "no"},
 	"in-doubt":     {"hold", "retry", "probe"},

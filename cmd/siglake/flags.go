@@ -133,7 +133,9 @@ func listFlags(o *app.ListOptions) []cli.Flag {
 		&cli.StringFlag{Name: "object", Value: o.Object, Destination: &o.Object, EnvVars: []string{"SIGLAKE_OBJECT"}, Category: "List", Usage: "what each line names: contact, company or auto"},
 		&cli.StringFlag{Name: "header", Value: o.Header, Destination: &o.Header, EnvVars: []string{"SIGLAKE_HEADER"}, Category: "List", Usage: "whether the first line is a header: yes, no or auto"},
 		&cli.StringFlag{Name: "delimiter", Value: o.Delimiter, Destination: &o.Delimiter, EnvVars: []string{"SIGLAKE_DELIMITER"}, Category: "List", Usage: "column separator: one character, tab, none or auto"},
-		&cli.StringFlag{Name: "encoding", Value: o.Encoding, Destination: &o.Encoding, EnvVars: []string{"SIGLAKE_ENCODING"}, Category: "List", Usage: "utf-8, utf-16le, utf-16be, windows-1252 or auto"},
+		&cli.StringFlag{Name: "encoding", Value: o.Encoding, Destination: &o.Encoding, EnvVars: []string{"SIGLAKE_ENCODING"}, Category: "List", Usage: "encoding of the list: auto, or any name that browsers know, such as utf-8, utf-16le, windows-1252, windows-1251, shift_jis, gbk"},
+		&cli.StringFlag{Name: "sheet", Destination: &o.Sheet, EnvVars: []string{"SIGLAKE_SHEET"}, Category: "List", Usage: "sheet of an Excel workbook, as `NAME` or number; by default the first visible one"},
+		&cli.BoolFlag{Name: "strict-files", Destination: &o.StrictFiles, EnvVars: []string{"SIGLAKE_STRICT_FILES"}, Category: "List", Usage: "refuse a folder or pattern with a file that is no list; by default the file is skipped with a note"},
 	}
 }
 

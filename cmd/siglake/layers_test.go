@@ -66,6 +66,8 @@ var importRooms = map[string][]string{
 	"golang.org/x/time":                  {"internal/ratelimit"},
 	"golang.org/x/net":                   {"sources"},
 	"golang.org/x/text":                  {"sources"},
+	"github.com/wlynxg/chardet":          {"sources/charset.go"},
+	"github.com/xuri/excelize/v2":        {"sources/workbook.go"},
 	"github.com/klauspost/compress":      {"sources", "internal/ledger", "sinks/compress.go"},
 	"net/http":                           {"cmd/siglake", "internal/app", "internal/lusha", "internal/notify", "internal/simulator", "internal/bucket", "internal/bucket/buckettest"},
 	"github.com/cpuguy83/go-md2man/v2":   {"cmd/siglake/man.go"},

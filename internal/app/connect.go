@@ -391,6 +391,9 @@ func checkKeyText(key, from string) error {
 	return nil
 }
 
+// maxSharedKeys is the number of damaged keys that a manifest lists.
+const maxSharedKeys = 100
+
 // describeList turns what a source knows of its input into the manifest's fingerprint.
 func describeList(l *sources.List) pipeline.Input {
 	in := l.Input()
@@ -398,10 +401,14 @@ func describeList(l *sources.List) pipeline.Input {
 	for _, o := range in.Objects {
 		objects = append(objects, pipeline.InputObject{URI: o.URI, ETag: o.ETag, SHA256: o.SHA256, Size: o.Size})
 	}
+	var shared []pipeline.SharedKey
+	for _, k := range in.SharedKeys[:min(len(in.SharedKeys), maxSharedKeys)] {
+		shared = append(shared, pipeline.SharedKey{Key: k.Key, Lines: k.Lines, Places: k.Where()})
+	}
 	return pipeline.Input{
 		URI: in.URI, Objects: objects, SHA256: in.SHA256, Bytes: in.Bytes, Lines: in.Lines, Records: in.Records,
 		Encoding: in.Encoding, Compression: in.Compression, Delimiter: in.Delimiter, Mapping: in.Mapping, Notes: in.Notes,
-		Format: string(in.Format), HeaderLine: in.HeaderLine, Columns: describeColumns(in.Columns),
+		SharedKeys: shared, Sheet: in.Sheet, Format: string(in.Format), HeaderLine: in.HeaderLine, Columns: describeColumns(in.Columns),
 	}
 }
 

@@ -191,7 +191,7 @@ func (in *listInput) expectedLines(list *sources.List) int64 {
 		return int64(in.options.Sample.Len())
 	}
 	objects, read := in.options.Objects, list.Input()
-	if len(objects) != 1 || objects[0].URI != in.uri || objects[0].Lines == 0 || read.Compression != "" {
+	if len(objects) != 1 || objects[0].URI != in.uri || objects[0].Lines == 0 || read.Compression != "" || read.Format == sources.FormatXLSX {
 		return 0
 	}
 	if read.Header != nil {

@@ -58,6 +58,9 @@ type ListOptions struct {
 	Header    string
 	Delimiter string
 	Encoding  string
+	Sheet     string // of a workbook: a name or number
+	// StrictFiles refuses a folder with a file that is no list.
+	StrictFiles bool
 
 	Sample     int // lines that are drawn at random; 0: all are read
 	SampleSeed uint64

@@ -629,7 +629,7 @@ func currentOutcome(l *ledger.Ledger, r *ledger.Run) pipeline.RunOutcome {
 
 // parse reads the options. stdin is what the list "-" stands for.
 func (l *ListOptions) parse(s3 S3Options, stdin io.Reader) (sources.Options, error) {
-	o := sources.Options{Stdin: stdin, Map: map[string]string{}}
+	o := sources.Options{Stdin: stdin, Map: map[string]string{}, Sheet: l.Sheet, StrictFiles: l.StrictFiles}
 	store, err := s3.Config()
 	if err != nil {
 		return o, err
@@ -671,6 +671,8 @@ func (l *ListOptions) parse(s3 S3Options, stdin io.Reader) (sources.Options, err
 		o.Delimiter = '\n' // a line is one cell
 	case string(d) == "tab" || string(d) == `\t`:
 		o.Delimiter = '\t'
+	case string(d) == `\x01`: // Hive's
+		o.Delimiter = '\x01'
 	case len(d) == 1:
 		o.Delimiter = d[0]
 	default:

@@ -109,6 +109,9 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 		simulated = ", simulated"
 	}
 	outcome := outcomeText(m.Run.Outcome)
+	if m.Run.Outcome == pipeline.RunWithRejects && m.Accounts.ByStatus[schema.Rejected] == 0 {
+		outcome = "complete, with keys that stand for several lines"
+	}
 	if n := m.Credits.UnknownCalls; n > 0 {
 		outcome += fmt.Sprintf(", %s unknown", format.Count(int(n), "charge"))
 	}
@@ -133,6 +136,7 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	printPages(w, m.Pages)
 	printRejects(w, m)
+	printSharedKeys(w, m.Input.SharedKeys)
 	printDeferrals(w, m)
 	printInDoubt(w, lake, m)
 	printStop(w, m.Run.Stop)
@@ -367,6 +371,22 @@ func printRejects(w io.Writer, m *pipeline.Manifest) {
 	if n > shown {
 		format.Fprintf(w, "    and %s more, in ledger/accounts\n", format.Thousands(n-shown))
 	}
+}
+
+// printSharedKeys lists the keys that a spreadsheet turned into numbers and that several lines have.
+func printSharedKeys(w io.Writer, keys []pipeline.SharedKey) {
+	const shown = 5
+	if len(keys) == 0 {
+		return
+	}
+	format.Fprintf(w, "\n  Keys that a spreadsheet turned into numbers, so that each stands for several lines (%s):\n", format.Thousands(int64(len(keys))))
+	for _, k := range keys[:min(shown, len(keys))] {
+		format.Fprintf(w, "    %s: %s: %s\n", k.Key, format.Count(int(k.Lines), "line"), format.List(k.Places, 3))
+	}
+	if n := len(keys) - shown; n > 0 {
+		format.Fprintf(w, "    and %s more, in the manifest\n", format.Thousands(int64(n)))
+	}
+	format.Fprintf(w, "  Next: format the column as text in the spreadsheet, and export the list again.\n")
 }
 
 // printInDoubt lists the calls that hold lines: the run's own, those of earlier
