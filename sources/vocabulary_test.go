@@ -58,7 +58,7 @@ func TestHeaderNames(t *testing.T) {
 			"Homepage der Firma", "Site web de l'entreprise", "Sitio web de la empresa", "Sito aziendale", "Bedrijfswebsite", "Strona internetowa firmy", "会社ホームページ", "企業サイト",
 			"会社のURL", "Official Site", "Website__c", "Domain (without www)", "Email Domain", "E-Mail-Domain", "Websites", "WEBSITE", "ＵＲＬ", "Domaene", "Company Domain Name"},
 		roleEmail: {"E-mail 1 - Value", "E-Mail-Adresse", "Person - Email - Work", "Email (Primary Contact) (Contact)", "Work Email", "emailAddress", "Adresse e-mail professionnelle",
-			"Dirección de correo electrónico", "Endereço de e-mail", "Indirizzo e-mail", "E-mailadres", "Służbowy adres e-mail", "メールアドレス", "電子メール アドレス", "Business Email", "Personal Email"},
+			"Dirección de correo electrónico", "Endereço de e-mail", "Indirizzo e-mail", "E-mailadres", "Służbowy e-mail", "メールアドレス", "電子メール アドレス", "Business Email", "Personal Email"},
 		roleLinkedIn:     {"LinkedIn Contact Profile URL", "Person Linkedin Url", "linkedInProfileUrl", "Profil LinkedIn", "LinkedInプロフィール", "LinkedIn (required)", "Perfil de LinkedIn"},
 		roleCompanyPage:  {"Company LinkedIn", "Company Linkedin Url", "LinkedIn der Firma", "URL LinkedIn de l'entreprise"},
 		roleOrganisation: {"Organization - Name", "Company", "Account Name", "Nombre de la empresa", "Nom de l'entreprise", "Nome azienda", "Naam bedrijf", "Nazwa firmy", "会社名", "Firmenname", "Contact Company", "Associated Company", "Full Company Name", "会社名（正式名称）", "Azienda - Nome"},
