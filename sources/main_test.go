@@ -9,5 +9,5 @@ import (
 
 // TestMain runs the tests. The race detector looks at those with goroutines that differ.
 func TestMain(m *testing.M) {
-	os.Exit(proof.Main(m, "TestMalformed", "TestMalformedOnS3", "TestRanges"))
+	os.Exit(proof.Main(m, "TestGuessEncoding", "TestMalformed", "TestMalformedOnS3", "TestManyTexts", "TestRanges", "TestRejectsAreAList", "TestRoles", "TestSample"))
 }

@@ -220,7 +220,7 @@ func TestListsThatCannotBeRead(t *testing.T) {
 	putObject(t, store, "c.csv", "domain\nresume-00001.example\n")
 	for uri, want := range map[string]string{
 		store.URI("none.csv"): "no such object", store.URI("none/*"): "no files", "s3://": "not an S3 URI",
-		store.URI("lists/"): "lists/b.csv: is an Excel workbook", "s3://none-such/list.csv": "no such object", t.TempDir(): "no files",
+		store.URI("lists/b.csv"): "lists/b.csv: is a zip archive", "s3://none-such/list.csv": "no such object", t.TempDir(): "no files",
 	} {
 		r := newRig(t, simulator.Config{})
 		r.runList(context.Background(), nil, uri, flags...)

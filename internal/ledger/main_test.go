@@ -9,5 +9,6 @@ import (
 
 // TestMain runs the tests. The race detector looks at those with goroutines that differ.
 func TestMain(m *testing.M) {
-	os.Exit(proof.Main(m, "TestCheckpointGolden", "TestPastUnreadable", "TestRecordReservation", "TestSalvageRecords", "TestSalvageTruncated"))
+	os.Exit(proof.Main(m, "TestCheckpointGolden", "TestCheckpointKeepsUnsettled", "TestPastUnreadable", "TestPiecesFromLog", "TestPrune", "TestPruneDies",
+		"TestPruneUnannounced", "TestPruneUndated", "TestRecordReservation", "TestSalvageRecords", "TestSalvageTruncated"))
 }
