@@ -173,7 +173,7 @@ func binaryFormat(head []byte) (format, bool) {
 	case bytes.HasPrefix(head, []byte("ORC")):
 		return format{"an ORC file", fixExport}, true
 	case bytes.Contains(head, []byte("varchar")) || bytes.Contains(head, []byte("bigint")):
-		return format{"the metadata of an Athena query", "name the .csv file beside it"}, true
+		return format{"the metadata of an Athena query", "name the .csv file next to it"}, true
 	}
 	return format{"binary data", fixExport}, true
 }

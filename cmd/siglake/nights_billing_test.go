@@ -12,7 +12,7 @@ import (
 
 // TestNightsBilling: nights of accounts that are charged otherwise than for events. A credit for a call
 // without results, and credits for types that have events, change nothing. An account that is charged
-// for every type that it asks for is told so, and asked with the whole look-back.
+// for every type that it asks for is noticed and asked with the whole look-back.
 func TestNightsBilling(t *testing.T) {
 	t.Parallel()
 	const charged = "charged for signals without events"

@@ -246,7 +246,7 @@ func TestRehearsedNights(t *testing.T) {
 	t.Log(f)
 }
 
-// TestNightsAtScale reports the figures of nights beside N, on a list named by SIGLAKE_NIGHTS_LIST: a
+// TestNightsAtScale reports the figures of nights next to N, on a list named by SIGLAKE_NIGHTS_LIST: a
 // CSV file with the domains in its first column, under a header. Other variables choose the flags, the
 // lateness of events, the billing of the account, and the number of nights (90).
 func TestNightsAtScale(t *testing.T) {
