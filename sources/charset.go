@@ -115,7 +115,7 @@ func countUTF8(text []byte) (v validity) {
 //
 // A text with some invalid lines is UTF-8 if valid characters outnumber the invalid bytes, or if
 // one or two lines in hundreds are invalid: reading all of it in a code page would garble the intact
-// lines. Anything else is in a code page, which is an error if it cannot be told.
+// lines. Anything else is in a code page, which is an error if it is not clear.
 func guessEncoding(p *preview) (name string, err error) {
 	head, atEOF := p.peek(sampleSize)
 	if name := guessUTF16(head); name != "" {
@@ -148,7 +148,7 @@ func guessEncoding(p *preview) (name string, err error) {
 		fix = fmt.Sprintf("save the list as UTF-8, or name its encoding: perhaps --encoding %s", name)
 	}
 	return "", &Error{Line: int64(v.firstBad), Fix: fix, Expected: "UTF-8, UTF-16, or enough text to recognise the code page",
-		Problem: fmt.Sprintf("the text is not UTF-8, and its encoding cannot be told: %d of the first %d lines have other characters", v.badLines, v.lines)}
+		Problem: fmt.Sprintf("the text is not UTF-8, and its encoding is not clear: %d of the first %d lines have other characters", v.badLines, v.lines)}
 }
 
 // foreignLines are the lines of a text with bytes that are no ASCII, up to the size of a sample.

@@ -64,8 +64,8 @@ func isMangled(key string) bool {
 	return key != "" && key[len(key)-1] <= '9' && (scientific.MatchString(key) || decimal.MatchString(key))
 }
 
-// SharedKey is a key that a spreadsheet turned into a number and that several lines have since: their
-// rows cannot be told apart by it.
+// SharedKey is a key that a spreadsheet turned into a number and that several lines have since: it cannot
+// distinguish their rows.
 type SharedKey struct {
 	Key string
 	// Lines that have the key, and where the first few of them are.

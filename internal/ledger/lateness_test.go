@@ -50,7 +50,7 @@ func TestLatenessObserved(t *testing.T) {
 		"an older call, read again":       {asked, "2026-05-05", "2026-06-05", one("2026-06-01"), "[]", "[]"},
 		"two":                             {asked, "2026-05-05", "2026-06-13", &answeredPair{events: 2, newest: DayOf("2026-06-08"), oldest: DayOf("2026-05-25")}, "[0 13]", "[5 19]"},
 		"two, one of them known":          {asked, "2026-05-01", "2026-06-13", &answeredPair{events: 2, newest: DayOf("2026-06-08"), oldest: DayOf("2026-05-04")}, "[0]", "[5]"},
-		"later than can be told":          {Cursor{AskedSince: DayOf("2026-01-01"), AskedUntil: DayOf("2026-06-06"), LastAsked: DayOf("2026-06-06")}, "2026-01-01", "2026-06-13", one("2026-02-01"), "[63]", "[63]"},
+		"later than can be known":         {Cursor{AskedSince: DayOf("2026-01-01"), AskedUntil: DayOf("2026-06-06"), LastAsked: DayOf("2026-06-06")}, "2026-01-01", "2026-06-13", one("2026-02-01"), "[63]", "[63]"},
 		"older than the window, answered": {asked, "2026-06-01", "2026-06-13", one("2026-05-20"), "[]", "[]"},
 		"no date":                         {asked, "2026-05-05", "2026-06-13", &answeredPair{events: 1}, "[]", "[]"},
 	} {
