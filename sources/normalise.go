@@ -365,26 +365,11 @@ func LinkedIn(s string) (profile, note string, err error) {
 	if a.host != "linkedin.com" && !strings.HasSuffix(a.host, ".linkedin.com") {
 		return "", "", fmt.Errorf("%s is not LinkedIn; expected linkedin.com/in/…", truncate(a.host))
 	}
-	path, _, _ := strings.Cut(a.path, "?")
-	path, _, _ = strings.Cut(path, "#")
-	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
-	if len(parts) > 0 && (strings.EqualFold(parts[0], "mwlite") || strings.EqualFold(parts[0], "comm")) {
-		parts = parts[1:] // pages for old telephones, links in mails of LinkedIn
+	section, parts, err := profilePath(a.path)
+	if err != nil {
+		return "", "", err
 	}
-	if len(parts) == 0 {
-		return "", "", errors.New("has no profile in it; expected linkedin.com/in/…")
-	}
-	section := strings.ToLower(parts[0])
-	if page, ok := linkedInSections[section]; ok {
-		return "", "", fmt.Errorf("is %s; expected a person's profile, linkedin.com/in/…", page)
-	}
-	if section != "in" && section != "pub" {
-		return "", "", fmt.Errorf("/%s is not a person's profile; expected linkedin.com/in/…", truncate(section))
-	}
-	if len(parts) < 2 {
-		return "", "", errors.New("has no profile in it; expected linkedin.com/in/…")
-	}
-	slug, err := url.PathUnescape(parts[1])
+	slug, err := url.PathUnescape(parts[0])
 	if strings.ContainsRune(slug, '%') { // encoded twice
 		slug, err = url.PathUnescape(slug)
 	}
@@ -392,8 +377,8 @@ func LinkedIn(s string) (profile, note string, err error) {
 		return "", "", errors.New("has broken percent-encoding")
 	}
 	slug = strings.TrimRight(slug, ".,;:)>\"'")
-	if section == "pub" && len(parts) > 2 {
-		if slug, err = slugFromOldURL(slug, parts[2:]); err != nil {
+	if section == "pub" && len(parts) > 1 {
+		if slug, err = slugFromOldURL(slug, parts[1:]); err != nil {
 			return "", "", err
 		}
 		note = "old public address rewritten as /in/" + slug
@@ -408,6 +393,31 @@ func LinkedIn(s string) (profile, note string, err error) {
 		return "", "", err
 	}
 	return profilePrefix + url.PathEscape(slug), joinNotes(a.note, note), nil
+}
+
+// profilePath splits the path of a person's profile into its section, "in" or "pub", and the parts
+// after it, of which there is at least one.
+func profilePath(path string) (section string, parts []string, err error) {
+	path, _, _ = strings.Cut(path, "?")
+	path, _, _ = strings.Cut(path, "#")
+	parts = strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+	if len(parts) > 0 && (strings.EqualFold(parts[0], "mwlite") || strings.EqualFold(parts[0], "comm")) {
+		parts = parts[1:] // pages for old telephones, links in mails of LinkedIn
+	}
+	if len(parts) == 0 {
+		return "", nil, errors.New("has no profile in it; expected linkedin.com/in/…")
+	}
+	section = strings.ToLower(parts[0])
+	if page, ok := linkedInSections[section]; ok {
+		return "", nil, fmt.Errorf("is %s; expected a person's profile, linkedin.com/in/…", page)
+	}
+	if section != "in" && section != "pub" {
+		return "", nil, fmt.Errorf("/%s is not a person's profile; expected linkedin.com/in/…", truncate(section))
+	}
+	if len(parts) < 2 {
+		return "", nil, errors.New("has no profile in it; expected linkedin.com/in/…")
+	}
+	return section, parts[1:], nil
 }
 
 const (

@@ -162,19 +162,32 @@ type relations struct {
 	} `xml:"Relationship"`
 }
 
-// chooseSheet finds the sheet to read.
-func (w *workbook) chooseSheet(wanted string) error {
+// worksheets are the sheets of a workbook that hold cells: no charts.
+type worksheets struct {
+	parts   map[string]string // member of the archive by name of the sheet
+	names   []string          // in the order of the workbook
+	visible []string
+}
+
+// findRoot returns the member that lists the sheets, and reads the links of the archive.
+func (w *workbook) findRoot(links *relations) string {
 	root := "xl/workbook.xml"
-	var links relations
-	if w.decodePart("_rels/.rels", &links) == nil {
+	if w.decodePart("_rels/.rels", links) == nil {
 		for _, r := range links.Relations {
 			if strings.HasSuffix(r.Type, "/officeDocument") {
 				root = partName(r.Target)
 			}
 		}
 	}
+	return root
+}
+
+// readSheets reads which sheets there are.
+func (w *workbook) readSheets() (*worksheets, error) {
+	var links relations
+	root := w.findRoot(&links)
 	if w.findPart(root) == nil {
-		return format{"a zip archive", fixUnpack}.refuse()
+		return nil, format{"a zip archive", fixUnpack}.refuse()
 	}
 	var book struct {
 		Sheets []struct {
@@ -187,27 +200,36 @@ func (w *workbook) chooseSheet(wanted string) error {
 	}
 	folder := path.Dir(root)
 	if err := errors.Join(w.decodePart(root, &book), w.decodePart(path.Join(folder, "_rels", path.Base(root)+".rels"), &links)); err != nil {
-		return damagedWorkbook(err)
+		return nil, damagedWorkbook(err)
 	}
-	parts, visible := map[string]string{}, []string{}
-	var names []string
+	found := &worksheets{parts: map[string]string{}}
 	for _, s := range book.Sheets {
 		for _, r := range links.Relations {
-			if (r.ID == s.ID || r.ID == s.StrictID) && strings.HasSuffix(r.Type, "/worksheet") { // and no chart
-				names = append(names, s.Name)
-				if parts[s.Name] = partName(r.Target); !strings.HasPrefix(r.Target, "/") {
-					parts[s.Name] = path.Join(folder, r.Target)
+			if (r.ID == s.ID || r.ID == s.StrictID) && strings.HasSuffix(r.Type, "/worksheet") {
+				found.names = append(found.names, s.Name)
+				if found.parts[s.Name] = partName(r.Target); !strings.HasPrefix(r.Target, "/") {
+					found.parts[s.Name] = path.Join(folder, r.Target)
 				}
 				if s.State == "" || s.State == "visible" {
-					visible = append(visible, s.Name)
+					found.visible = append(found.visible, s.Name)
 				}
 			}
 		}
 	}
-	if len(names) == 0 {
-		return damagedWorkbook(errors.New("it has no sheet"))
+	if len(found.names) == 0 {
+		return nil, damagedWorkbook(errors.New("it has no sheet"))
 	}
-	w.sheet = append(slices.Clone(visible), names...)[0]
+	return found, nil
+}
+
+// chooseSheet finds the sheet to read: the wanted one, or else the first visible one.
+func (w *workbook) chooseSheet(wanted string) error {
+	sheets, err := w.readSheets()
+	if err != nil {
+		return err
+	}
+	names := sheets.names
+	w.sheet = append(slices.Clone(sheets.visible), names...)[0]
 	if wanted != "" {
 		i := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(strings.TrimSpace(name), strings.TrimSpace(wanted)) })
 		if n, err := strconv.Atoi(wanted); i < 0 && err == nil && n >= 1 && n <= len(names) {
@@ -219,9 +241,9 @@ func (w *workbook) chooseSheet(wanted string) error {
 		}
 		w.sheet = names[i]
 	}
-	w.others = slices.DeleteFunc(visible, func(name string) bool { return name == w.sheet })
-	if w.member = w.findPart(parts[w.sheet]); w.member == nil {
-		return damagedWorkbook(fmt.Errorf("%s is missing", parts[w.sheet]))
+	w.others = slices.DeleteFunc(sheets.visible, func(name string) bool { return name == w.sheet })
+	if w.member = w.findPart(sheets.parts[w.sheet]); w.member == nil {
+		return damagedWorkbook(fmt.Errorf("%s is missing", sheets.parts[w.sheet]))
 	}
 	return nil
 }

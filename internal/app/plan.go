@@ -12,6 +12,7 @@ import (
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/nights"
 	"github.com/siglake/siglake/internal/ratelimit"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -172,13 +173,51 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
 	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, SinceLast: j.isNightly(), Notes: []string{}}}
-	if l != nil {
-		if err := p.report.assumeReread(ctx, l.ledger); err != nil {
+	if err := p.matchRuns(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.chooseQueries(ctx, list); err != nil {
+		return nil, err
+	}
+	queries := p.report.Queries
+	w, err := p.newWalk(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := p.walkList(ctx, list, w)
+	if err != nil {
+		return nil, err
+	}
+	p.addPlan(plan)
+	if text := w.overlap.text(); text != "" {
+		p.report.addNote(text)
+	}
+	if w.schedule != nil {
+		if err := p.addNight(ctx, queries, w.schedule); err != nil {
 			return nil, err
 		}
 	}
+	p.addHeld()
+	p.estimateTime()
+	p.report.addAdvice(j.Service)
+	p.report.addBudgetAdvice(j.spec.Budget, plan)
+	if l != nil {
+		p.report.addAllowance(j.findAllowance(l.ledger))
+	}
+	return p.report, nil
+}
+
+// matchRuns reads what the account and the lake say about the planned run: prices, the clock, and
+// the earlier runs that it matches.
+func (p *planner) matchRuns(ctx context.Context) error {
+	j, l := p.job, p.lake
+	if l != nil {
+		if err := p.report.assumeReread(ctx, l.ledger); err != nil {
+			return err
+		}
+	}
 	if err := p.readTariff(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if text := j.conn.skewText(); text != "" {
 		p.report.addNote(text + "; siglake run refuses to start without --clock-skew-ok")
@@ -187,67 +226,71 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 		l.now = j.apiNow
 		p.match, p.past = l.findMatch(&j.spec, j.matchRules()), l.ledger.History()
 	}
-	if err := p.chooseQueries(ctx, list); err != nil {
-		return nil, err
+	return nil
+}
+
+// planWalk is how a plan counts the list: the runner, and what can reduce what it requests.
+type planWalk struct {
+	runner   *pipeline.Runner
+	schedule *nights.Schedule // nil: the run is no night
+	overlap  *overlap         // nil: no earlier window shares a day with the queries
+}
+
+// newWalk prepares the walk for the queries of the report.
+func (p *planner) newWalk(ctx context.Context) (*planWalk, error) {
+	var journal *ledger.Ledger
+	if p.lake != nil {
+		journal = p.lake.ledger
 	}
-	answers := NewAnswerSizes(j.env, nil)
-	if l != nil {
-		answers = NewAnswerSizes(j.env, l.ledger)
-	}
-	runner := &pipeline.Runner{BatchSize: j.Work.BatchSize, MaxEntities: answers.maxEntities(), Purchases: p.purchases()}
+	answers := NewAnswerSizes(p.job.env, journal)
+	w := &planWalk{runner: &pipeline.Runner{BatchSize: p.job.Work.BatchSize, MaxEntities: answers.maxEntities(), Purchases: p.purchases()}}
 	schedule, err := p.schedule(ctx)
 	if err != nil {
 		return nil, err
 	}
-	queries := p.report.Queries
-	var shared *overlap
 	switch {
 	case schedule != nil:
-		runner.Schedule = schedule
-	case l != nil && !p.refresh:
-		if shared, err = newOverlap(ctx, l.ledger, p.report.Queries, runner.Purchases); err != nil {
+		w.schedule, w.runner.Schedule = schedule, schedule
+	case p.lake != nil && !p.refresh:
+		if w.overlap, err = newOverlap(ctx, p.lake.ledger, p.report.Queries, w.runner.Purchases); err != nil {
 			return nil, lakeError(err)
 		}
-		if shared != nil {
-			runner.Purchases = shared
+		if w.overlap != nil {
+			w.runner.Purchases = w.overlap
 		}
 	}
+	return w, nil
+}
+
+// walkList reads the list once and counts what the run would request.
+func (p *planner) walkList(ctx context.Context, list *sources.List, w *planWalk) (*pipeline.Plan, error) {
+	j, queries := p.job, p.report.Queries
 	meter := j.readingMeter(list)
-	plan, err := dryRun(ctx, meter, p.report.Queries, runner)
+	plan, err := dryRun(ctx, meter, queries, w.runner)
 	meter.Close()
 	if err != nil {
 		return nil, err
 	}
 	p.report.Input = describeList(list)
-	if l != nil && p.refresh && p.continued() == nil { // ForRefresh passes over what is in doubt
-		before, err := j.reread(ctx, p.report.Queries, l.ledger.Purchases(nil, ttlOf(&j.spec)))
+	if p.lake != nil && p.refresh && p.continued() == nil { // ForRefresh passes over what is in doubt
+		before, err := j.reread(ctx, queries, p.lake.ledger.Purchases(nil, ttlOf(&j.spec)))
 		if err != nil {
 			return nil, err
 		}
 		plan.InDoubt = before.InDoubt
 	}
-	p.addPlan(plan)
-	if text := shared.text(); text != "" {
-		p.report.addNote(text)
+	return plan, nil
+}
+
+// addHeld notes which calls in doubt of the lake the figures leave out.
+func (p *planner) addHeld() {
+	if p.lake == nil {
+		return
 	}
-	if schedule != nil {
-		if err := p.addNight(ctx, queries, schedule); err != nil {
-			return nil, err
-		}
+	p.report.noteInDoubt(p.job.Money.InDoubt, p.lake.ledger.CallsInDoubt())
+	if held := p.lake.heldPagesText(); held != "" {
+		p.report.addNote(held)
 	}
-	if l != nil {
-		p.report.noteInDoubt(j.Money.InDoubt, l.ledger.CallsInDoubt())
-		if held := l.heldPagesText(); held != "" {
-			p.report.addNote(held)
-		}
-	}
-	p.estimateTime()
-	p.report.addAdvice(j.Service)
-	p.report.addBudgetAdvice(j.spec.Budget, plan)
-	if l != nil {
-		p.report.addAllowance(j.findAllowance(l.ledger))
-	}
-	return p.report, nil
 }
 
 // planner determines what a job would do, and reports it.

@@ -98,26 +98,12 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := c.Credits
-	switch {
-	case pool == 0:
-		pool = 1_000_000
-	case pool == -1:
-		pool = 0
-	case pool < -1:
-		return nil, fmt.Errorf("simulator: Credits is %d; it can be a number above 0, 0 for 1,000,000, or -1 for none left", c.Credits)
+	pool, err := c.creditPool()
+	if err != nil {
+		return nil, err
 	}
-	if c.EventPrice < 0 {
-		return nil, fmt.Errorf("simulator: EventPrice is %d; it can be a number of credits, or 0 for 1", c.EventPrice)
-	}
-	if c.Latency < 0 {
-		return nil, fmt.Errorf("simulator: Latency is %v; it can be 0 or more", c.Latency)
-	}
-	if c.SessionLife < 0 {
-		return nil, fmt.Errorf("simulator: SessionLife is %v; it can be a time, or 0 for 30 days", c.SessionLife)
-	}
-	if slices.Contains(c.Keys, "") {
-		return nil, errors.New("simulator: Keys holds an empty key; leave Keys empty to accept any key")
+	if err := c.checkRanges(); err != nil {
+		return nil, err
 	}
 	s := &Server{
 		config: c, now: c.Now, world: world{seed: mix64(c.Seed), lateness: lateness}, switches: &switches,
@@ -142,6 +128,36 @@ func New(c Config) (*Server, error) {
 		}
 	}
 	return s, nil
+}
+
+// creditPool is the number of credits that the account has at the start.
+func (c *Config) creditPool() (int64, error) {
+	switch {
+	case c.Credits == 0:
+		return 1_000_000, nil
+	case c.Credits == -1:
+		return 0, nil
+	case c.Credits < -1:
+		return 0, fmt.Errorf("simulator: Credits is %d; it can be a number above 0, 0 for 1,000,000, or -1 for none left", c.Credits)
+	}
+	return c.Credits, nil
+}
+
+// checkRanges checks the values that need no table of the simulator.
+func (c *Config) checkRanges() error {
+	if c.EventPrice < 0 {
+		return fmt.Errorf("simulator: EventPrice is %d; it can be a number of credits, or 0 for 1", c.EventPrice)
+	}
+	if c.Latency < 0 {
+		return fmt.Errorf("simulator: Latency is %v; it can be 0 or more", c.Latency)
+	}
+	if c.SessionLife < 0 {
+		return fmt.Errorf("simulator: SessionLife is %v; it can be a time, or 0 for 30 days", c.SessionLife)
+	}
+	if slices.Contains(c.Keys, "") {
+		return errors.New("simulator: Keys holds an empty key; leave Keys empty to accept any key")
+	}
+	return nil
 }
 
 func newRateLimiter(c Config, sw Switches) (*rateLimiter, error) {
