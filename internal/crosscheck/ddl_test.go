@@ -74,6 +74,14 @@ func openSession(t *testing.T, script string) *DuckDB {
 	return d
 }
 
+// distinctScripts are the scripts to try, by when they were printed: one if both have the same text.
+func distinctScripts(now, before string) map[string]string {
+	if now == before {
+		return map[string]string{"printed now, the same as before": now}
+	}
+	return map[string]string{"printed now": now, "printed before": before}
+}
+
 func allTables() []schema.Table { return schema.Tables }
 
 // readGlobs reads the rows of every table by globbing; a table without a file has none.
@@ -176,7 +184,7 @@ func TestViewsGiveTheRowsOfGlobbing(t *testing.T) {
 		step.do()
 		want := readGlobs(t, lake)
 		states = append(states, want)
-		for how, script := range map[string]string{"printed now": printDDL(t, lake), "printed before the first run": first} {
+		for how, script := range distinctScripts(printDDL(t, lake), first) {
 			if diff := cmp.Diff(want, readViews(t, openSession(t, script))); diff != "" {
 				t.Errorf("after %s, views of a script %s (-globbed +viewed):\n%.3000s", step.name, how, diff)
 			}
@@ -223,7 +231,7 @@ func TestViewsOfProducts(t *testing.T) {
 		if n := len(want["lookalikes"]); n != step.rows {
 			t.Errorf("%s: %d lookalikes, want %d", step.name, n, step.rows)
 		}
-		for how, script := range map[string]string{"printed now": printDDL(t, lake), "printed before": first} {
+		for how, script := range distinctScripts(printDDL(t, lake), first) {
 			if diff := cmp.Diff(want, readViews(t, openSession(t, script))); diff != "" {
 				t.Errorf("%s, views of a script %s (-globbed +viewed):\n%.3000s", step.name, how, diff)
 			}

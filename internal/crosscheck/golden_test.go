@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -282,19 +283,25 @@ func TestFiltersByTypeAndDate(t *testing.T) {
 	for _, table := range schema.EventTables[:len(schema.EventTables)-1] { // no known key belongs to the last table, other
 		rows := arrowTable(t, lake, m, table)
 		signal, date := table.ColumnIndex("signal_type"), table.ColumnIndex("event_date")
-		found := 0
-		for _, s := range schema.Signals {
+		found, tried := 0, 0
+		for i, s := range schema.Signals {
 			if s.Category != schema.Category(table.Name) {
 				continue
 			}
-			for _, since := range []string{"1900-01-01", "2026-04-18", "2026-04-23", "2027-07-17", "2027-07-18"} {
+			dates := []string{"1900-01-01", "2026-04-18", "2026-04-23", "2027-07-17", "2027-07-18"}
+			for k := i % proof.Size(2, 1, 1); k < len(dates); k += proof.Size(2, 1, 1) {
+				since := dates[k]
 				day, err := time.Parse(time.DateOnly, since)
 				if err != nil {
 					t.Fatal(err)
 				}
 				var want [][]any
 				for _, row := range rows {
-					if at, dated := row[date].(time.Time); dated && row[signal] == s.Key && !at.Before(day) {
+					if row[signal] != s.Key {
+						continue
+					}
+					tried++
+					if at, dated := row[date].(time.Time); dated && !at.Before(day) {
 						want = append(want, row)
 					}
 				}
@@ -309,8 +316,8 @@ func TestFiltersByTypeAndDate(t *testing.T) {
 				found += len(got)
 			}
 		}
-		if found == 0 || found >= 8*len(rows) {
-			t.Errorf("%s: the filters return %d of %d rows, want some but not all: the test proves nothing", table.Name, found, 8*len(rows))
+		if found == 0 || found >= tried {
+			t.Errorf("%s: the filters return %d of %d rows, want some but not all: the test proves nothing", table.Name, found, tried)
 		}
 	}
 }

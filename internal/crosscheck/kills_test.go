@@ -22,7 +22,7 @@ import (
 // partition, and all views of a session see one generation.
 func TestReadersDuringKills(t *testing.T) {
 	publications := proof.Size(2, 6, 50)
-	wantKills, samples := publications, proof.Size(20, 60, 5000) // pairs of samples: one by globbing, one by the views
+	wantKills, samples := publications, proof.Size(10, 60, 5000) // pairs of samples: one by globbing, one by the views
 	program, err := buildProgram()
 	if err != nil {
 		t.Fatal(err)
