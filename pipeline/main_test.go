@@ -9,5 +9,5 @@ import (
 
 // TestMain runs the tests. The race detector looks at those with goroutines that differ.
 func TestMain(m *testing.M) {
-	os.Exit(proof.Main(m, "TestManyTypes", "TestRunFlushesLargeTextsEarly", "TestRunInterruptedLongList"))
+	os.Exit(proof.Main(m, "TestManyTypes", "TestRunRecordsAreTheSinks", "TestRunFlushesLargeTextsEarly", "TestRunInterruptedLongList"))
 }

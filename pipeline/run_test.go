@@ -354,7 +354,7 @@ func TestRunOrderDoesNotDependOnConcurrency(t *testing.T) {
 				_, _ = fmt.Sscanf(b.ID, "%d", &n)
 				return waits[n]
 			}}
-			g := mustRun(t, Runner{Fetcher: api, BatchSize: 40, Concurrency: concurrency}, list{accounts: lines(5800)})
+			g := mustRun(t, Runner{Fetcher: api, BatchSize: 40, Concurrency: concurrency}, list{accounts: lines(proof.Size(2400, 5800, 5800))})
 			var got []string
 			for _, w := range g.sink.records {
 				text, err := w.record.MarshalJSON()

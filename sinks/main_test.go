@@ -10,8 +10,8 @@ import (
 // TestMain runs the tests. The race detector looks at those with goroutines that differ.
 func TestMain(m *testing.M) {
 	os.Exit(proof.Main(m,
-		"TestBackends", "TestCompact", "TestCompactKeepsRows", "TestCompactNamesDurable",
-		"TestCompactRaces", "TestCompactRefuses", "TestCompactSplits", "TestDigest", "TestIntegerEncodings", "TestKeysInBucket", "TestLeaks", "TestLongTextsKeepFootersShort",
+		"TestBackends", "TestCompact", "TestCompactFaults", "TestCompactKeepsRows", "TestCompactNamesDurable",
+		"TestCompactRaces", "TestCompactRefuses", "TestCompactSplits", "TestDigest", "TestFaults", "TestIntegerEncodings", "TestKeysInBucket", "TestLeaks", "TestLongTextsKeepFootersShort",
 		"TestMemory", "TestNamesDurable", "TestOneCopy", "TestPublishRefuses", "TestRace",
 		"TestReadFooterDamaged", "TestRoundTrip", "TestSlices", "TestSmallRecords", "TestSorted",
 		"TestSplit",

@@ -16,7 +16,7 @@ import (
 // it, and one that was only touched, or replaced by the same content, does not.
 func TestLocalListChanges(t *testing.T) {
 	t.Parallel()
-	const lines = 50000
+	const lines = 20000
 	var text strings.Builder
 	for i := range lines {
 		fmt.Fprintf(&text, "list-%06d.example\n", i)

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/bucket/buckettest"
+	"github.com/siglake/siglake/internal/proof"
 )
 
 // openBucket opens a prefix of a store's bucket, with minimal waits.
@@ -511,14 +512,14 @@ func TestNoVersion(t *testing.T) {
 	}
 }
 
-// TestRaces lets two writers meet a hundred times: one wins, the other gets an error, and the
+// TestRaces lets two writers meet many times: one wins, the other gets an error, and the
 // object is that of the winner.
 func TestRaces(t *testing.T) {
 	for name, store := range map[string]*buckettest.Store{"versitygw": buckettest.Start(t), "gofakes3": buckettest.StartFake(t)} {
 		t.Run(name, func(t *testing.T) {
 			b := [2]*Bucket{openBucket(t, store), openBucket(t, store)}
 			etag := ""
-			for round := range 100 {
+			for round := range proof.Size(25, 100, 100) {
 				name := fmt.Sprintf("round-%d", round)
 				raceWriters(t, store, name, "exists", func(i int, data []byte) error { return b[i].Create(t.Context(), name, data) }, b[0])
 				raceWriters(t, store, "current", "moved", func(i int, data []byte) error { return b[i].Swap(t.Context(), "current", etag, data) }, b[0])

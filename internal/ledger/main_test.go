@@ -9,6 +9,6 @@ import (
 
 // TestMain runs the tests. The race detector looks at those with goroutines that differ.
 func TestMain(m *testing.M) {
-	os.Exit(proof.Main(m, "TestCheckpointGolden", "TestCheckpointKeepsUnsettled", "TestPastUnreadable", "TestPiecesFromLog", "TestPrune", "TestPruneDies",
+	os.Exit(proof.Main(m, "TestCheckpoint", "TestCheckpointGolden", "TestCheckpointKeepsUnsettled", "TestPastUnreadable", "TestPiecesFromLog", "TestPrune", "TestPruneDies",
 		"TestPruneUnannounced", "TestPruneUndated", "TestRecordReservation", "TestSalvageRecords", "TestSalvageTruncated"))
 }
