@@ -42,9 +42,9 @@ type Options struct {
 	// user's cache directory. A lake in a directory has its own.
 	Bucket  func(ctx context.Context, uri string) (Bucket, error)
 	Scratch string
-	// Endpoint is the address of the store if it is not AWS: lakes of the same name in two
-	// stores do not share their scratch directory.
-	Endpoint string
+	// Endpoint returns the address of a lake's store if it is not AWS: lakes of the same name in
+	// two stores do not share their scratch directory. It is called for lakes on S3 only; nil: AWS.
+	Endpoint func(uri string) string
 
 	// Now dates compactions; nil means time.Now.
 	Now func() time.Time
@@ -166,7 +166,11 @@ func (l *Lake) openS3(ctx context.Context, uri string) error {
 	if err != nil {
 		return err
 	}
-	scratch, err := ScratchDir(uri, l.options.Endpoint, l.options.Scratch)
+	endpoint := ""
+	if l.options.Endpoint != nil {
+		endpoint = l.options.Endpoint(uri)
+	}
+	scratch, err := ScratchDir(uri, endpoint, l.options.Scratch)
 	if err != nil {
 		return err
 	}
@@ -185,8 +189,8 @@ func (o Options) openBucket(ctx context.Context, uri string) (Bucket, error) {
 }
 
 // ScratchDir is the local directory of a lake on S3. It differs from lake to lake, and
-// is the same for every run on one lake. endpoint and base are Endpoint and Scratch of
-// Options.
+// is the same for every run on one lake. endpoint is what Options.Endpoint returns, and base is
+// Options.Scratch.
 func ScratchDir(uri, endpoint, base string) (string, error) {
 	if base == "" {
 		cache, err := os.UserCacheDir()

@@ -728,12 +728,13 @@ func TestContinued(t *testing.T) {
 func TestRefreshContinued(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
-	list := domainLines(3000)
+	const lines = 1500
+	list := domainLines(lines)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var posts atomic.Int64
 	r := newRig(t, simulator.Config{Latency: 2 * time.Millisecond, Log: func(e simulator.Entry) {
-		if e.Method == http.MethodPost && posts.Add(1) == 35 {
+		if e.Method == http.MethodPost && posts.Add(1) == lines/100+5 {
 			cancel()
 		}
 	}})
@@ -744,8 +745,8 @@ func TestRefreshContinued(t *testing.T) {
 		t.Fatalf("exit %d, asked about %d; want %d and some: %s", first.code, first.entities, exitDeferred, first.stderr)
 	}
 	second := r.rerun(list, flags...)
-	if n := first.entities + second.entities; n != 3000 || second.code != exitComplete {
-		t.Errorf("refreshing, interrupted: exit %d, asked about %d and %d; want %d, each of 3000 once", second.code, first.entities, second.entities, exitComplete)
+	if n := first.entities + second.entities; n != lines || second.code != exitComplete {
+		t.Errorf("refreshing, interrupted: exit %d, asked about %d and %d; want %d, each of %d once", second.code, first.entities, second.entities, exitComplete, lines)
 	}
 	if want := fmt.Sprintf("pairs_again=%d ", 2*second.entities); !strings.Contains(second.stderr, want) {
 		t.Errorf("the continued refresh does not say %q: %s", want, second.stderr)

@@ -87,7 +87,7 @@ const simulatorDomain = "newcomer-11.example"
 // excepted print siglake's own texts only.
 func TestPrintersUseFormat(t *testing.T) {
 	t.Parallel()
-	own := []string{"help.go", "man.go", "version.go", "completion.go"}
+	own := []string{"help.go", "man.go", "manbuild.go", "version.go", "completion.go"}
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,3 @@
-//go:build man
-
 package main
 
 import (
@@ -16,23 +14,9 @@ import (
 	"github.com/siglake/siglake/internal/app"
 )
 
-// A program that is built with the tag man writes the manual pages of man(1) into
-// the folder that it is given, and ends; see make man. The program that ships
-// does not carry the converter.
-func init() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: siglake DIR; a build with the tag man only writes manual pages")
-		os.Exit(exitUsage)
-	}
-	if err := writeManPages(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(exitStorage)
-	}
-	os.Exit(exitComplete)
-}
-
 // writeManPages writes siglake(1), a page of section 1 for each command, and one
-// of section 7 for each topic of the manual.
+// of section 7 for each topic of the manual. Only programs built with the tag man call it; the
+// linker leaves it out of the others.
 func writeManPages(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -165,7 +165,7 @@ func orDefault(s, fallback string) string {
 func (x *checkup) checkLake(ctx context.Context, uri string) (policy string) {
 	if sinks.OnS3(uri) {
 		policy = x.checkBucket(ctx, uri)
-		if scratch, err := sinks.ScratchDir(uri, x.Store.S3.endpointOf(x.env), x.Store.Scratch); err != nil {
+		if scratch, err := sinks.ScratchDir(uri, x.Store.S3.endpointOf(x.env, uri), x.Store.Scratch); err != nil {
 			x.addFailure("scratch", &Error{KindStorage, err}, "")
 		} else {
 			x.checkDisk(scratch, "scratch")

@@ -37,7 +37,8 @@ func openBucket(ctx context.Context, env *Env, o StoreOptions, uri string) (*buc
 // sinkOptions is how a lake is written, whatever the run.
 func sinkOptions(env *Env, o StoreOptions) sinks.Options {
 	return sinks.Options{
-		Version: env.Version, Now: env.clientClock(), Hook: env.Hook, Scratch: o.Scratch, Endpoint: o.S3.endpointOf(env),
+		Version: env.Version, Now: env.clientClock(), Hook: env.Hook, Scratch: o.Scratch,
+		Endpoint:      func(uri string) string { return o.S3.endpointOf(env, uri) },
 		DeltaIntegers: o.DeltaIntegers,
 		Bucket:        func(ctx context.Context, uri string) (sinks.Bucket, error) { return openBucket(ctx, env, o, uri) },
 	}

@@ -319,7 +319,7 @@ func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match run
 	if match.resume != nil {
 		unfinishedID = match.resume.ID
 	}
-	if err := sinks.SweepScratch(j.Lake, j.Store.S3.endpointOf(j.env), j.Store.Scratch, unfinishedID); err != nil {
+	if err := sinks.SweepScratch(j.Lake, j.Store.S3.endpointOf(j.env, j.Lake), j.Store.Scratch, unfinishedID); err != nil {
 		return match, nil, &Error{KindStorage, err}
 	}
 	if j.paged != nil && !j.Money.Refresh && match.resume == nil && match.continues == nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/sinks"
 )
 
 // Config is how buckets are opened.
@@ -42,9 +43,12 @@ func (o *S3Options) Config() (bucket.Config, error) {
 	return cfg, nil
 }
 
-// endpointOf is the address of a store other than AWS, from the flag, from the variables of the SDK,
-// or from the profile; empty: AWS.
-func (o *S3Options) endpointOf(env *Env) string {
+// endpointOf is the address of the store of a lake if that is not AWS, from the flag, from the
+// variables of the SDK, or from the profile; empty: AWS, or a lake in a directory.
+func (o *S3Options) endpointOf(env *Env, uri string) string {
+	if !sinks.OnS3(uri) {
+		return ""
+	}
 	if cfg, err := o.Config(); err == nil && o.Endpoint == "" {
 		if endpoint, err := bucket.Endpoint(context.Background(), cfg); err == nil && endpoint != "" { // it reads files only
 			return endpoint

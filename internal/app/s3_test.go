@@ -1,6 +1,7 @@
 package app
 
 import (
+	"os"
 	"testing"
 )
 
@@ -13,6 +14,18 @@ func TestParseSize(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("parseSize(%q) = %d, %t, want %d", text, got, ok, want)
+		}
+	}
+}
+
+// TestEndpointOf: only a lake on S3 has the endpoint of the variables.
+func TestEndpointOf(t *testing.T) {
+	const endpoint = "http://store.example:9000"
+	t.Setenv("AWS_ENDPOINT_URL_S3", endpoint)
+	env := &Env{Getenv: os.Getenv}
+	for uri, want := range map[string]string{"s3://bucket/lake": endpoint, "lake": "", "file:///lake": ""} {
+		if got := new(S3Options).endpointOf(env, uri); got != want {
+			t.Errorf("endpointOf(%q) = %q, want %q", uri, got, want)
 		}
 	}
 }

@@ -153,7 +153,7 @@ func (r *SalvageReport) replaceObjects(ctx context.Context, env *Env, o SalvageO
 	if err != nil {
 		return err
 	}
-	scratch, err := sinks.ScratchPath(o.Lake, o.Store.S3.endpointOf(env), o.Store.Scratch, "salvage")
+	scratch, err := sinks.ScratchPath(o.Lake, o.Store.S3.endpointOf(env, o.Lake), o.Store.Scratch, "salvage")
 	if err != nil {
 		return &Error{KindStorage, err}
 	}
