@@ -130,6 +130,7 @@ type runner struct {
 	timeout time.Duration
 	part    int // which mutants are tested: those of numbers with this remainder
 	parts   int
+	types   func() (*checker, error) // of the unmutated program, made once
 }
 
 // checkBaseline runs every test that the list relies on, without a mutant: a test
@@ -155,6 +156,7 @@ func (l *runner) checkBaseline(ctx context.Context, list []mutant) error {
 
 // runAll runs the mutants, a few at a time, and waits for all of them.
 func (l *runner) runAll(ctx context.Context, list []mutant, jobs int) []result {
+	l.types = sync.OnceValues(func() (*checker, error) { return newChecker(ctx, l.root) })
 	results := make([]result, len(list))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, max(jobs, 1))
@@ -182,10 +184,32 @@ func (l *runner) runMutant(ctx context.Context, number int, m *mutant) result {
 	if number%l.parts == l.part {
 		r = l.runTests(ctx, overlay, m.pkg, m.run)
 	} else {
-		r = l.build(ctx, overlay, m)
+		r = l.compile(ctx, overlay, m)
 	}
 	r.elapsed = time.Since(start)
 	return r
+}
+
+// compile finds out whether a mutant compiles. A mutant of several packages is built: one of them
+// can use what another exports.
+func (l *runner) compile(ctx context.Context, overlay string, m *mutant) result {
+	dir := folderOf(m)
+	if dir == "" {
+		return l.build(ctx, overlay, m)
+	}
+	types, err := l.types()
+	if err != nil {
+		return result{status: notBuilt, output: err.Error()}
+	}
+	mutated := map[string]string{}
+	for _, file := range m.files {
+		name := filepath.FromSlash(file)
+		mutated[filepath.Join(l.root, name)] = filepath.Join(filepath.Dir(overlay), name)
+	}
+	if err := types.check(filepath.Join(l.root, filepath.FromSlash(dir)), mutated); err != nil {
+		return result{status: notBuilt, output: err.Error()}
+	}
+	return result{status: built}
 }
 
 // build compiles the packages of a mutant's files, and links nothing.
