@@ -113,6 +113,9 @@ func forEachFault(t *testing.T, others map[string]faultReport, every int, exec f
 	t.Helper()
 	baseline := newRig(t, simulator.Config{})
 	exec(baseline)
+	if baseline.manifest == nil {
+		t.Fatalf("without a fault: exit %d, %s", baseline.code, baseline.stderr)
+	}
 	for i, kind := range simulator.FaultKinds() {
 		if i%every != every/2 {
 			continue

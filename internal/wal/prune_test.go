@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/siglake/siglake/internal/bucket/membucket"
@@ -215,17 +216,22 @@ func TestPruneDies(t *testing.T) {
 			p := prunedPlaces(t)[name]
 			written := p.fill(t)
 			at, left := somePositions(written)
+			var mu sync.Mutex // objects are read several at a time
 			ops, dead := 0, false
 			_, err := p.prune(t.Context(), at, func(op, _ string, do func() error) error {
-				if ops++; dead || n > 0 && ops == n && n%2 == 0 {
-					dead = true
+				mu.Lock()
+				ops++
+				last := n > 0 && ops == n
+				refused := dead || last && n%2 == 0
+				dead = dead || last
+				mu.Unlock()
+				if refused {
 					return errPruneKilled
 				}
-				err := do()
-				if n > 0 && ops == n {
-					dead, err = true, errPruneKilled
+				if err := do(); !last {
+					return err
 				}
-				return err
+				return errPruneKilled
 			})
 			if steps = max(steps, ops); err == nil && dead {
 				t.Fatalf("%s: killed at operation %d, and Prune = nil", p.name, n)
