@@ -52,7 +52,7 @@ func laidOut(table string) string {
 func writeManPage(dir, name string, section int, text string) error {
 	title := fmt.Sprintf("# %s %d \"\" \"siglake %s\" \"siglake manual\"\n\n", strings.ToUpper(name), section, version)
 	file := filepath.Join(dir, fmt.Sprintf("%s.%d", name, section))
-	return os.WriteFile(file, md2man.Render([]byte(title+text)), 0o644)
+	return os.WriteFile(file, md2man.Render([]byte(title+text)), 0o644) //nolint:gosec // everyone may read a manual
 }
 
 // manText keeps Markdown from reading marks into a text.
