@@ -202,7 +202,8 @@ const (
 	flagCut
 	flagAnswered
 	flagUnsent
-	flagNamed // its name does not follow from batch and attempt
+	flagNamed    // its name does not follow from batch and attempt
+	flagRecorded // the record of its outcome has a place
 )
 
 // encodeCalls writes the kept calls in ascending order. Numbers that rise are written as differences.
@@ -224,7 +225,7 @@ func (k *kept) encodeCalls() (b []byte) {
 		for _, f := range []struct {
 			flag uint64
 			set  bool
-		}{{flagByID, c.ByID}, {flagCut, c.cut}, {flagAnswered, c.responseAt != nil}, {flagUnsent, c.unsentAt != nil}, {flagNamed, c.ID != defaultCallID(c)}} {
+		}{{flagByID, c.ByID}, {flagCut, c.cut}, {flagAnswered, c.responseAt != nil}, {flagUnsent, c.unsentAt != nil}, {flagNamed, c.ID != defaultCallID(c)}, {flagRecorded, c.outcomeAt != wal.Position{}}} {
 			if f.set {
 				flags |= f.flag
 			}
@@ -242,6 +243,9 @@ func (k *kept) encodeCalls() (b []byte) {
 		}
 		if c.unsentAt != nil {
 			position(*c.unsentAt)
+		}
+		if c.outcomeAt != (wal.Position{}) {
+			position(c.outcomeAt)
 		}
 		b = binary.AppendUvarint(b, uint64(len(c.piecesAt)))
 		for _, p := range c.piecesAt {
@@ -421,6 +425,9 @@ func (s *state) decodeCalls(b []byte) bool {
 		if flags&flagUnsent != 0 {
 			at := d.position()
 			c.unsentAt = &at
+		}
+		if flags&flagRecorded != 0 {
+			c.outcomeAt = d.position()
 		}
 		for range d.count(len(d.b)) {
 			c.piecesAt = append(c.piecesAt, d.position())

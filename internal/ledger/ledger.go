@@ -94,7 +94,7 @@ type Call struct {
 	duration    time.Duration // from the request to the end of its answer
 	intentAt    wal.Position
 	responseAt  *wal.Position
-	outcomeAt   wal.Position   // of its last outcome; zero: a checkpoint has it, or it is not recorded
+	outcomeAt   wal.Position   // of its last outcome; zero: it is not recorded
 	piecesAt    []wal.Position // of an answer in several records, without the last
 	length      int64          // of its answer in bytes; 0 in old records
 	cut         bool           // its answer was cut
