@@ -85,6 +85,7 @@ func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, 
 				continue
 			}
 			if l.Status != "" {
+				s.addEntity(ctx, &l)
 				pending = append(pending, l)
 				if len(pending) >= maxPendingLines && !send(nil) {
 					return
@@ -110,6 +111,22 @@ func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, 
 		if len(pending) > 0 {
 			send(nil)
 		}
+	}
+}
+
+// addEntity adds the entity to a line that needs no call, so that its row joins the events that were
+// bought before.
+func (s *batcher) addEntity(ctx context.Context, l *Line) {
+	switch l.Status {
+	case schema.Cached, schema.InDoubt, schema.WrittenOff:
+	default:
+		return
+	}
+	if l.Entity != nil || s.planning {
+		return
+	}
+	if e := s.purchases.Entity(ctx, &l.Account); e.ID != "" {
+		l.Entity = &e
 	}
 }
 
@@ -383,9 +400,10 @@ func (s *batcher) resolveLine(ctx context.Context, l *Line, needsNoCall bool) (i
 	switch {
 	// Also for a line that needs no call: later lines may be the same entity.
 	case resolution.Entity.ID != "":
+		l.Entity = &resolution.Entity
 		row := uint32(a.Row) //nolint:gosec // bounded by maxRows
 		if first := s.identities.LoadOrStore(IdentityByID(a.Object, resolution.Entity.ID), row); first != row {
-			l.Status, l.DuplicateOf, l.Entity = schema.Duplicate, int64(first), &resolution.Entity
+			l.Status, l.DuplicateOf = schema.Duplicate, int64(first)
 			l.Reason = fmt.Sprintf("same %s as row %d", a.Object, first)
 		}
 	case needsNoCall:

@@ -21,6 +21,9 @@ type Purchases interface {
 	// Resolve says what searches have found for an account's identifier, and whether that is still
 	// valid. Answers are read as by Coverage.
 	Resolve(ctx context.Context, a *schema.Account) Resolution
+	// Entity is the entity of an account as earlier answers state it, however old they are; without an
+	// ID if none states it. Answers are read as by Coverage.
+	Entity(ctx context.Context, a *schema.Account) schema.Entity
 }
 
 // Ledger records what a run does, and lets it survive its process. It is used by one goroutine.
@@ -175,8 +178,9 @@ type Line struct {
 	DuplicateOf int64          `json:"duplicate_of,omitempty"` // row of the earlier line, for duplicates
 	Call        string         `json:"call,omitempty"`         // the call of this run that decided the status
 	// The call of an earlier run because of which the line is in doubt: it may be paid for already.
-	InDoubt *InDoubtCall   `json:"doubt,omitempty"`
-	Entity  *schema.Entity `json:"entity,omitempty"` // what is known about the entity nevertheless
+	InDoubt *InDoubtCall `json:"doubt,omitempty"`
+	// What earlier answers state about the entity; nil: nothing is known.
+	Entity *schema.Entity `json:"entity,omitempty"`
 
 	UnknownFields json.RawMessage `json:"extra,omitempty"` // as in ItemReply
 	Warnings      []string        `json:"notes,omitempty"` // as in ItemReply
@@ -233,6 +237,7 @@ type noLedger struct{}
 
 func (noLedger) Coverage(context.Context, *schema.Account, *Query) Coverage { return Coverage{} }
 func (noLedger) Resolve(context.Context, *schema.Account) Resolution        { return Resolution{} }
+func (noLedger) Entity(context.Context, *schema.Account) schema.Entity      { return schema.Entity{} }
 func (noLedger) RecordLines([]Line) error                                   { return nil }
 func (noLedger) Prepare(*Manifest) error                                    { return nil }
 func (noLedger) Commit(*Manifest) error                                     { return nil }

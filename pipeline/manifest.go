@@ -145,6 +145,8 @@ type Input struct {
 	HeaderLine  int64             `json:"header_line,omitempty"`
 	// Columns that hold a field, or look like an identifier and are not used.
 	Columns []InputColumn `json:"columns,omitempty"`
+	// Names of the columns of the list that accounts.extra holds.
+	Kept []string `json:"kept_columns,omitempty"`
 	// Keys that a spreadsheet damaged, so that several lines have the same one: the most frequent ones.
 	SharedKeys []SharedKey `json:"shared_keys,omitempty"`
 	// Records of the list, as counted before it was read; 0: not counted.
@@ -389,8 +391,17 @@ const SchemaComponent = "schema"
 // SchemaVersion is the schema version of the rows that the manifest is about; 0 if this build cannot
 // write such rows.
 func (m *Manifest) SchemaVersion() int {
-	version, err := strconv.Atoi(m.Versions[SchemaComponent])
-	if err != nil || version < schema.OldestVersion || version > schema.Version {
+	version := SchemaVersionOf(m.Versions)
+	if version < schema.OldestVersion || version > schema.Version {
+		return 0
+	}
+	return version
+}
+
+// SchemaVersionOf is the schema version among the versions of components; 0 if they state none.
+func SchemaVersionOf(versions map[string]string) int {
+	version, err := strconv.Atoi(versions[SchemaComponent])
+	if err != nil {
 		return 0
 	}
 	return version

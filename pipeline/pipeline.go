@@ -69,4 +69,6 @@ type File struct {
 	// Digest of the content of the rows, independent of the encoder.
 	Digest    string `json:"logical_digest"`
 	Duplicate int64  `json:"duplicate_rows"` // rows dropped as equal to an earlier one
+	// Of accounts: the columns of the list that extra holds.
+	Kept []KeptColumn `json:"kept_columns,omitempty"`
 }

@@ -71,6 +71,10 @@ type coveredRows map[int64]bool
 
 func (coveredRows) Resolve(context.Context, *schema.Account) Resolution { return Resolution{} }
 
+func (coveredRows) Entity(_ context.Context, a *schema.Account) schema.Entity {
+	return schema.Entity{Object: a.Object, ID: fmt.Sprint("known ", a.Row)}
+}
+
 func (k coveredRows) Coverage(_ context.Context, a *schema.Account, q *Query) Coverage {
 	if k[a.Row] {
 		full := slices.Repeat([]SignalCoverage{{State: CoverageFull}}, len(q.ResultTypes()))

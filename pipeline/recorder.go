@@ -37,6 +37,7 @@ type recorder struct {
 	// Calls with an unknown cost, with what they can have cost.
 	unknownCosts map[string]Credits
 	types        TypeList // of the manifest
+	kept         KeptColumns
 }
 
 // rowBuffer collects rows of one partition for the sink.
@@ -446,6 +447,11 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events
 	} else if credits.set {
 		credits.n += searchCost.Min
 	}
+	extra := acc.Kept
+	r.kept.addCells(extra)
+	if r.flattener.version < schema.EntitiesVersion {
+		extra = string(a.UnknownFields)
+	}
 	return r.appendRow(ctx, schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []value{
 		stringValue(r.manifest.Run.ID),
 		intValue(acc.Row),
@@ -466,11 +472,21 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events
 		intValue(acc.Line),
 		optionalString(column),
 		optionalString(strings.Join(notes, "; ")),
-		optionalString(string(a.UnknownFields)),
+		optionalString(extra),
 		stringValue(r.manifest.commandName()),
 		intValue(int64(len(a.Events))), // until the sink has compared them with the lake
 		intValue(0),
+		optionalString(string(a.UnknownFields)),
 	})
+}
+
+// describeKept states in the files of accounts which columns of the list they hold.
+func (r *recorder) describeKept(files []File) {
+	for i := range files {
+		if files[i].Table == schema.Accounts.Name && r.flattener.version >= schema.EntitiesVersion {
+			files[i].Kept = r.kept.List()
+		}
+	}
 }
 
 // writeCredits writes the charge of one call, pair by pair. What no pair explains is a row of the

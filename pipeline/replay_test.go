@@ -49,7 +49,7 @@ func TestReplayRecordedLines(t *testing.T) {
 		if diff := cmp.Diff(row, got[row.text("account_key")]); diff != "" {
 			t.Errorf("line with status %s (-run +replay):\n%s", row.text("status"), diff)
 		}
-		if row.text("extra") == "" || row.text("entity_id") == "" || !row.null("credits") {
+		if row.text("answer_extra") == "" || row.text("entity_id") == "" || !row.null("credits") {
 			t.Errorf("line with status %s = %v, want everything that the answer said, and no credits: the charge is unknown", row.text("status"), row)
 		}
 	}

@@ -314,6 +314,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	if err != nil {
 		return err
 	}
+	rec.describeKept(files)
 	stageEnd := now()
 	m.Timings.Stage = stageEnd.Sub(stageStart).Milliseconds()
 	m.finish(files, r.Sink.Comparison(), stop)

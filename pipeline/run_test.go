@@ -139,7 +139,7 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 		"accounts": {
 			"run_id": "run-1", "row": int64(1), "account_key": "key 1", "status": "enriched", "object_type": "company", "identifier_type": "domain", "identifier": "c0.example",
 			"entity_id": "50023", "entity_name": "Kestrel Loom", "entity_domain": "kestrelloom.example", "events": int64(1), "credits": int64(1), "call_id": "1-1",
-			"input_line": int64(0), "notes": "www. was removed; odd", "extra": `{"size":3}`, "command": "run", "new_events": int64(1), "known_events": int64(0),
+			"input_line": int64(0), "notes": "www. was removed; odd", "answer_extra": `{"size":3}`, "command": "run", "new_events": int64(1), "known_events": int64(0),
 		},
 		"calls": {
 			"run_id": "run-1", "call_id": "1-1", "batch_id": "000001", "attempt": int64(1), "endpoint": "", "object_type": "company", "entities": int64(0), "signal_types": int64(0),

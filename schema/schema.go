@@ -63,6 +63,9 @@ type Account struct {
 	CompanyName   string `json:",omitempty"` // contact: employer's name
 	CompanyDomain string `json:",omitempty"` // contact: employer's registrable domain
 
+	// The cells of kept columns: a JSON object of texts, in the order of the list; empty: none are kept.
+	Kept string `json:",omitempty"`
+
 	// What normalisation changed or ignored, for the accounts table.
 	Notes []string `json:",omitempty"`
 	// Why the line cannot be requested; nil if it can.

@@ -1,12 +1,21 @@
 package schema
 
-// Version is the schema version of every event table. It increases when any of them changes, or the
-// meaning of its values does:
+// Version is the schema version of the tables. It increases when any of them changes, or the meaning of
+// its values does:
 //
 //	2  news has the column article_url
 //	3  event_uid says whom the event is about; undated events of lakes by day lie in UnknownDay;
 //	   events have first_seen_at, revision and content_digest, accounts new_events and known_events
-const Version = 3
+//	4  accounts.extra holds kept columns of the list, and answer_extra what extra held before; cached and
+//	   duplicate lines have an entity_id
+const Version = 4
+
+// rowVersion is the version that last changed the tables of events and products.
+const rowVersion = 3
+
+// EntitiesVersion is the version since which lines that need no call have an entity_id, and extra holds
+// columns of the list.
+const EntitiesVersion = 4
 
 // OldestVersion is the oldest version that can still be written, to verify or complete a run of an
 // earlier build.
@@ -35,6 +44,9 @@ var revisionColumns = []Column{
 	{Name: "revision", Type: Int64, Since: 3, Doc: "1 for the first content of the event that was bought, 2 for the next that differs, and so on; rows of one answer share it"},
 	{Name: ContentDigest, Type: String, Since: 3, Rare: true, Doc: "Digest of what the record states, whatever its spelling and the run, call, API version and source: an event is written once with each content"},
 }
+
+// ExtraColumn is the column of accounts with the kept columns of the list.
+const ExtraColumn = "extra"
 
 // ContentDigest is the column by which contents of an event are compared.
 const ContentDigest = "content_digest"
@@ -162,7 +174,7 @@ var (
 			{Name: "object_type", Type: String, Doc: "contact or company"},
 			{Name: "identifier_type", Type: String, Doc: "What the line was asked by: id, linkedin, email, domain or name"},
 			{Name: "identifier", Type: String, Doc: "The normalised identifier that was asked", Rare: true},
-			{Name: "entity_id", Type: String, Doc: "The API's id of what was found", Rare: true},
+			{Name: "entity_id", Type: String, Doc: "The API's id of what was found, by this run or an earlier one; joins with entity_id of the event tables", Rare: true},
 			{Name: "entity_name", Type: String, Doc: "Name of what was found", Rare: true},
 			{Name: "entity_domain", Type: String, Doc: "Domain of what was found", Rare: true},
 			{Name: "events", Type: Int64, Unit: "events", Doc: "Events the answer held for this line"},
@@ -173,10 +185,11 @@ var (
 			{Name: "input_line", Type: Int64, Doc: "Physical line on which the record starts, from 1", Rare: true},
 			{Name: "input_column", Type: String, Doc: "Column at fault when the line was rejected"},
 			{Name: "notes", Type: String, Doc: "What normalisation changed or set aside, and oddities of the answer", Rare: true},
-			{Name: "extra", Type: String, Doc: "Fields of the answer's entry that this version does not know, JSON", Rare: true},
+			{Name: ExtraColumn, Type: String, Doc: "Columns of the list that --keep named, as a JSON object of texts in the order of the list; before version 4 of the schema what answer_extra holds", Rare: true},
 			{Name: "command", Type: String, Doc: "What the line was given to: run (signals), resolve, score, lookalikes or visitors; a status means another thing for each"},
 			{Name: "new_events", Type: Int64, Unit: "events", Since: 3, Doc: "Of the events: those that the lake did not have, or with other content; their rows name the run"},
 			{Name: "known_events", Type: Int64, Unit: "events", Since: 3, Doc: "Of the events: those that were paid for and not written again, because the lake or an earlier answer of the run has them with the same content"},
+			{Name: "answer_extra", Type: String, Since: 4, Doc: "Fields of the answer's entry that this version does not know, JSON", Rare: true},
 		},
 		Sort: []string{"row"},
 	}
@@ -257,7 +270,7 @@ func EventTable(c Category) Table {
 
 func newEventTable(c Category, doc string, groups ...[]Column) Table {
 	t := Table{
-		Name: string(c), Version: Version, Doc: doc,
+		Name: string(c), Version: rowVersion, Doc: doc,
 		Columns: append([]Column(nil), eventColumns...),
 		Sort:    []string{"signal_type", "entity_id", "event_date", "event_uid"},
 		Bloom:   []string{"entity_id"},

@@ -83,6 +83,7 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 	if m.Files, err = l.finishStaging(); err != nil {
 		return nil, err
 	}
+	describeKept(m.Files, groups)
 	last, err := l.readManifest(ctx, newest.manifestLink())
 	if err != nil {
 		return nil, err
@@ -136,6 +137,24 @@ func compactionID(generation int64, groups [][]DataFile, target int64) string {
 	}
 	sum := sha256.Sum256(fmt.Appendf(text, "%d", target))
 	return fmt.Sprintf("compact-%08d-%s", generation, hex.EncodeToString(sum[:4]))
+}
+
+// describeKept states in merged files of accounts which columns of lists they hold: those of all that
+// they replace.
+func describeKept(files []pipeline.File, groups [][]DataFile) {
+	var kept pipeline.KeptColumns
+	for _, group := range groups {
+		for _, f := range group {
+			for _, c := range f.Kept {
+				kept.Add(c)
+			}
+		}
+	}
+	for i := range files {
+		if files[i].Table == schema.Accounts.Name {
+			files[i].Kept = kept.List()
+		}
+	}
 }
 
 // compactFiles stages the rows of one partition's files, and verifies by reading them

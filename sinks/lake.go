@@ -101,10 +101,15 @@ type partition struct {
 	*extsort.Sorter
 	table    *schema.Table
 	compared *comparer // nil: its rows are not compared with published ones
+	// Of the lines of a list; nil: other rows.
+	originals *originals
 }
 
 // Add keeps a record.
 func (p *partition) Add(rec arrow.Record) error {
+	if p.originals != nil {
+		p.originals.addRows(rec)
+	}
 	if p.compared == nil {
 		return p.Sorter.Add(rec)
 	}
@@ -154,7 +159,7 @@ func (l *Lake) partitionFor(part schema.Partition) (*partition, error) {
 		return nil, fmt.Errorf("unknown table %q", part.Table)
 	}
 	t = t.AsOf(l.options.SchemaVersion)
-	p := &partition{Partition: part, table: &t}
+	p := &partition{Partition: part, table: &t, originals: newOriginals(&t)}
 	sorted := &t
 	if l.prefix == "" && isCompared(&t) {
 		p.compared, sorted = newComparer(&t, part.String(), l.space), numberedTable(&t)

@@ -475,9 +475,18 @@ func (l *Lake) Comparison() pipeline.Comparison {
 	return c
 }
 
+// cell is a value of a column with integers, instants or texts; null if it is not known.
+type cell struct {
+	number int64
+	text   string
+	known  bool
+}
+
+func integer(n int64) cell { return cell{number: n, known: true} }
+
 // overrideRows replaces values of integer columns in some of the rows, in place. The record that it
 // returns has the new rows, and is released after them; nil if there are none.
-func overrideRows(t *schema.Table, rows []extsort.Row, at []int, columns map[int]func(i int) (int64, bool)) (arrow.Record, error) {
+func overrideRows(t *schema.Table, rows []extsort.Row, at []int, columns map[int]func(i int) cell) (arrow.Record, error) {
 	if len(at) == 0 {
 		return nil, nil
 	}
@@ -494,14 +503,16 @@ func overrideRows(t *schema.Table, rows []extsort.Row, at []int, columns map[int
 	for column, valueAt := range columns {
 		fresh := b.Field(column)
 		for i := range at {
-			value, known := valueAt(i)
+			value := valueAt(i)
 			switch fresh := fresh.(type) {
 			case *array.Int64Builder:
-				fresh.AppendValues([]int64{value}, []bool{known})
+				fresh.AppendValues([]int64{value.number}, []bool{value.known})
 			case *array.TimestampBuilder:
-				fresh.AppendValues([]arrow.Timestamp{arrow.Timestamp(value)}, []bool{known})
+				fresh.AppendValues([]arrow.Timestamp{arrow.Timestamp(value.number)}, []bool{value.known})
+			case *array.StringBuilder:
+				fresh.AppendValues([]string{value.text}, []bool{value.known})
 			default:
-				return nil, fmt.Errorf("column %s holds no integers", t.Columns[column].Name)
+				return nil, fmt.Errorf("column %s holds neither integers nor texts", t.Columns[column].Name)
 			}
 		}
 		arrays[column] = fresh.NewArray()

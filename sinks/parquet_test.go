@@ -57,7 +57,7 @@ func TestFileProperties(t *testing.T) {
 		t.Errorf("CreatedBy = %q, want %q", md.CreatedBy, "siglake version 1.2.3")
 	}
 	for key, want := range map[string]string{
-		"siglake.table": "news", "siglake.schema_version": strconv.Itoa(schema.Version), "siglake.doc": table.Doc,
+		"siglake.table": "news", "siglake.schema_version": strconv.Itoa(table.Version), "siglake.doc": table.Doc,
 		"siglake.run_id": "r1", "siglake.version": "1.2.3", "siglake.logical_digest": files[0].Digest,
 	} {
 		if got, _ := f.Lookup(key); got != want {
@@ -157,7 +157,7 @@ func TestDigest(t *testing.T) {
 	_, _, base := writeNews(t, 3000, Options{})
 	_, _, spilled := writeNews(t, 3000, Options{SortMemory: 1})
 	_, _, other := writeNews(t, 3000, Options{RowGroupRows: 100, Version: "2"})
-	if spilled[0] != base[0] {
+	if !gocmp.Equal(spilled[0], base[0]) {
 		t.Errorf("spilled: %+v, want %+v, down to the bytes", spilled[0], base[0])
 	}
 	if other[0].Digest != base[0].Digest || other[0].Path != base[0].Path || other[0].SHA256 == base[0].SHA256 {

@@ -306,7 +306,7 @@ func TestOtherProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if repeated, err := first.Stage(t.Context()); err != nil || !slices.Equal(repeated, files) {
+	if repeated, err := first.Stage(t.Context()); err != nil || len(gocmp.Diff(files, repeated)) > 0 {
 		t.Errorf("Stage() again = %v, %v, want %v", repeated, err, files)
 	}
 	if n := checkVisible(t, lake); n != 0 {

@@ -26,7 +26,7 @@ func (l *Lake) newSelection(ctx context.Context, p *partition) (selection, error
 		return allRows{}, nil // readers of the small files see all of them
 	case p.table.ColumnIndex("known_events") >= 0:
 		return &accountSelection{
-			table: p.table, known: l.knownEvents, columns: accountColumns(p.table),
+			table: p.table, known: l.knownEvents, columns: accountColumns(p.table), originals: p.originals, entityID: p.table.ColumnIndex("entity_id"),
 			events: p.table.ColumnIndex("events"), newEvents: p.table.ColumnIndex("new_events"), knownEvents: p.table.ColumnIndex("known_events"),
 		}, nil
 	}
@@ -87,9 +87,9 @@ func (s *eventSelection) selectRows(rows []extsort.Row) ([]extsort.Row, func(), 
 			at, revisions = append(at, i), append(revisions, revised)
 		}
 	}
-	fresh, err := overrideRows(s.table, rows, at, map[int]func(int) (int64, bool){
-		s.table.ColumnIndex("revision"):      func(i int) (int64, bool) { return revisions[i].number, true },
-		s.table.ColumnIndex("first_seen_at"): func(i int) (int64, bool) { return revisions[i].firstSeen, revisions[i].seen },
+	fresh, err := overrideRows(s.table, rows, at, map[int]func(int) cell{
+		s.table.ColumnIndex("revision"):      func(i int) cell { return integer(revisions[i].number) },
+		s.table.ColumnIndex("first_seen_at"): func(i int) cell { return cell{number: revisions[i].firstSeen, known: revisions[i].seen} },
 	})
 	return rows, releaser(fresh), err
 }
@@ -98,29 +98,63 @@ func (s *eventSelection) numberOf(r extsort.Row) int64 {
 	return r.View.Columns[s.number].Int64At(r.Index)
 }
 
-// accountSelection notes in each account which of its events were dropped.
+// accountSelection notes in each account which of its events were dropped, and in a line that repeats an
+// earlier one the entity of that.
 type accountSelection struct {
-	table                          *schema.Table
-	known                          map[uint64]int64
-	columns                        [3]int
-	events, newEvents, knownEvents int
+	table                                    *schema.Table
+	known                                    map[uint64]int64
+	columns                                  [3]int
+	originals                                *originals // nil: duplicates have no entity
+	events, newEvents, knownEvents, entityID int
 }
 
 func (s *accountSelection) repeated() int64 { return 0 }
 
+// completedAccount is what a row gets besides what was written.
+type completedAccount struct{ newEvents, knownEvents, entityID cell }
+
 func (s *accountSelection) selectRows(rows []extsort.Row) ([]extsort.Row, func(), error) {
 	var at []int
-	var known, all []int64
+	var completed []completedAccount
 	for i, r := range rows {
-		n := s.known[accountHash(r, s.columns)]
-		if events := &r.View.Columns[s.events]; n > 0 && !events.IsNull(r.Index) {
-			count := events.Int64At(r.Index) // an event of several rows may be known in part
-			at, known, all = append(at, i), append(known, min(n, count)), append(all, count)
+		if c, changed := s.complete(r); changed {
+			at, completed = append(at, i), append(completed, c)
 		}
 	}
-	fresh, err := overrideRows(s.table, rows, at, map[int]func(int) (int64, bool){
-		s.newEvents:   func(i int) (int64, bool) { return all[i] - known[i], true },
-		s.knownEvents: func(i int) (int64, bool) { return known[i], true },
+	fresh, err := overrideRows(s.table, rows, at, map[int]func(int) cell{
+		s.newEvents:   func(i int) cell { return completed[i].newEvents },
+		s.knownEvents: func(i int) cell { return completed[i].knownEvents },
+		s.entityID:    func(i int) cell { return completed[i].entityID },
 	})
 	return rows, releaser(fresh), err
+}
+
+// complete completes one row; false: nothing changes.
+func (s *accountSelection) complete(r extsort.Row) (c completedAccount, changed bool) {
+	number := func(column int) cell {
+		if v := &r.View.Columns[column]; !v.IsNull(r.Index) {
+			return integer(v.Int64At(r.Index))
+		}
+		return cell{}
+	}
+	c.newEvents, c.knownEvents = number(s.newEvents), number(s.knownEvents)
+	if v := &r.View.Columns[s.entityID]; !v.IsNull(r.Index) {
+		c.entityID = cell{text: string(v.TextAt(r.Index)), known: true}
+	}
+	// An event of several rows may be known in part.
+	if n, events := s.known[accountHash(r, s.columns)], number(s.events); n > 0 && events.known {
+		n = min(n, events.number)
+		c.newEvents, c.knownEvents, changed = integer(events.number-n), integer(n), true
+	}
+	if s.originals == nil {
+		return c, changed
+	}
+	if original := number(s.originals.duplicateOf); original.known && !c.entityID.known {
+		c.entityID = s.originals.entityID(original.number)
+		changed = changed || c.entityID.known
+	}
+	if row := number(s.originals.row); row.known {
+		s.originals.note(row.number, c.entityID)
+	}
+	return c, changed
 }

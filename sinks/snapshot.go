@@ -29,6 +29,8 @@ type DataFile struct {
 	Digest    string `json:"logical_digest"` // of the rows, as in the manifest
 	Run       string `json:"run"`            // the run or compaction that wrote it
 	Globbed   bool   `json:"visible"`        // in data/ or ledger/, not a compaction's
+	// Of accounts: the columns of lists that extra holds.
+	Kept []pipeline.KeptColumn `json:"kept_columns,omitempty"`
 }
 
 // Snapshot is the list of files that hold every row of a lake, each once, as of
@@ -225,7 +227,7 @@ func applyManifest(before []DataFile, m *pipeline.Manifest) ([]DataFile, error) 
 		}
 		files[f.Path] = DataFile{
 			Path: f.Path, Table: f.Table, Partition: f.Partition, Rows: f.Rows, Bytes: f.Bytes, Digest: f.Digest,
-			Run: m.Run.ID, Globbed: !strings.HasPrefix(f.Path, compactDir+"/"),
+			Run: m.Run.ID, Globbed: !strings.HasPrefix(f.Path, compactDir+"/"), Kept: f.Kept,
 		}
 	}
 	after := make([]DataFile, 0, len(files))

@@ -177,7 +177,7 @@ func TestKilledStatuses(t *testing.T) {
 	fate := func(r *rig) (fates []string) {
 		for _, row := range r.table(schema.Accounts) {
 			if row["status"] == string(schema.Restricted) {
-				fates = append(fates, fmt.Sprint(row["reason"], row["call_id"], row["credits"], row["extra"]))
+				fates = append(fates, fmt.Sprint(row["reason"], row["call_id"], row["credits"], row["answer_extra"]))
 			}
 		}
 		return fates

@@ -249,9 +249,30 @@ func (l *lake) rebuildInto(ctx context.Context, r *ledger.Run, sink pipeline.Sin
 func (l *lake) newReplayRunner(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int) *pipeline.Runner {
 	asked, searches := queriesByObject(r.Queries)
 	return &pipeline.Runner{
-		Queries: asked, Searches: searches, Sink: sink, SchemaVersion: version, Spec: r.Spec(), Recorded: l.replayInput(ctx, r),
+		Queries: asked, Searches: searches, Sink: sink, SchemaVersion: version, Spec: r.Spec(), Recorded: l.completeLines(ctx, r, version),
 		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
 	}
+}
+
+// completeLines is replayInput with the entities of lines that an earlier version recorded without, if
+// the rows are of a version of the schema that has them.
+func (l *lake) completeLines(ctx context.Context, r *ledger.Run, version int) *pipeline.RunLog {
+	recorded := l.replayInput(ctx, r)
+	if version < schema.EntitiesVersion || pipeline.SchemaVersionOf(r.Versions) >= schema.EntitiesVersion {
+		return recorded
+	}
+	lines := recorded.Lines
+	recorded.Lines = func(yield func(pipeline.Line, error) bool) {
+		for line, err := range lines {
+			if err == nil {
+				err = l.ledger.CompleteLine(ctx, r, &line)
+			}
+			if !yield(line, err) {
+				return
+			}
+		}
+	}
+	return recorded
 }
 
 func (l *lake) replayInput(ctx context.Context, r *ledger.Run) *pipeline.RunLog {

@@ -18,13 +18,17 @@ type archive struct {
 	log    *wal.Log
 	decode Decode
 
-	mu          sync.Mutex               // guards both caches; not held while a record is read
+	mu          sync.Mutex               // guards the caches; not held while a record is read
 	pairs       map[*Call]*returnedPairs // of calls that were compared with a higher cap
-	resolutions resolutionCache
+	resolutions callCache[resolution]
+	ids         callCache[string]
 }
 
 func newArchive(log *wal.Log, decode Decode) *archive {
-	return &archive{log: log, decode: decode, pairs: map[*Call]*returnedPairs{}}
+	return &archive{
+		log: log, decode: decode, pairs: map[*Call]*returnedPairs{},
+		resolutions: callCache[resolution]{size: maxResolutionCalls}, ids: callCache[string]{size: maxIDCalls},
+	}
 }
 
 // readRequest returns what a call requested.
@@ -176,22 +180,28 @@ type resolution struct {
 	reason string
 }
 
-// resolutionCache has the answers that were read last. A list is searched and later read in the
-// same order, so that its lines need one answer after the other.
-type resolutionCache struct {
-	byCall map[*Call]map[pipeline.Identity]resolution
+// callCache has what the answers say that were read last, by identity. A list is bought and later read
+// in the same order, so that its lines need one answer after the other.
+type callCache[V any] struct {
+	size   int // calls
+	byCall map[*Call]cachedAnswer[V]
 	order  []*Call
 }
 
-func (r *resolutionCache) add(c *Call, known map[pipeline.Identity]resolution) {
+type cachedAnswer[V any] struct {
+	known map[pipeline.Identity]V
+	err   error // why nothing is known
+}
+
+func (r *callCache[V]) add(c *Call, answer cachedAnswer[V]) {
 	if _, ok := r.byCall[c]; ok {
 		return
 	}
 	if r.byCall == nil {
-		r.byCall = map[*Call]map[pipeline.Identity]resolution{}
+		r.byCall = map[*Call]cachedAnswer[V]{}
 	}
-	r.byCall[c] = known
-	if r.order = append(r.order, c); len(r.order) > maxResolutionCalls {
+	r.byCall[c] = answer
+	if r.order = append(r.order, c); len(r.order) > r.size {
 		delete(r.byCall, r.order[0])
 		r.order = r.order[1:]
 	}
@@ -203,25 +213,32 @@ const maxResolutionCalls = 128
 // cachedResolution returns what a call found for an identifier; false if its answer says
 // nothing about it or cannot be read, which verify reports.
 func (a *archive) cachedResolution(ctx context.Context, c *Call, key pipeline.Identity) (resolution, bool) {
-	a.mu.Lock()
-	known, ok := a.resolutions.byCall[c]
-	a.mu.Unlock()
-	if !ok {
-		known = a.readResolutions(ctx, c)
-		if ctx.Err() == nil { // else not readable now, which says nothing about the answer
-			a.mu.Lock()
-			a.resolutions.add(c, known)
-			a.mu.Unlock()
-		}
-	}
-	m, ok := known[key]
+	m, ok, _ := lookUp(ctx, a, &a.resolutions, c, key, a.readResolutions)
 	return m, ok
 }
 
-func (a *archive) readResolutions(ctx context.Context, c *Call) map[pipeline.Identity]resolution {
+// lookUp returns what a call says about an identity, from a cache of the archive or from what read
+// returns. ok is false if it says nothing; err says why if its answer cannot be read.
+func lookUp[V any](ctx context.Context, a *archive, cache *callCache[V], c *Call, key pipeline.Identity, read func(context.Context, *Call) (map[pipeline.Identity]V, error)) (v V, ok bool, err error) {
+	a.mu.Lock()
+	answer, cached := cache.byCall[c]
+	a.mu.Unlock()
+	if !cached {
+		answer.known, answer.err = read(ctx, c)
+		if ctx.Err() == nil { // else not readable now, which says nothing about the answer
+			a.mu.Lock()
+			cache.add(c, answer)
+			a.mu.Unlock()
+		}
+	}
+	v, ok = answer.known[key]
+	return v, ok, answer.err
+}
+
+func (a *archive) readResolutions(ctx context.Context, c *Call) (map[pipeline.Identity]resolution, error) {
 	b, call, err := a.readExchange(ctx, c)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	items, _ := a.decodeSettled(c, b, call)
 	known := make(map[pipeline.Identity]resolution, len(items))
@@ -236,5 +253,5 @@ func (a *archive) readResolutions(ctx context.Context, c *Call) map[pipeline.Ide
 		}
 		known[pipeline.IdentityOf(&b.Items[i].Account)] = m
 	}
-	return known
+	return known, nil
 }

@@ -39,6 +39,11 @@
 // have come and in which session ([Purchases.PageProgress]). None of this is
 // recorded a second time, so it cannot contradict the purchases.
 //
+// Which id the answers state for an identifier ([Purchases.Entity]) is asked for every line that needs
+// no call, on every night, and says nothing about purchases. So the outcome of a call has its ids, in a
+// field that earlier versions ignore, and a checkpoint has the place of the outcome: one small record
+// is read for a hundred lines of a list, and not their answers. Those of earlier versions are read.
+//
 // # How far pairs were asked
 //
 // What to request tonight is decided by a [Cursor] for each identity and signal type: the newest date

@@ -63,6 +63,9 @@ func (n *nights) query(night int) *pipeline.Query {
 	}
 }
 
+// entityOf is the id that answers state for a company.
+func (n *nights) entityOf(company int) string { return fmt.Sprint(1_000_000 + company) }
+
 // decode is a Decode: it knows what a night's answer says.
 func (n *nights) decode(b *pipeline.Batch, c *pipeline.Call) (items, _ []pipeline.ItemReply) {
 	var night int
@@ -78,7 +81,7 @@ func (n *nights) decode(b *pipeline.Batch, c *pipeline.Call) (items, _ []pipelin
 	for i := range items {
 		company := int(b.Items[i].Account.Row)
 		unknown = unknown || n.uncharged != nil && n.uncharged(night, company)
-		items[i] = pipeline.ItemReply{Status: schema.NoSignal, CallID: c.ID, Entity: schema.Entity{Object: schema.Company, ID: fmt.Sprint(1_000_000 + company)}}
+		items[i] = pipeline.ItemReply{Status: schema.NoSignal, CallID: c.ID, Entity: schema.Entity{Object: schema.Company, ID: n.entityOf(company)}}
 		if items[i].Events = n.eventsOf(night, company); len(items[i].Events) > 0 {
 			items[i].Status = schema.Enriched
 			total += int64(len(items[i].Events))
@@ -150,7 +153,7 @@ func (n *nights) record(ctx context.Context, l *Ledger, night int) error {
 				return reply, err
 			}
 			k, h, identities := outcomeOf(&reply.Calls[0], b, reply.Items)
-			h.Pairs = nil
+			h.Pairs, h.IDs = nil, nil
 			return reply, recorder.writeOutcome(recorder.log.Write, recorder.run.Calls[len(recorder.run.Calls)-1], k, h, identities)
 		})
 	}
@@ -171,7 +174,8 @@ func (n *nights) record(ctx context.Context, l *Ledger, night int) error {
 	return recorder.Commit(m)
 }
 
-// undatedKey is set in a context to record nights as versions did that recorded no dates of events.
+// undatedKey is set in a context to record nights as versions did that recorded neither dates of events nor
+// ids.
 type undatedKey struct{}
 
 // unsynced is a hook of a machine that never loses power.

@@ -385,6 +385,9 @@ func (r *Recorder) recordOutcome(call *pipeline.Call, b *pipeline.Batch, items [
 // outcomeOf is the outcome of a decoded call, as a record.
 func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) (k kind, h outcomeRecord, identities []byte) {
 	h.Problem = call.Problem
+	if call.Outcome != pipeline.InDoubt {
+		h.IDs = encodeIDs(b, items)
+	}
 	for _, identity := range answeredIdentities(b, items) {
 		identities = append(identities, identity[:]...)
 	}

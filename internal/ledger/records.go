@@ -87,6 +87,8 @@ type outcomeRecord struct {
 	Size    *forecast.ResultSize        `json:"size,omitempty"` // of all results, filtered ones included
 	// Which entities have events, and their dates: see encodePairs. Absent in old records.
 	Pairs []byte `json:"pairs,omitempty"`
+	// The ids that the answer states: see encodeIDs. Absent in old records.
+	IDs []byte `json:"ids,omitempty"`
 }
 
 // rereadRecord is the outcome of a call that was recorded as in doubt: a later version can read

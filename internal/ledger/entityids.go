@@ -1,0 +1,137 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/siglake/siglake/internal/wal"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// idsVersion begins the encoded ids of an answer. Each entity that the answer decides follows, in the
+// order of answeredIdentities: the number of its identities and the length of its id, as unsigned
+// varints, and the id. It is empty if the answer states none, or the one by which it was requested.
+const idsVersion = 1
+
+// encodeIDs says which ids an answer states for the entities that it decides; nil: it decides none.
+func encodeIDs(b *pipeline.Batch, items []pipeline.ItemReply) []byte {
+	if b.Query.Service().IsPaged() {
+		return nil
+	}
+	var out []byte
+	for i := range items {
+		identities := answeredIdentities(&pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}, items[i:i+1])
+		if len(identities) == 0 {
+			continue
+		}
+		if out == nil {
+			out = []byte{idsVersion}
+		}
+		id := items[i].Entity.ID
+		if id == b.Items[i].Account.ID {
+			id = ""
+		}
+		out = append(appendUvarints(out, uint64(len(identities)), uint64(len(id))), id...)
+	}
+	return out
+}
+
+// decodeIDs returns the ids of an answer by the identities in the body of its outcome.
+func decodeIDs(ids, identities []byte) (map[pipeline.Identity]string, error) {
+	const size = len(pipeline.Identity{})
+	known := map[pipeline.Identity]string{}
+	d := decoder{b: ids[1:], bad: ids[0] != idsVersion}
+	for len(d.b) > 0 && !d.bad {
+		own := d.count(len(identities) / size)
+		id := string(d.bytes(d.count(len(d.b))))
+		for chunk := range slices.Chunk(identities[:own*size], size) {
+			if id != "" {
+				known[pipeline.Identity(chunk)] = id
+			}
+		}
+		identities = identities[own*size:]
+	}
+	if d.bad || len(identities) > 0 {
+		return nil, fmt.Errorf("%w: the ids of an answer cannot be read", wal.ErrCorrupt)
+	}
+	return known, nil
+}
+
+// maxIDCalls is the number of calls of which ids are in memory; those of one take about 10 KB.
+const maxIDCalls = 1024
+
+// readIDs reads the ids that a call's answer states, by identity: from the record of its outcome, or
+// from the answer itself, since earlier versions recorded none.
+func (a *archive) readIDs(ctx context.Context, c *Call) (map[pipeline.Identity]string, error) {
+	if h, identities, err := a.readOutcome(ctx, c); err == nil && len(h.IDs) > 0 {
+		return decodeIDs(h.IDs, identities)
+	}
+	b, call, err := a.readExchange(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	items, _ := a.decodeSettled(c, b, call)
+	ids := encodeIDs(b, items)
+	if ids == nil {
+		return nil, nil
+	}
+	var identities []byte
+	for _, identity := range answeredIdentities(b, items) {
+		identities = append(identities, identity[:]...)
+	}
+	return decodeIDs(ids, identities)
+}
+
+// hasAnswer reports whether the call has an answer that was understood.
+func (c *Call) hasAnswer() bool {
+	return c.responseAt != nil && (c.Outcome == pipeline.Charged || c.Outcome == pipeline.NotCharged)
+}
+
+// Entity is the entity of an account, with the id that the newest answer about its identifier states; the
+// zero value: none states any.
+func (p *Purchases) Entity(ctx context.Context, a *schema.Account) schema.Entity {
+	e, _ := p.archive.statedEntity(ctx, a, p.state.settledCalls(pipeline.IdentityOf(a), (*Call).hasAnswer))
+	return e
+}
+
+// statedEntity is Entity by calls about the account, oldest first. The error is that of an answer that
+// cannot be read and may state the id.
+func (a *archive) statedEntity(ctx context.Context, account *schema.Account, calls []*Call) (e schema.Entity, err error) {
+	key := pipeline.IdentityOf(account)
+	for _, c := range slices.Backward(calls) {
+		id, ok, unread := lookUp(ctx, a, &a.ids, c, key, a.readIDs)
+		if ok {
+			return schema.Entity{Object: account.Object, ID: id}, nil
+		}
+		err = cmp.Or(err, unread)
+	}
+	if account.ID != "" {
+		return schema.Entity{Object: account.Object, ID: account.ID}, nil
+	}
+	return schema.Entity{}, err
+}
+
+// CompleteLine adds the entity to a recorded line of a run that needed no call: versions before schema 4
+// recorded none. Later calls than the line do not count, so that a run is always rebuilt in the same way.
+// The error is ErrPruned if the answer that may state the id was removed.
+func (l *Ledger) CompleteLine(ctx context.Context, r *Run, line *pipeline.Line) error {
+	if line.Status != schema.Cached || line.Entity != nil || len(r.linesAt) == 0 {
+		return nil
+	}
+	if err := l.readPast(ctx); err != nil {
+		return err
+	}
+	calls := l.state.settledCalls(pipeline.IdentityOf(&line.Account), func(c *Call) bool { return c.hasAnswer() && c.intentAt.Before(r.linesAt[0]) })
+	e, err := l.archive.statedEntity(ctx, &line.Account, calls)
+	if e.ID != "" {
+		line.Entity = &e
+	}
+	if errors.Is(err, ErrPruned) || ctx.Err() != nil {
+		return err
+	}
+	return nil
+}
