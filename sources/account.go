@@ -22,6 +22,7 @@ func (l *layout) parseAccount(rec *record) schema.Account {
 		a.Reject = &schema.Reject{Column: columnName(l.header, f.column), Value: f.value, Reason: f.reason}
 		return a
 	}
+	a.Kept = l.keptCells(rec.cells)
 	r := rowParser{layout: l, cells: rec.cells, account: &a}
 	a.Key = r.cellText(fieldKey)
 	if isMangled(a.Key) {

@@ -101,6 +101,8 @@ type layout struct {
 	notes        []string
 	described    []Column
 	clashes      *Clashes
+	kept         []keptColumn // in the order of the list
+	keptNames    []string     // likewise
 }
 
 func (l *layout) has(f field) bool { return l.columns[f] >= 0 }
@@ -159,6 +161,9 @@ func newLayout(d csvDialect, o Options) (layout, error) {
 	if err := l.applyMap(o.Map); err != nil {
 		return l, err
 	}
+	if err := l.chooseKept(o); err != nil {
+		return l, err
+	}
 	roles := l.bestColumns()
 	l.resolveNames(&roles, rows)
 	l.object = o.Object
@@ -197,12 +202,15 @@ func hasHeader(records [][]string, o Options) (bool, error) {
 	case len(headerRoles(records[0])) > 0:
 		return true, nil
 	}
-	for _, column := range o.Map {
+	for _, column := range slices.Concat(slices.Collect(maps.Values(o.Map)), o.Keep) {
+		if column == KeepAll {
+			continue
+		}
 		if findColumn(records[0], column) >= 0 {
 			return true, nil
 		}
 		if !isNumber(column) {
-			// --map names a header, so there must be one; applyMap reports a missing name.
+			// --map or --keep names a header, so there must be one; a missing name is reported later.
 			return true, nil
 		}
 	}
@@ -235,10 +243,7 @@ func findColumn(header []string, name string) int {
 func (l *layout) applyMap(m map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		f, _ := fieldNamed(name)
-		i := findColumn(l.header, m[name])
-		if n, err := strconv.Atoi(m[name]); i < 0 && err == nil && n >= 1 && n <= len(l.names) {
-			i = n - 1
-		}
+		i := l.findNumbered(m[name])
 		if i < 0 {
 			return &Error{Problem: fmt.Sprintf("--map %s=%s: no such column", name, m[name]),
 				Expected: "one of " + l.columnList(), Fix: "use the name in the header, or the number of the column, counted from 1"}

@@ -39,6 +39,12 @@ type Options struct {
 	// Encoding is a label of the WHATWG standard, such as utf-8, utf-16le, windows-1252 or shift_jis,
 	// or a code page of DOS, such as cp850. Empty: detected.
 	Encoding string
+	// Keep are columns, by header name or 1-based number, or KeepAll: Accounts hold their cells as they
+	// stand in the list.
+	Keep []string
+	// DidYouMean is what a message says behind a word that is not known: the nearest of those that are.
+	// Nil: nothing.
+	DidYouMean func(word string, known []string) string
 	// Sheet is the name of the sheet of an Excel workbook, or its number from 1. Empty: the first
 	// visible one.
 	Sheet string
@@ -144,6 +150,7 @@ type Input struct {
 	Mapping map[string]string
 	// How each column is read, and why, in the order of the list.
 	Columns []Column
+	Kept    []string // names of the columns that Accounts hold
 	Notes   []string // decisions that the user may want to check
 	// Keys that a spreadsheet damaged so that several lines have them; known after Accounts.
 	SharedKeys []SharedKey
@@ -401,7 +408,7 @@ func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options)
 	}
 	f.layout.clashes = o.Clashes
 	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, append(in.Notes, f.layout.notes...)
-	in.Mapping, in.Columns, in.Format = f.layout.fieldMapping(), f.layout.described, FormatCSV
+	in.Mapping, in.Columns, in.Kept, in.Format = f.layout.fieldMapping(), f.layout.described, f.layout.keptNames, FormatCSV
 	if d.delimiter == 0 {
 		in.Format = FormatText
 	}

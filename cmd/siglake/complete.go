@@ -28,6 +28,7 @@ var flagValues = map[string][]string{
 	"header":       {"auto", "yes", "no"},
 	"in-doubt":     {"hold", "retry", "probe"},
 	"log-format":   {"text", "json"},
+	"keep":         {"all"},
 	"object":       {"auto", "company", "contact"},
 	"partition-by": {"month", "day"},
 	"plan":         {"free", "starter", "pro", "premium", "scale", "legacy", "unlimited"},

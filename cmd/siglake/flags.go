@@ -130,6 +130,8 @@ func listFlags(o *app.ListOptions) []cli.Flag {
 	return []cli.Flag{
 		words(&o.Map, &cli.StringSliceFlag{Name: "map", EnvVars: []string{"SIGLAKE_MAP"}, Category: "List",
 			Usage: "column of a field, as FIELD=COLUMN (a header or a number); fields: " + "key, id, domain, name, first_name, last_name, linkedin, email, company_name, company_domain"}),
+		words(&o.Keep, &cli.StringSliceFlag{Name: "keep", EnvVars: []string{"SIGLAKE_KEEP"}, Category: "List",
+			Usage: "columns of the list to keep in the column extra of accounts: headers or numbers, or all"}),
 		&cli.StringFlag{Name: "object", Value: o.Object, Destination: &o.Object, EnvVars: []string{"SIGLAKE_OBJECT"}, Category: "List", Usage: "what each line names: contact, company or auto"},
 		&cli.StringFlag{Name: "header", Value: o.Header, Destination: &o.Header, EnvVars: []string{"SIGLAKE_HEADER"}, Category: "List", Usage: "whether the first line is a header: yes, no or auto"},
 		&cli.StringFlag{Name: "delimiter", Value: o.Delimiter, Destination: &o.Delimiter, EnvVars: []string{"SIGLAKE_DELIMITER"}, Category: "List", Usage: "column separator: one character, tab, none or auto"},

@@ -63,6 +63,9 @@ func (j *Job) logReading(list *sources.List) {
 	j.readingLogged = true
 	in := describeList(list)
 	attrs := []any{"list", j.List, "format", in.Format, "encoding", in.Encoding, "delimiter", in.Delimiter, "header_line", in.HeaderLine, "columns", ColumnsText(&in)}
+	if len(in.Kept) > 0 {
+		attrs = append(attrs, "kept", strings.Join(in.Kept, ", "))
+	}
 	if len(in.Notes) > 0 {
 		attrs = append(attrs, "notes", strings.Join(in.Notes, "; "))
 	}

@@ -51,6 +51,7 @@ func Settings(o *RunOptions) map[string]string {
 		setIfAny(settings, "api", api)
 	}
 	setIfAny(settings, "sheet", o.Source.Sheet)
+	setIfAny(settings, "keep", list(o.Source.Keep))
 	if o.Query.SendFilters {
 		settings["send-filters"] = "true"
 	}
@@ -104,7 +105,7 @@ func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	}
 	o.Pages = PageOptions{Exclude: settings["exclude"], Sites: list("domain"), Limit: number("limit"), PageSize: number("page-size")}
 	o.Source = ListOptions{
-		Map: list("map"), Object: settings["object"], Header: settings["header"], Delimiter: settings["delimiter"], Encoding: settings["encoding"],
+		Map: list("map"), Keep: list("keep"), Object: settings["object"], Header: settings["header"], Delimiter: settings["delimiter"], Encoding: settings["encoding"],
 		Sheet:  settings["sheet"],
 		Sample: number("sample"), SampleSeed: 1,
 	}

@@ -54,6 +54,7 @@ type PageOptions struct {
 // ListOptions say how a list is read.
 type ListOptions struct {
 	Map       []string // FIELD=COLUMN
+	Keep      []string // columns whose cells accounts.extra gets, or all
 	Object    string
 	Header    string
 	Delimiter string

@@ -205,7 +205,7 @@ func uniqueAccounts(list string, accounts []schema.Account, o schema.Object) (ou
 
 // readExclude reads the list of those that must not be returned.
 func readExclude(ctx context.Context, uri string, options sources.Options, o schema.Object) ([]schema.Account, error) {
-	options.Stdin, options.Objects = nil, nil
+	options.Stdin, options.Objects, options.Keep = nil, nil, nil
 	options.Object = o
 	list, err := sources.Open(ctx, uri, options)
 	if err != nil {

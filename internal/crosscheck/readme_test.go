@@ -61,16 +61,20 @@ func readmeStatements(t *testing.T) map[string]string {
 func TestStatementsOfTheREADME(t *testing.T) {
 	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
 	lines, f := kestrelFixture(t, func(raw string) string { return strings.ReplaceAll(raw, "2026-04-18", yesterday) })
+	lines[0].Kept = `{"Owner":"Ann"}`
 	lake, _ := runIntoNewLake(t, lines, f, "event_month")
 	rerunCached(t, lake, lines)
 	productLake, _ := runIntoNewLake(t, lines, f, "event_month") // with tables for products
 	buyProducts(t, productLake, "p")
 	d, views := openDuckDB(t), openSession(t, printDDL(t, lake))
 
-	var news, newsTypes, docs []string
+	var news, newsOfKeys, newsTypes, docs []string
 	for _, s := range schema.Signals {
 		if s.Category == schema.CategoryNews {
 			newsTypes = append(newsTypes, fmt.Sprintf("[%s 1]", s.Key))
+			for _, key := range []string{"crm-1", "crm-3"} { // which repeats crm-1
+				newsOfKeys = append(newsOfKeys, fmt.Sprintf("[%s list.csv %s %s 00:00:00 +0000 UTC Kestrel Loom made the papers.]", key, s.Key, yesterday))
+			}
 			news = append(news, fmt.Sprintf("[crm-1 %s %s 00:00:00 +0000 UTC Kestrel Loom made the papers.]", s.Key, yesterday))
 		}
 	}
@@ -119,6 +123,8 @@ func TestStatementsOfTheREADME(t *testing.T) {
 			"[crm-7 nobody.example not_found <nil> not in the vendor's data r1]",
 			"[crm-8 50031 enriched Fjord Fibre <nil> r1]",
 		},
+		"news of every account key of every list (in a session of siglake ddl)": newsOfKeys,
+		"accounts with a column of their list, by --keep Owner":                 {"[crm-1 Ann enriched]", "[crm-2 <nil> enriched]", "[crm-8 <nil> enriched]"},
 		"calls whose charge differs from what their events explain: their credits are spread by events": {
 			"[000002-1 5 2 3 credits more than its events explain; spread over its events by their number]",
 			"[000003-1 1 0 1 credit more than its events explain; it returned none]",
@@ -138,6 +144,9 @@ func (everything) Coverage(_ context.Context, _ *schema.Account, q *pipeline.Que
 	full := slices.Repeat([]pipeline.SignalCoverage{{State: pipeline.CoverageFull}}, len(q.ResultTypes()))
 	return pipeline.Coverage{Signals: full, Call: "r1/000001-1"}
 }
+
+func (everything) Entity(context.Context, *schema.Account) schema.Entity { return schema.Entity{} }
+
 func (everything) Resolve(context.Context, *schema.Account) pipeline.Resolution {
 	return pipeline.Resolution{}
 }

@@ -53,7 +53,7 @@ func WriteDuckDB(w io.Writer, address string, s *sinks.Snapshot, pinned bool) er
 		out.WriteString(duckListSQL)
 	}
 	for _, t := range schema.Tables {
-		writeDuckView(&out, t)
+		writeDuckView(&out, t, keptViewColumns(t, s.Files))
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
@@ -99,14 +99,17 @@ func historyOf(t schema.Table) string { return t.Name + "_history" }
 
 // writeDuckView writes the view of a dataset. For events, it has the newest revision of each; another
 // view has all of them, and a macro those that were known at a moment.
-func writeDuckView(out *sqlScript, t schema.Table) {
+func writeDuckView(out *sqlScript, t schema.Table, kept []viewColumn) {
 	name := t.Name
 	if t.IsEvent() {
 		name = historyOf(t)
 	}
-	writeDuckFiles(out, t, name)
+	writeDuckFiles(out, t, name, duckKeptColumns(kept))
 	if !t.IsEvent() {
 		writeDuckComments(out, t)
+		for _, c := range kept {
+			out.writeLine("COMMENT ON COLUMN %s.%s IS %s;", t.Name, sqlName(c.name), sqlString(c.doc()))
+		}
 		return
 	}
 	out.writeLine("COMMENT ON VIEW %s IS %s;", name, sqlString(t.Doc+"; every revision of each event"))
@@ -127,7 +130,8 @@ func newestRevisions(history, condition string) string {
 		history, shown, history, later)
 }
 
-func writeDuckFiles(out *sqlScript, t schema.Table, name string) {
+// writeDuckFiles writes the view of all rows of a dataset, with further columns of it.
+func writeDuckFiles(out *sqlScript, t schema.Table, name, further string) {
 	var read, empty []string
 	for _, c := range t.Columns {
 		read = append(read, fmt.Sprintf("%s: {name: %s, type: %s, default_value: NULL}", sqlString(c.Name), sqlString(c.Name), sqlString(duckType(c.Type))))
@@ -139,7 +143,10 @@ func writeDuckFiles(out *sqlScript, t schema.Table, name string) {
 		option = ", filename = true" // a column of the result, or no file is skipped
 		empty = append(empty, "NULL::VARCHAR AS event_month")
 	}
-	out.writeLine("\nCREATE OR REPLACE TEMP VIEW %s AS FROM query(CASE WHEN len(getvariable('siglake_files')[%s]) > 0", name, sqlString(t.Name))
+	if further != "" {
+		further = "SELECT *" + further + "\n  "
+	}
+	out.writeLine("\nCREATE OR REPLACE TEMP VIEW %s AS %sFROM query(CASE WHEN len(getvariable('siglake_files')[%s]) > 0", name, further, sqlString(t.Name))
 	out.writeLine("  THEN $$ SELECT *%s FROM read_parquet(getvariable('siglake_files')[%s], hive_partitioning = false%s, schema = MAP {\n          %s}) $$",
 		month, sqlString(t.Name), option, strings.Join(read, ",\n          "))
 	out.writeLine("  ELSE $$ SELECT %s WHERE false $$ END);", strings.Join(empty, ", "))
@@ -218,6 +225,7 @@ func WriteAthena(w io.Writer, address string, s *sinks.Snapshot) error {
 			out.writeLine("\nMSCK REPAIR TABLE `%s`;", t.Name)
 		}
 	}
+	writeAthenaKept(&out, keptViewColumns(schema.Accounts, s.Files))
 	_, err := io.WriteString(w, out.String())
 	return err
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -9,9 +10,59 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
+
+// TestKeptViewColumns: each kept column of any file has a column of its own, the same whatever the order
+// of the files, with the type of all of its cells. A name as it is comes before those that become the same.
+func TestKeptViewColumns(t *testing.T) {
+	t.Parallel()
+	text := func(names ...string) (kept []pipeline.KeptColumn) {
+		for _, name := range names {
+			kept = append(kept, pipeline.KeptColumn{Name: name, Type: pipeline.KeptText})
+		}
+		return kept
+	}
+	files := []sinks.DataFile{
+		{Table: "accounts", Kept: append(text("OWNER", "Owner", "owner 2", "é", "(!)", "-", "a\u202eb"), pipeline.KeptColumn{Name: "ARR", Type: pipeline.KeptInteger, Digits: 4})},
+		{Table: "accounts"},
+		{Table: "accounts", Kept: append(text("owner", `a"b'c/d~e`), pipeline.KeptColumn{Name: "ARR", Type: pipeline.KeptDecimal, Digits: 1, Scale: 2}, pipeline.KeptColumn{Name: "Empty"}, pipeline.KeptColumn{Name: "Since", Type: pipeline.KeptDate})},
+	}
+	want := []string{
+		"extra_a_b_c_d_e: a\"b'c/d~e", "extra_arr DECIMAL(6, 2): ARR", "extra_column: (!)", "extra_column_2: -", "extra_empty: Empty", "extra_owner: owner", "extra_owner_2: OWNER", "extra_owner_3: Owner",
+		"extra_owner_2_2: owner 2", "extra_since DATE: Since", "extra_é: é",
+	}
+	for range files {
+		files = append(files[1:], files[0])
+		var got []string
+		for _, c := range keptViewColumns(schema.Accounts, files) {
+			got = append(got, strings.TrimSpace(c.name+" "+c.sqlType())+": "+c.kept.Name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("columns (-want +got):\n%s", diff)
+		}
+	}
+	var duck, athena bytes.Buffer
+	if err := errors.Join(WriteDuckDB(&duck, "/lake", &sinks.Snapshot{Generation: 1, Files: files}, true), WriteAthena(&athena, "s3://bucket/lake", &sinks.Snapshot{Files: files})); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ script, want string }{
+		{duck.String(), `try_cast(nullif(json_extract_string(extra, '/ARR'), '') AS DECIMAL(6, 2)) AS "extra_arr"`},
+		{duck.String(), `nullif(json_extract_string(extra, '/a"b''c~1d~0e'), '') AS "extra_a_b_c_d_e"`},
+		{duck.String(), `COMMENT ON COLUMN accounts."extra_owner_2" IS 'Column OWNER of the lists`},
+		{athena.String(), "CREATE OR REPLACE VIEW accounts_kept AS SELECT *,"},
+		{athena.String(), `try_cast(nullif(json_extract_scalar(extra, '$["Since"]'), '') AS DATE) AS "extra_since"`},
+	} {
+		if !strings.Contains(c.script, c.want) {
+			t.Errorf("no script has %s", c.want)
+		}
+	}
+	if strings.Contains(athena.String(), "a_b_c") || strings.Contains(duck.String(), "202e") {
+		t.Error("a script has a column that it cannot name")
+	}
+}
 
 // TestAthena: the tables have every column, in types that Athena knows, over the
 // folders in which the files lie.

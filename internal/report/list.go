@@ -13,11 +13,14 @@ import (
 )
 
 // readingLines say how a list is read: as what, which column is which field and why, which columns look
-// like an identifier and are not used, and what else was decided.
+// like an identifier and are not used, which are kept, and what else was decided.
 func readingLines(in *pipeline.Input) []string {
 	lines := []string{formatText(in)}
 	if text := app.ColumnsText(in); text != "" {
 		lines = append(lines, text)
+	}
+	if len(in.Kept) > 0 {
+		lines = append(lines, "kept: "+format.List(in.Kept, 10))
 	}
 	for _, c := range in.Columns {
 		if len(c.Fields) == 0 {
