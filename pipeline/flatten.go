@@ -31,8 +31,14 @@ type value struct {
 	n   int64
 }
 
-func stringValue(s string) value  { return value{set: true, s: s} }
-func intValue(n int64) value      { return value{set: true, n: n} }
+func stringValue(s string) value { return value{set: true, s: s} }
+func intValue(n int64) value     { return value{set: true, n: n} }
+func boolValue(b bool) value {
+	if b {
+		return intValue(1)
+	}
+	return intValue(0)
+}
 func doubleValue(f float64) value { return value{set: true, n: int64(math.Float64bits(f))} }
 func timeValue(t time.Time) value { return value{set: true, n: t.UnixMicro()} }
 func (v value) double() float64   { return math.Float64frombits(uint64(v.n)) }
@@ -167,6 +173,10 @@ func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.E
 		b.set("event_uid", stringValue(r.uid))
 		b.set("first_seen_at", optionalTime(e.FetchedAt))
 		b.set("revision", intValue(1)) // until the sink has compared it with the lake
+		b.set("summary_text", optionalString(b.summaryText(signal)))
+		if kind := b.get("event_type"); kind.set {
+			b.set("event_type_norm", stringValue(schema.NormalizeNewsType(kind.s)))
+		}
 		b.set(schema.ContentDigest, stringValue(b.content.digest(e.Entity.Object, e.Raw)))
 	}
 	b.set("signal_type", stringValue(e.Type))
@@ -269,11 +279,7 @@ func (b *rowBuilder) setSignal(signal schema.Signal) {
 	if signal.WindowMonths > 0 {
 		b.set("window_months", intValue(int64(signal.WindowMonths)))
 	}
-	if signal.Risk {
-		b.set("is_risk", intValue(1))
-	} else {
-		b.set("is_risk", intValue(0))
-	}
+	b.set("is_risk", boolValue(signal.Risk))
 }
 
 // eventDate is the first date that the record has.
@@ -322,7 +328,7 @@ func (b *rowBuilder) setOrigin(o *schema.Origin) {
 func (f *flattener) partitionValue(date value) string {
 	byDay := f.partitionBy == "event_day"
 	t := time.Unix(date.n*86400, 0).UTC()
-	if y := t.Year(); !date.set || y < 2000 || y > 2099 {
+	if y := t.Year(); !date.set || y < schema.FirstYear || y > schema.LastYear {
 		if byDay && f.version >= 3 {
 			return schema.UnknownDay
 		}

@@ -37,7 +37,7 @@ type Sink interface {
 	// Write stores rows of one partition, in the layout of its table.
 	Write(ctx context.Context, p schema.Partition, rec arrow.Record) error
 	// Stage sorts and encodes what was written into complete, durable files that no reader can see
-	// yet, and returns their final names.
+	// yet, and returns their final names. Another call adds the partitions that were written since.
 	Stage(ctx context.Context) ([]File, error)
 	// Comparison says, once everything is staged, what of it was there before.
 	Comparison() Comparison

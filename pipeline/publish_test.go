@@ -41,9 +41,12 @@ func (d *stepLedger) Publish(context.Context, *Manifest) error { return d.step("
 // TestRunPublishesInOrder: files are staged before Prepare, become visible after it, and Commit is
 // last. No step follows a step that fails.
 func TestRunPublishesInOrder(t *testing.T) {
-	order := []string{"stage", "prepare", "publish", "commit"}
-	for i, failAt := range append(order, "") {
-		want := order[:min(i+1, len(order))]
+	order := []string{"stage", "stage", "prepare", "publish", "commit"} // the rows, then that of the run
+	for _, failAt := range append(order[1:], "") {
+		want := order
+		if failAt != "" {
+			want = order[:slices.Index(order, failAt)+1]
+		}
 		for name, end := range map[string]func(r *Runner) error{
 			"Run": func(r *Runner) error { _, err := r.Run(t.Context(), companies(3)); return err },
 			"Replay": func(r *Runner) error {

@@ -25,6 +25,7 @@ type recorder struct {
 	sink      Sink
 	flattener *flattener
 	manifest  *Manifest
+	uri       string // of the list
 	buffers   map[schema.Partition]*rowBuffer
 	// Lines with several questions, by row.
 	divided map[int64]*dividedLine
@@ -54,9 +55,9 @@ const (
 	maxBufferBytes = 8 << 20
 )
 
-func newRecorder(sink Sink, partitionBy string, version int, m *Manifest) *recorder {
+func newRecorder(sink Sink, spec *RunSpec, version int, m *Manifest) *recorder {
 	return &recorder{
-		sink: sink, flattener: newFlattener(m.Run.ID, partitionBy, version), manifest: m, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{},
+		sink: sink, flattener: newFlattener(m.Run.ID, spec.partition(), version), manifest: m, uri: spec.URI, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{},
 		divided: map[int64]*dividedLine{}, searchCosts: map[int64]Credits{}, unknownCosts: map[string]Credits{},
 	}
 }
@@ -299,6 +300,9 @@ func (r *recorder) recordCall(ctx context.Context, b *Batch, reply *Reply, answe
 	if err := r.writeCall(ctx, c, b.Query, shares); err != nil {
 		return err
 	}
+	if err := r.writeRequests(ctx, b.Query, c, shares); err != nil {
+		return err
+	}
 	r.manifest.addCall(c, b, reply, r.listedShares(shares), basis)
 	r.manifest.Events.OtherTypes = r.types.Others()
 	if c.Outcome == InDoubt {
@@ -476,6 +480,8 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events
 		stringValue(r.manifest.commandName()),
 		intValue(int64(len(a.Events))), // until the sink has compared them with the lake
 		intValue(0),
+		optionalString(acc.Name),
+		optionalString(acc.Email),
 		optionalString(string(a.UnknownFields)),
 	})
 }

@@ -58,6 +58,10 @@ type Runner struct {
 	SchemaVersion int
 	// Fingerprint of the source, called after it was read; nil: none.
 	Input func() Input
+	// The exit code that a run's manifest gives, for the table of runs; nil: 0.
+	ExitCode func(*Manifest) int
+	// How the run ended that Replay repeats; nil: it ends now.
+	Ended *RunInfo
 
 	earlierCalls int64 // of processes that have ended
 }
@@ -264,7 +268,7 @@ func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
 // startRecorder starts the manifest, and records what the run did in processes that have ended; done
 // are the rows that have a status by that.
 func (r *Runner) startRecorder(ctx context.Context, started time.Time) (rec *recorder, done rowSet, err error) {
-	rec = newRecorder(r.Sink, r.Spec.partition(), r.schemaVersion(), r.newManifest(started))
+	rec = newRecorder(r.Sink, &r.Spec, r.schemaVersion(), r.newManifest(started))
 	done, err = rec.recoverRows(ctx, r.Recorded)
 	r.earlierCalls = rec.manifest.Calls.Total
 	return rec, done, err
@@ -324,7 +328,13 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 		}
 	}
 	m.Run.Finished = now().UTC()
-	m.Timings.Publish = m.Run.Finished.Sub(stageEnd).Milliseconds()
+	if r.Ended != nil {
+		m.Run.Finished, m.Run.Outcome, m.Run.Stop = r.Ended.Finished, r.Ended.Outcome, r.Ended.Stop
+	}
+	if m.Files, err = r.stageRun(ctx, rec); err != nil {
+		return err
+	}
+	m.Timings.Publish = now().Sub(stageEnd).Milliseconds()
 	if err := ledger.Prepare(m); err != nil {
 		return err
 	}
@@ -332,6 +342,26 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 		return err
 	}
 	return ledger.Commit(m)
+}
+
+// stageRun adds the row of the run to what is staged, and returns all files.
+func (r *Runner) stageRun(ctx context.Context, rec *recorder) ([]File, error) {
+	if r.schemaVersion() < newTablesVersion {
+		return rec.manifest.Files, nil
+	}
+	code := 0
+	if r.ExitCode != nil {
+		code = r.ExitCode(rec.manifest)
+	}
+	if err := rec.writeRun(ctx, &r.Spec, code); err != nil {
+		return nil, err
+	}
+	if err := rec.flushAll(ctx); err != nil {
+		return nil, err
+	}
+	files, err := r.Sink.Stage(ctx)
+	rec.describeKept(files)
+	return files, err
 }
 
 // newBatcher makes the batcher of the run; the lines in done already have a status.

@@ -126,15 +126,16 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 	})
 	src := companies(1)
 	src.accounts[0].Notes = []string{"www. was removed"}
-	g := mustRun(t, Runner{Fetcher: f}, src)
+	g := mustRun(t, Runner{Fetcher: f, Spec: RunSpec{URI: "list.csv", Job: "nightly"}, ExitCode: func(*Manifest) int { return 7 }}, src)
 	for table, want := range map[string]cells{
 		"risk": {
 			"signal_type": "headcountDecrease3m", "object_type": "company", "entity_id": "50023", "account_key": "key 1", "event_date": "2026-04-01",
-			"fetched_at": epoch.Add(1500 * time.Millisecond), "run_id": "run-1", "call_id": "1-1", "ingest_source": "poll", "schema_version": int64(3), "raw": shrinking,
+			"fetched_at": epoch.Add(1500 * time.Millisecond), "run_id": "run-1", "call_id": "1-1", "ingest_source": "poll", "schema_version": int64(4), "raw": shrinking,
 			"company_id": "50023", "company_name": "Kestrel Loom", "company_domain": "kestrelloom.example", "signal_id": "910042", "signal_date": "2026-04-01",
 			"change_rate_percent": -13.0, "change_rate_percent_abs": 13.0, "direction": "decrease", "window_months": int64(3),
 			"baseline_employees_count": int64(276), "new_employees_count": int64(240),
 			"first_seen_at": epoch.Add(1500 * time.Millisecond), "revision": int64(1), "content_digest": "810b31035fafaa288484ff73f1c8564d",
+			"summary_text": "Headcount decrease of 13 % in 3 months, from 276 to 240 people",
 		},
 		"accounts": {
 			"run_id": "run-1", "row": int64(1), "account_key": "key 1", "status": "enriched", "object_type": "company", "identifier_type": "domain", "identifier": "c0.example",
@@ -145,6 +146,11 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 			"run_id": "run-1", "call_id": "1-1", "batch_id": "000001", "attempt": int64(1), "endpoint": "", "object_type": "company", "entities": int64(0), "signal_types": int64(0),
 			"sent_at": epoch, "duration_ms": int64(1500), "http_status": int64(0), "outcome": "charged", "credits": int64(1), "ceiling": int64(0), "events": int64(1), "answer_bytes": int64(0),
 			"window_start": "2026-01-01", "window_end": "2026-05-07", "hour_left": int64(60), "day_left": int64(0), "notes": "a; b",
+		},
+		"runs": {
+			"run_id": "run-1", "command": "run", "since_last": false, "simulated": false, "list": "list.csv", "job": "nightly", "signals": "companyChange; promotion; surgeInHiring; riskNews; intent", "window_start": "2026-01-01",
+			"started_at": epoch, "finished_at": epoch, "outcome": "complete", "exit_code": int64(7), "lines": int64(1), "enriched": int64(1), "rejected": int64(0), "deferred": int64(0), "held": int64(0),
+			"calls": int64(1), "events": int64(1), "new_events": int64(1), "changed_events": int64(0), "credits": int64(1), "credits_at_most": int64(1),
 		},
 	} {
 		got := g.sink.read(table)
@@ -197,6 +203,31 @@ func TestRunWritesUTF8(t *testing.T) {
 	}
 }
 
+// TestRunRequests: the table of requests has every type of every call, also those without events, and
+// leaves out calls that the server refused.
+func TestRunRequests(t *testing.T) {
+	sc := paidScript(3, scriptedItem{status: schema.Enriched, events: []string{"surgeInHiring", "surgeInHiring", "riskNews"}}, scriptedItem{status: schema.NoSignal})
+	sc.calls = append([]scriptedCall{{outcome: NotCharged}}, sc.calls...)
+	for i := range sc.items {
+		sc.items[i].call = 1
+	}
+	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{sc}}}, companies(2))
+	type request struct {
+		Call, Signal                    string
+		Entities, With, Events, Credits any
+	}
+	var got []request
+	for _, row := range g.sink.read("requests") {
+		got = append(got, request{row.text("call_id"), row.text("signal_type"), row["entities"], row["entities_with_events"], row["events"], row["credits"]})
+	}
+	call := g.sink.read("calls")[1].text("call_id")
+	n := func(i int) any { return int64(i) }
+	want := []request{{call, "surgeInHiring", n(2), n(1), n(2), n(2)}, {call, "riskNews", n(2), n(1), n(1), n(1)}, {call, "intent", n(2), n(0), n(0), n(0)}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
 func TestRunPartitionsByDate(t *testing.T) {
 	shrinking := record(t, "headcountDecrease3m")
 	f := fetchFunc(func(_ context.Context, b *Batch) (*Reply, error) {
@@ -206,9 +237,9 @@ func TestRunPartitionsByDate(t *testing.T) {
 		}, nil
 	})
 	for by, want := range map[string][]string{
-		"":            {"accounts", "calls", "credits", "news/event_month=unknown", "risk/event_month=2026-04"},
-		"event_month": {"accounts", "calls", "credits", "news/event_month=unknown", "risk/event_month=2026-04"},
-		"event_day":   {"accounts", "calls", "credits", "news/event_day=1970-01-01", "risk/event_day=2026-04-01"},
+		"":            {"accounts", "calls", "credits", "news/event_month=unknown", "requests", "risk/event_month=2026-04", "runs"},
+		"event_month": {"accounts", "calls", "credits", "news/event_month=unknown", "requests", "risk/event_month=2026-04", "runs"},
+		"event_day":   {"accounts", "calls", "credits", "news/event_day=1970-01-01", "requests", "risk/event_day=2026-04-01", "runs"},
 	} {
 		var got []string
 		for _, w := range mustRun(t, Runner{Fetcher: f, Spec: RunSpec{Partition: by}}, companies(1)).sink.records {
@@ -222,8 +253,8 @@ func TestRunPartitionsByDate(t *testing.T) {
 
 func TestRunEmptyList(t *testing.T) {
 	g := mustRun(t, Runner{Fetcher: fetchFunc(func(context.Context, *Batch) (*Reply, error) { panic("nothing to ask") })}, list{})
-	if len(g.sink.records) != 0 || g.manifest.Run.Outcome != RunComplete {
-		t.Errorf("a run of an empty list wrote %d records and ended %s, want none and complete", len(g.sink.records), g.manifest.Run.Outcome)
+	if rows := g.sink.read("runs"); len(g.sink.records) != 1 || len(rows) != 1 || rows[0]["lines"] != int64(0) || g.manifest.Run.Outcome != RunComplete {
+		t.Errorf("a run of an empty list wrote %d records and ended %s, want only the row of the run, and complete", len(g.sink.records), g.manifest.Run.Outcome)
 	}
 }
 
@@ -732,7 +763,7 @@ func TestRunRecordsAreTheSinks(t *testing.T) {
 // A flush drops the buffers: a partition may not occur again.
 func TestRecorderDropsFlushedBuffers(t *testing.T) {
 	sink := &memorySink{}
-	r := newRecorder(sink, "event_day", schema.Version, NewManifest(RunInfo{ID: "run-1"}))
+	r := newRecorder(sink, &RunSpec{Partition: "event_day"}, schema.Version, NewManifest(RunInfo{ID: "run-1"}))
 	for day := range 28 {
 		raw := fmt.Appendf(nil, `{"signalDate":"2026-02-%02d"}`, day+1)
 		if err := r.writeEvent(t.Context(), &Batch{Query: &Query{}}, 0, 0, ItemReply{}, RawEvent{Type: "surgeInHiring", Raw: raw}, epoch); err != nil {

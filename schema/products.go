@@ -94,7 +94,7 @@ var profileColumns = []Column{
 
 // Aliases holds pairs of ids that denote the same entity.
 var Aliases = Table{
-	Name: string(CategoryAliases), Version: rowVersion, Doc: "Ids that answers state for one and the same entity, such as a number and an opaque token",
+	Name: string(CategoryAliases), Version: productVersion, Doc: "Ids that answers state for one and the same entity, such as a number and an opaque token",
 	Columns: []Column{
 		{Name: "row_uid", Type: String, Doc: "Id of the row, derived from what it says", Rare: true},
 		{Name: "object_type", Type: String, Doc: "contact or company"},
@@ -156,7 +156,7 @@ func (t Table) isOneOf(list []Table) bool {
 
 func newProductTable(c Category, doc string, groups ...[]Column) Table {
 	t := Table{
-		Name: string(c), Version: rowVersion, Doc: doc,
+		Name: string(c), Version: productVersion, Doc: doc,
 		Columns: slices.Clone(productColumns),
 		Sort:    []string{"object_type", "account_key", "entity_id", "row_uid"},
 		Bloom:   []string{"entity_id"},

@@ -198,3 +198,9 @@ const (
 	UnknownPartition = "unknown"
 	UnknownDay       = "1970-01-01"
 )
+
+// FirstYear and LastYear bound the plausible dates of events: all others lie in the unknown partition.
+const (
+	FirstYear = 2000
+	LastYear  = 2099
+)

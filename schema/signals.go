@@ -1,6 +1,9 @@
 package schema
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // Availability says how certain it is that an API version accepts a signal key.
 type Availability string
@@ -140,6 +143,40 @@ var Departments = []string{
 	"Information Technology", "Legal", "Marketing", "Operations", "Other", "Product",
 	"Research & Analytics", "Sales",
 }
+
+// OtherNews is the kind of news that the catalogue does not have.
+const OtherNews = "Other"
+
+// NormalizeNewsType gives a kind of news in the spelling of the catalogue, however it was spelled:
+// letter case, spaces, hyphens and underscores do not count. Kinds that the catalogue does not have are
+// OtherNews.
+func NormalizeNewsType(text string) string {
+	if name, ok := newsTypes[foldNewsType(text)]; ok {
+		return name
+	}
+	return OtherNews
+}
+
+// foldNewsType leaves the letters of a text, in lower case.
+func foldNewsType(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsLetter(r), unicode.IsDigit(r), r == '&':
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, strings.ReplaceAll(text, "&amp;", "&"))
+}
+
+var newsTypes = func() map[string]string {
+	m := map[string]string{}
+	for _, s := range Signals {
+		for _, name := range s.NewsEventTypes {
+			m[foldNewsType(name)] = name
+		}
+	}
+	return m
+}()
 
 var signalIndex = func() map[string]int {
 	m := make(map[string]int, len(Signals))

@@ -7,11 +7,12 @@ package schema
 //	3  event_uid says whom the event is about; undated events of lakes by day lie in UnknownDay;
 //	   events have first_seen_at, revision and content_digest, accounts new_events and known_events
 //	4  accounts.extra holds kept columns of the list, and answer_extra what extra held before; cached and
-//	   duplicate lines have an entity_id
+//	   duplicate lines have an entity_id; accounts have the name and the e-mail address of the line, events
+//	   summary_text, news event_type_norm; the tables runs and requests are new
 const Version = 4
 
-// rowVersion is the version that last changed the tables of events and products.
-const rowVersion = 3
+// productVersion is the version that last changed the tables of products.
+const productVersion = 3
 
 // EntitiesVersion is the version since which lines that need no call have an entity_id, and extra holds
 // columns of the list.
@@ -43,6 +44,7 @@ var revisionColumns = []Column{
 	{Name: "first_seen_at", Type: Time, Since: 3, Doc: "When the first revision of the event was received: fetched_at of that row"},
 	{Name: "revision", Type: Int64, Since: 3, Doc: "1 for the first content of the event that was bought, 2 for the next that differs, and so on; rows of one answer share it"},
 	{Name: ContentDigest, Type: String, Since: 3, Rare: true, Doc: "Digest of what the record states, whatever its spelling and the run, call, API version and source: an event is written once with each content"},
+	{Name: "summary_text", Type: String, Since: 4, Rare: true, Doc: "What happened, in one line of plain text without HTML: the record's own summary, or a sentence made of its fields"},
 }
 
 // ExtraColumn is the column of accounts with the kept columns of the list.
@@ -189,6 +191,8 @@ var (
 			{Name: "command", Type: String, Doc: "What the line was given to: run (signals), resolve, score, lookalikes or visitors; a status means another thing for each"},
 			{Name: "new_events", Type: Int64, Unit: "events", Since: 3, Doc: "Of the events: those that the lake did not have, or with other content; their rows name the run"},
 			{Name: "known_events", Type: Int64, Unit: "events", Since: 3, Doc: "Of the events: those that were paid for and not written again, because the lake or an earlier answer of the run has them with the same content"},
+			{Name: "line_name", Type: String, Since: 4, Rare: true, Doc: "Name on the line: of the company, or of the person"},
+			{Name: "line_email", Type: String, Since: 4, Rare: true, Doc: "E-mail address on the line of a person"},
 			{Name: "answer_extra", Type: String, Since: 4, Doc: "Fields of the answer's entry that this version does not know, JSON", Rare: true},
 		},
 		Sort: []string{"row"},
@@ -243,10 +247,65 @@ var (
 		},
 		Sort: []string{"call_id"},
 	}
+	Requests = Table{
+		Name: "requests", Version: Version,
+		Doc: "What was requested, answered or not: each signal type of each call, also of those that returned nothing",
+		Columns: []Column{
+			{Name: "run_id", Type: String, Doc: "The run"},
+			{Name: "call_id", Type: String, Doc: "The call; joins with ledger/calls within the run"},
+			{Name: "list", Type: String, Doc: "The list of the run"},
+			{Name: "object_type", Type: String, Doc: "contact or company"},
+			{Name: "signal_type", Type: String, Doc: "Signal key that was requested, or that was returned without a request"},
+			{Name: "category", Type: String, Doc: "Dataset of the signal"},
+			{Name: "window_start", Type: Date, Doc: "First day that was requested; null: as many as the API keeps"},
+			{Name: "window_end", Type: Date, Doc: "Last day that was requested"},
+			{Name: "sent_at", Type: Time, Doc: "When the request was handed to the network"},
+			{Name: "outcome", Type: String, Doc: "charged, or ambiguous when no answer is known"},
+			{Name: "entities", Type: Int64, Doc: "Entities requested"},
+			{Name: "entities_with_events", Type: Int64, Doc: "Entities of which the answer had events of the type; null without an answer"},
+			{Name: "events", Type: Int64, Unit: "events", Doc: "Events returned; null without an answer"},
+			{Name: "credits", Type: Int64, Unit: "credits", Doc: "Share of the charge; null when the charge is unknown"},
+		},
+		Sort: []string{"call_id", "signal_type"},
+	}
+	Runs = Table{
+		Name: "runs", Version: Version,
+		Doc: "Every run that was published, with what it requested, brought and cost",
+		Columns: []Column{
+			{Name: "run_id", Type: String, Doc: "The run"},
+			{Name: "command", Type: String, Doc: "run (signals), resolve, score, lookalikes or visitors"},
+			{Name: "job", Type: String, Doc: "Job of the job file"},
+			{Name: "list", Type: String, Doc: "The list, as it was named"},
+			{Name: "list_sha256", Type: String, Doc: "Digest of the list"},
+			{Name: "signals", Type: String, Doc: "Signal keys that were requested, separated by '; '"},
+			{Name: "since_last", Type: Bool, Doc: "Whether only what the lake did not have was requested"},
+			{Name: "window_start", Type: Date, Doc: "First day that was requested; null: as many as the API keeps"},
+			{Name: "window_end", Type: Date, Doc: "Last day that was requested"},
+			{Name: "started_at", Type: Time, Doc: "When the run, or its last session, began"},
+			{Name: "finished_at", Type: Time, Doc: "When its rows were complete, just before they were published"},
+			{Name: "outcome", Type: String, Doc: "complete, complete_with_rejects, deferred, held or refused"},
+			{Name: "stop", Type: String, Doc: "Kind of what stopped the run before its end"},
+			{Name: "stop_reason", Type: String, Doc: "What stopped the run before its end"},
+			{Name: "exit_code", Type: Int64, Doc: "Exit code that the outcome gives; --allow-rejected may have made it 0"},
+			{Name: "lines", Type: Int64, Doc: "Lines of the list"},
+			{Name: "enriched", Type: Int64, Doc: "Lines with events"},
+			{Name: "rejected", Type: Int64, Doc: "Lines that could not be requested"},
+			{Name: "deferred", Type: Int64, Doc: "Lines that are left for a later run"},
+			{Name: "held", Type: Int64, Doc: "Lines of calls in doubt"},
+			{Name: "calls", Type: Int64, Doc: "Attempts that were made"},
+			{Name: "events", Type: Int64, Unit: "events", Doc: "Events returned"},
+			{Name: "new_events", Type: Int64, Unit: "events", Doc: "Of these: written, because the lake did not have them"},
+			{Name: "changed_events", Type: Int64, Unit: "events", Doc: "Of these: written as another revision"},
+			{Name: "credits", Type: Int64, Unit: "credits", Doc: "Charged, by the server's own numbers"},
+			{Name: "credits_at_most", Type: Int64, Unit: "credits", Doc: "With what calls of unknown charge can have cost"},
+			{Name: "simulated", Type: Bool, Doc: "Whether the embedded simulator answered"},
+		},
+		Sort: []string{"run_id"},
+	}
 )
 
-// LedgerTables are the tables that account for lines, calls and credits.
-var LedgerTables = []Table{Accounts, Calls, Credits}
+// LedgerTables are the tables that account for lines, calls, credits, requests and runs.
+var LedgerTables = []Table{Accounts, Calls, Credits, Requests, Runs}
 
 // TableNamed finds a table by name.
 func TableNamed(name string) (Table, bool) {
@@ -270,7 +329,7 @@ func EventTable(c Category) Table {
 
 func newEventTable(c Category, doc string, groups ...[]Column) Table {
 	t := Table{
-		Name: string(c), Version: rowVersion, Doc: doc,
+		Name: string(c), Version: Version, Doc: doc,
 		Columns: append([]Column(nil), eventColumns...),
 		Sort:    []string{"signal_type", "entity_id", "event_date", "event_uid"},
 		Bloom:   []string{"entity_id"},
@@ -280,5 +339,8 @@ func newEventTable(c Category, doc string, groups ...[]Column) Table {
 		t.Columns = append(t.Columns, g...)
 	}
 	t.Columns = append(t.Columns, revisionColumns...)
+	if c == CategoryNews {
+		t.Columns = append(t.Columns, Column{Name: "event_type_norm", Type: String, Since: 4, Doc: "Kind of news in the catalogue's spelling, Other if it is not in the catalogue"})
+	}
 	return t
 }

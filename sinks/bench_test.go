@@ -60,6 +60,7 @@ func newsRecords(t testing.TB, rows, perRecord int) []arrow.Record {
 			fmt.Sprint(company), fmt.Sprintf("Company %d Ltd", company), fmt.Sprintf("c%d.example.com", company), uid[:20],
 			"raises_funding", summary, title, prose(15), url, day, nil, rng.IntN(4) == 0,
 			arrow.Timestamp(1_770_000_000_000_000 + int64(i/100)*1_000_000), int64(1), uid[16:] + uid[:16],
+			summary, "Funding Round",
 		})
 		if len(batch) == perRecord || i == rows-1 {
 			recs = append(recs, rowtest.NewRecord(t, table, batch))

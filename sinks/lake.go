@@ -48,9 +48,8 @@ type Lake struct {
 	// Event rows that were dropped, by the line of the list that they are about.
 	knownEvents map[uint64]int64
 
-	staged    []pipeline.File
-	allStaged bool // staged is complete
-	closed    bool
+	staged []pipeline.File
+	closed bool
 }
 
 var _ pipeline.Sink = (*Lake)(nil)
@@ -62,12 +61,15 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if l.allStaged || l.closed {
-		return fmt.Errorf("write %s: the run has been staged or closed", part)
+	if l.closed {
+		return fmt.Errorf("write %s: the lake is closed", part)
 	}
 	p, err := l.partitionFor(part)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", part, err)
+	}
+	if p.staged {
+		return fmt.Errorf("write %s: its files have been staged", part)
 	}
 	if err := checkLayout(p.table, rec); err != nil {
 		return fmt.Errorf("write %s: %w", part, err)
@@ -100,6 +102,7 @@ type partition struct {
 	schema.Partition
 	*extsort.Sorter
 	table    *schema.Table
+	staged   bool      // its files are complete, and no row may be added
 	compared *comparer // nil: its rows are not compared with published ones
 	// Of the lines of a list; nil: other rows.
 	originals *originals

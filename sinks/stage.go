@@ -21,17 +21,18 @@ import (
 
 // Stage sorts, encodes, syncs and reads back the files of all partitions, one
 // partition after another, and returns them with their final names. Until Publish
-// they are invisible. Another call returns the same list.
+// they are invisible. Another call stages the partitions that were written since, and
+// returns the whole list.
 func (l *Lake) Stage(ctx context.Context) ([]pipeline.File, error) {
 	if l.closed {
 		return nil, errors.New("stage: the lake is closed")
 	}
-	if l.allStaged {
-		return slices.Clone(l.staged), nil
-	}
 	var last []*partition // accounts say which of their events are new
 	for _, name := range slices.Sorted(maps.Keys(l.partitions)) {
 		p := l.partitions[name]
+		if p.staged {
+			continue
+		}
 		if p.table.Name == schema.Accounts.Name {
 			last = append(last, p)
 			continue
@@ -53,7 +54,7 @@ func (l *Lake) stagePartition(ctx context.Context, p *partition) ([]pipeline.Fil
 	if err != nil {
 		return nil, fmt.Errorf("stage %s: %w", p, err)
 	}
-	l.staged = append(l.staged, files...)
+	l.staged, p.staged = append(l.staged, files...), true
 	l.memory -= p.Memory()
 	p.Release()
 	return files, nil
@@ -68,7 +69,6 @@ func (l *Lake) finishStaging() ([]pipeline.File, error) {
 		}
 	}
 	slices.SortFunc(l.staged, func(a, b pipeline.File) int { return strings.Compare(a.Path, b.Path) })
-	l.allStaged = true
 	return slices.Clone(l.staged), nil
 }
 

@@ -96,12 +96,12 @@ var differBySearch = []difference{
 	{"accounts", "status duplicate_of_row events known_events", "V3 tells that two identifiers denote one entity, before it is paid for twice"},
 	// The simulator knows what a company is called from the request alone.
 	{"growth intent news risk", "company_name company_domain raw content_digest", "asked by id, the simulator makes names up"},
-	{"news", "article_title article_highlight article_url event_summary", "and writes its news about them"},
+	{"news", "article_title article_highlight article_url event_summary summary_text", "and writes its news about them"},
 }
 
 // differBySample are those of the four names that V3's one documented sample has.
 var differBySample = []difference{
-	{"contact", "current_company_id current_domain current_title current_departments current_seniority_label previous_domain previous_title", "the sample has none of them"},
+	{"contact", "current_company_id current_domain current_title current_departments current_seniority_label previous_domain previous_title summary_text", "the sample has none of them"},
 	{"contact", "content_digest", "so it is other content"},
 }
 

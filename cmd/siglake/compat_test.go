@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/siglake/siglake/internal/bucket"
@@ -394,6 +395,10 @@ func (l *oldLake) status() any { return l.json(unstable, "status", "--lake", "LA
 
 func (l *oldLake) held() any { return l.json(unstable, "held", "list", "--lake", "LAKE", "--json") }
 
+// ignoreSizes ignores how many files and rows a generation has: since version 4 of the schema a run writes
+// two more tables.
+var ignoreSizes = cmpopts.IgnoreMapEntries(func(key string, _ any) bool { return key == "files" || key == "rows" })
+
 // unstable are the keys that are not compared of status and held list, and those
 // of a plan.
 var (
@@ -511,7 +516,7 @@ func (l *oldLake) look() {
 	if diff := cmp.Diff(figures(l.c.Verify.Text), figures(strings.Split(strings.TrimRight(stdout, "\n"), "\n"))); diff != "" {
 		t.Errorf("verify (-old +new):\n%s\nnew:\n%s", diff, stdout)
 	}
-	if diff := cmp.Diff(l.c.Status, l.status()); diff != "" {
+	if diff := cmp.Diff(l.c.Status, l.status(), ignoreSizes); diff != "" {
 		t.Errorf("status (-old +new):\n%s", diff)
 	}
 	if diff := cmp.Diff(l.c.Held, l.held()); diff != "" {
@@ -573,6 +578,8 @@ func (m *oldManifest) ignoreSchemaVersion() {
 			f.Partition = "event_day=1970-01-01"
 		}
 	}
+	// Tables that every run writes since version 4.
+	m.Files = slices.DeleteFunc(m.Files, func(f oldFile) bool { return f.Table == "requests" || f.Table == "runs" })
 	slices.SortFunc(m.Files, func(a, b oldFile) int {
 		return strings.Compare(fmt.Sprint(a.Table, a.Partition), fmt.Sprint(b.Table, b.Partition))
 	})
@@ -658,7 +665,7 @@ func (l *oldLake) goOn() {
 			}
 		}
 		newest = s.After.Newest
-		if diff := cmp.Diff(s.After.Status, l.status()); diff != "" {
+		if diff := cmp.Diff(s.After.Status, l.status(), ignoreSizes); diff != "" {
 			t.Errorf("step %d, %v: status (-old +new):\n%s", i+1, s.Args, diff)
 		}
 		if diff := cmp.Diff(s.After.Held, l.held()); diff != "" {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/siglake/siglake/cmd/siglake/manual"
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/ddl"
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/simulator"
 )
@@ -22,7 +23,7 @@ const completeCommand = "__complete"
 var flagValues = map[string][]string{
 	"api":          {"auto", "v2", "v3"},
 	"delimiter":    {"auto", "tab", "none"},
-	"dialect":      {"duckdb", "athena"},
+	"dialect":      ddl.Dialects(),
 	"encoding":     {"auto", "utf-8", "utf-16le", "utf-16be", "windows-1252", "windows-1250", "windows-1251", "shift_jis", "euc-jp", "euc-kr", "gbk", "big5"},
 	"for":          {"run", "resolve", "score"},
 	"header":       {"auto", "yes", "no"},

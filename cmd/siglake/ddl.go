@@ -1,11 +1,14 @@
 package main
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/ddl"
 	"github.com/siglake/siglake/internal/format"
-	"github.com/siglake/siglake/internal/report"
 )
 
 func ddlCommand() *cli.Command {
@@ -13,18 +16,26 @@ func ddlCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "ddl",
 		Usage: "print the SQL that makes a lake readable as tables",
-		Description: "For DuckDB: a script with a view of each dataset. All views read the same generation of the lake: the newest when\n" +
+		Description: "For DuckDB: a script with views of a lake. All views read the same generation: the newest when\n" +
 			"the script runs, or a fixed one. What a run publishes in the meantime does not change the results of a session.\n" +
 			"    siglake ddl --lake DIR > lake.sql && duckdb -init lake.sql\n\n" +
-			"For Athena: external tables over a lake on S3. They show files as soon as they appear.",
+			"With --persistent the views are kept in a database file, for programs that open one; make it again after a run.\n" +
+			"    siglake ddl --lake DIR --persistent | duckdb lake.duckdb\n\n" +
+			"For other engines: tables over the files of a lake, and the same views. They show files as soon as they appear.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
-			&cli.StringFlag{Name: "dialect", Value: o.Dialect, Destination: &o.Dialect, EnvVars: []string{"SIGLAKE_DIALECT"}, Usage: "SQL dialect: duckdb or athena"},
+			&cli.StringFlag{Name: "dialect", Value: o.Dialect, Destination: &o.Dialect, EnvVars: []string{"SIGLAKE_DIALECT"}, Usage: "SQL dialect: " + strings.Join(ddl.Dialects(), ", ")},
 			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"}, Usage: "read generation `N`, even when newer ones exist; 0 is the newest when the script runs"},
+			&cli.BoolFlag{Name: "persistent", Destination: &o.Persistent, EnvVars: []string{"SIGLAKE_PERSISTENT"}, Usage: "DuckDB: views for a database file, of one generation"},
+			&cli.StringFlag{Name: "database", Destination: &o.Database, EnvVars: []string{"SIGLAKE_DATABASE"}, Usage: "write tables and views to the database `NAME`, or CATALOGUE.NAME"},
+			&cli.StringFlag{Name: "prefix", Destination: &o.Prefix, EnvVars: []string{"SIGLAKE_PREFIX"}, Usage: "begin the name of every table and view with `TEXT`"},
 		}, storeFlags(&o.Store)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("ddl takes no arguments, got %q", c.Args().First())
+			}
+			if !slices.Contains(ddl.Dialects(), o.Dialect) {
+				return app.UsageErrorf("--dialect %q: expected %s", o.Dialect, strings.Join(ddl.Dialects(), ", "))
 			}
 			env := envOf(c)
 			address, snapshot, err := app.ReadSnapshot(c.Context, env, o)
@@ -33,10 +44,11 @@ func ddlCommand() *cli.Command {
 				return err
 			case format.Text(address) != address: // in a script it would be another address
 				return app.UsageErrorf("--lake %q contains control or invisible characters, which a script cannot show; rename it first", address)
-			case o.Dialect == "athena":
-				return report.WriteAthena(env.Stdout, address, snapshot)
 			}
-			return report.WriteDuckDB(env.Stdout, address, snapshot, o.Generation != 0)
+			return ddl.Write(env.Stdout, ddl.Options{
+				Dialect: o.Dialect, Address: address, Snapshot: snapshot, Pinned: o.Generation != 0,
+				Persistent: o.Persistent, Database: o.Database, Prefix: o.Prefix,
+			})
 		},
 	}
 }

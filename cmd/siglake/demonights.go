@@ -135,7 +135,7 @@ func (n *nightly) run(ctx context.Context, base *app.Env, day time.Time, since s
 	j.Report = func(*pipeline.Manifest) {}
 	m, _, err := j.Run(ctx)
 	if err == nil && m != nil && m.Run.Outcome != pipeline.RunComplete && m.Run.Outcome != pipeline.RunWithRejects {
-		err = statusOf(manifestCode(m))
+		err = statusOf(app.ManifestExit(m))
 	}
 	if err == nil && n.bill == nil {
 		err = errors.New("nothing was requested")

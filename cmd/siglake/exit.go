@@ -100,11 +100,3 @@ func refusalCode(class lusha.Class) int {
 	}
 }
 
-// manifestCode is the exit code of a run that published.
-func manifestCode(m *pipeline.Manifest) int {
-	var stop pipeline.StopKind
-	if m.Run.Stop != nil {
-		stop = m.Run.Stop.Kind
-	}
-	return app.RunExit(m.Run.Outcome, stop, m.Credits.Excess)
-}

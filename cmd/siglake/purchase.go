@@ -202,7 +202,7 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 			if logsJSON { // its last line says all of this
 				return
 			}
-			if code := manifestCode(m); code != exitComplete && code != exitUnexplained { // of which LogRun warns
+			if code := app.ManifestExit(m); code != exitComplete && code != exitUnexplained { // of which LogRun warns
 				report.LogIncomplete(env.Log, m)
 			}
 			return
@@ -222,7 +222,7 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	case err != nil:
 		return err
 	case m != nil:
-		return statusOf(j.ExitOf(manifestCode(m), m.Accounts.ByStatus[schema.Rejected], m.Accounts.Lines))
+		return statusOf(j.ExitOf(app.ManifestExit(m), m.Accounts.ByStatus[schema.Rejected], m.Accounts.Lines))
 	case !p.out.Quiet:
 		report.PrintNothingToDo(env.Stdout, nothing)
 	}

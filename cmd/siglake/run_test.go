@@ -67,7 +67,7 @@ func TestConcurrency(t *testing.T) {
 			for _, table := range list {
 				rows := r.table(table)
 				for _, row := range rows {
-					for _, volatile := range []string{"run_id", "fetched_at", "first_seen_at", "sent_at", "duration_ms", "minute_left", "hour_left", "day_left"} {
+					for _, volatile := range []string{"run_id", "fetched_at", "first_seen_at", "sent_at", "started_at", "finished_at", "duration_ms", "minute_left", "hour_left", "day_left"} {
 						delete(row, volatile)
 					}
 				}

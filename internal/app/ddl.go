@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/siglake/siglake/sinks"
@@ -15,18 +17,17 @@ type DDLOptions struct {
 	Lake       string
 	Dialect    string // of SQL
 	Generation int64  // 0: the newest
+	Database   string // that holds the tables
+	Prefix     string // of their names
+	// DuckDB: the views are made for a database file, not for a session.
+	Persistent bool
 	Store      StoreOptions
 }
 
 // ReadSnapshot gives the files of a generation, and the lake's address.
 func ReadSnapshot(ctx context.Context, env *Env, o DDLOptions) (address string, _ *sinks.Snapshot, err error) {
-	switch {
-	case o.Dialect != "duckdb" && o.Dialect != "athena":
-		return "", nil, UsageErrorf("--dialect %q: expected duckdb or athena", o.Dialect)
-	case o.Dialect == "athena" && !sinks.OnS3(o.Lake):
-		return "", nil, UsageErrorf("--dialect athena needs a lake on S3; %q is a local directory", o.Lake)
-	case o.Dialect == "athena" && o.Generation != 0:
-		return "", nil, UsageErrorf("--generation does not apply to --dialect athena: its tables read data/ and ledger/ of every generation")
+	if err := o.validate(); err != nil {
+		return "", nil, err
 	}
 	if address, err = lakeAddress(o.Lake); err != nil {
 		return "", nil, UsageErrorf("--lake: %v", err)
@@ -44,6 +45,33 @@ func ReadSnapshot(ctx context.Context, env *Env, o DDLOptions) (address string, 
 		return "", nil, lakeError(err)
 	}
 	return address, snapshot, nil
+}
+
+// sqlName is a name that is the same in every engine, however it is quoted.
+var sqlName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func (o *DDLOptions) validate() error {
+	duckDB := o.Dialect == "duckdb"
+	for part := range strings.SplitSeq(o.Database, ".") {
+		if o.Database != "" && !sqlName.MatchString(part) {
+			return UsageErrorf("--database %q: expected letters, digits and underscores, with dots between a catalogue and a database", o.Database)
+		}
+	}
+	switch {
+	case o.Prefix != "" && !sqlName.MatchString(o.Prefix):
+		return UsageErrorf("--prefix %q: expected letters, digits and underscores, not beginning with a digit", o.Prefix)
+	case !duckDB && o.Generation != 0:
+		return UsageErrorf("--generation does not apply to --dialect %s: its tables read data/ and ledger/ of every generation", o.Dialect)
+	case !duckDB && o.Persistent:
+		return UsageErrorf("--persistent does not apply to --dialect %s: its tables outlive a session anyway", o.Dialect)
+	case duckDB && !o.Persistent && o.Database != "":
+		return UsageErrorf("--database needs --persistent: the views of a session have no database")
+	case slices.Contains([]string{"athena", "snowflake", "bigquery", "redshift"}, o.Dialect) && !sinks.OnS3(o.Lake):
+		return UsageErrorf("--dialect %s needs a lake on S3; %q is a local directory", o.Dialect, o.Lake)
+	case slices.Contains([]string{"trino", "redshift"}, o.Dialect) && o.Database == "":
+		return UsageErrorf("--dialect %s needs --database, the schema that is to hold the tables", o.Dialect)
+	}
+	return nil
 }
 
 // inspectLake opens a lake for looking at. Readers need no lock.

@@ -33,6 +33,15 @@ func RunExit(outcome pipeline.RunOutcome, stop pipeline.StopKind, excess int64) 
 	return code
 }
 
+// ManifestExit is the exit code of a run that published its manifest.
+func ManifestExit(m *pipeline.Manifest) int {
+	var stop pipeline.StopKind
+	if m.Run.Stop != nil {
+		stop = m.Run.Stop.Kind
+	}
+	return RunExit(m.Run.Outcome, stop, m.Credits.Excess)
+}
+
 // OutcomeExit is the exit code of an outcome.
 func OutcomeExit(o pipeline.RunOutcome) int {
 	switch o {

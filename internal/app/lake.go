@@ -202,7 +202,7 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 		}
 		if err = sink.Publish(ctx, m); errors.Is(err, os.ErrNotExist) {
 			// The staged files are gone with their directory; the journal has their rows.
-			m, err = l.publishRecorded(ctx, r, sink, version, m.Run.Stop.Stop())
+			m, err = l.publishRecorded(ctx, r, sink, version, m.Run.Stop.Stop(), &m.Run)
 		} else if err == nil {
 			err = l.ledger.Recorder(r).Commit(m)
 		}
@@ -220,7 +220,7 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	m, err := l.publishRecorded(ctx, r, sink, schema.Version, &pipeline.Stop{Kind: pipeline.StopClosed, Reason: "its process died, and a later command closed it"})
+	m, err := l.publishRecorded(ctx, r, sink, schema.Version, &pipeline.Stop{Kind: pipeline.StopClosed, Reason: "its process died, and a later command closed it"}, nil)
 	if err = errors.Join(err, sink.Close()); err != nil {
 		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
 	}
@@ -233,24 +233,31 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	return nil
 }
 
-// publishRecorded publishes a run from the journal alone, in rows of a version of the schema.
-func (l *lake) publishRecorded(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int, stop *pipeline.Stop) (*pipeline.Manifest, error) {
+// publishRecorded publishes a run from the journal alone, in rows of a version of the schema. ended is how a
+// manifest that was prepared says that it ended, since a file of that may be visible; nil: it ends now.
+func (l *lake) publishRecorded(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int, stop *pipeline.Stop, ended *pipeline.RunInfo) (*pipeline.Manifest, error) {
 	runner := l.newReplayRunner(ctx, r, sink, version)
-	runner.Ledger = l.ledger.Recorder(r)
+	runner.Ledger, runner.Ended = l.ledger.Recorder(r), ended
 	return runner.Replay(ctx, stop)
 }
 
 // rebuildInto makes a run's rows again, elsewhere, as of a version of the schema. The journal does
 // not notice.
-func (l *lake) rebuildInto(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int, stop *pipeline.Stop) (*pipeline.Manifest, error) {
-	return l.newReplayRunner(ctx, r, sink, version).Replay(ctx, stop)
+func (l *lake) rebuildInto(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int) (*pipeline.Manifest, error) {
+	ended, err := l.ledger.PreparedManifest(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	runner := l.newReplayRunner(ctx, r, sink, version)
+	runner.Ended = &ended.Run
+	return runner.Replay(ctx, ended.Run.Stop.Stop())
 }
 
 func (l *lake) newReplayRunner(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int) *pipeline.Runner {
 	asked, searches := queriesByObject(r.Queries)
 	return &pipeline.Runner{
 		Queries: asked, Searches: searches, Sink: sink, SchemaVersion: version, Spec: r.Spec(), Recorded: l.completeLines(ctx, r, version),
-		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} },
+		Input: func() pipeline.Input { return pipeline.Input{URI: r.URI, SHA256: r.Input} }, ExitCode: ManifestExit,
 	}
 }
 

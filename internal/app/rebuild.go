@@ -47,10 +47,7 @@ func RebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into st
 		if err != nil {
 			return rebuilt, &Error{KindStorage, err}
 		}
-		m, err := l.ledger.PreparedManifest(ctx, r)
-		if err == nil {
-			m, err = l.rebuildInto(ctx, r, sink, schema.Version, m.Run.Stop.Stop())
-		}
+		m, err := l.rebuildInto(ctx, r, sink, schema.Version)
 		if err = errors.Join(err, sink.Close()); err != nil {
 			return rebuilt, lakeError(fmt.Errorf("run %s: %w", r.ID, err))
 		}

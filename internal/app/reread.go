@@ -146,7 +146,7 @@ func (l rereader) recordRereadings(ctx context.Context, r *ledger.Run, read []*l
 	if err := recordAll(recorder, read); err != nil {
 		return nil, err
 	}
-	_, err = l.publishRecorded(ctx, recorder.Run(), sink, schema.Version, nil)
+	_, err = l.publishRecorded(ctx, recorder.Run(), sink, schema.Version, nil, nil)
 	return recorder.Run(), err
 }
 
@@ -176,7 +176,7 @@ func (l rereader) publishReread(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.publishRecorded(ctx, r, sink, schema.Version, nil)
+	_, err = l.publishRecorded(ctx, r, sink, schema.Version, nil, nil)
 	return errors.Join(err, sink.Close())
 }
 

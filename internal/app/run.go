@@ -368,8 +368,8 @@ func (j *Job) ask(ctx context.Context, l *lake, recorder *ledger.Recorder, match
 	defer meter.Close()
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch, Now: j.env.clientClock(),
-		MaxEntities: answers.maxEntities(),
-		Purchases:   purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show, Activity: activity,
+		MaxEntities: answers.maxEntities(), ExitCode: ManifestExit,
+		Purchases: purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show, Activity: activity,
 		Reopen: func() (pipeline.Source, error) { return list, list.reopen(ctx) },
 		Input:  func() pipeline.Input { return j.manifestInput(list.List) }, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },
 	}

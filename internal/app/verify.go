@@ -543,5 +543,5 @@ func rebuildRun(ctx context.Context, l *lake, r *ledger.Run, version int, earlie
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, sink.Close()) }()
-	return l.rebuildInto(ctx, r, sink, version, nil)
+	return l.rebuildInto(ctx, r, sink, version)
 }

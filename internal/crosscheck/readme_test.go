@@ -60,7 +60,9 @@ func readmeStatements(t *testing.T) map[string]string {
 
 func TestStatementsOfTheREADME(t *testing.T) {
 	yesterday := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly)
-	lines, f := kestrelFixture(t, func(raw string) string { return strings.ReplaceAll(raw, "2026-04-18", yesterday) })
+	lines, f := kestrelFixture(t, func(raw string) string {
+		return strings.NewReplacer("2026-04-18", yesterday, `"Engineering"`, `"Sales"`).Replace(raw)
+	})
 	lines[0].Kept = `{"Owner":"Ann"}`
 	lake, _ := runIntoNewLake(t, lines, f, "event_month")
 	rerunCached(t, lake, lines)
@@ -81,6 +83,12 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	for _, c := range schema.EventTable(schema.CategoryNews).Columns {
 		docs = append(docs, fmt.Sprintf("[siglake.column.%s]", c.Name))
 	}
+	costs := []string{"[companyChange 3 1 3]", "[promotion 2 1 2]", "[moodSwing <nil> 1 <nil>]"}
+	for _, s := range schema.Signals {
+		if s.Object == schema.Company {
+			costs = append(costs, fmt.Sprintf("[%s 1 1 1]", s.Key))
+		}
+	}
 	got := map[string][]string{}
 	for comment, statement := range readmeStatements(t) {
 		in, on := lake, d
@@ -95,6 +103,10 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		_, rows, err := on.Query(t.Context(), strings.ReplaceAll(statement, "'lake/", strings.TrimSuffix(QuoteLiteral(in), "'")+"/"))
 		if err != nil {
 			t.Error(err)
+			continue
+		}
+		if strings.HasPrefix(comment, "trend by week") || strings.HasPrefix(comment, "the events of every line") {
+			got[comment] = []string{fmt.Sprint(len(rows))}
 			continue
 		}
 		got[comment] = []string{}
@@ -132,6 +144,21 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		"lookalikes that are not on my lists yet, best first (after siglake lookalikes)": {"[1 Fjord Fibre fjordfibre.example Textiles 95 Norway]"},
 		"accounts with their score and the number of their news (after siglake score)":   {fmt.Sprintf("[crm-1 Kestrel Loom 0.75 %d]", len(news)), "[crm-2 Ida Moen 0 0]"},
 		"what the columns mean": docs,
+		"who raised money and is hiring in Sales (in a session of siglake ddl)": {"[crm-1 Kestrel Loom]", "[crm-3 Kestrel Loom]"},
+		"contacts who changed jobs (in a session of siglake ddl)": {
+			"[<nil> <nil> 2026-03-09 00:00:00 +0000 UTC VP Operations at Kestrel Loom, before: Plant Manager at Brackwater Mills]",
+		},
+		"accounts at risk (in a session of siglake ddl)": {
+			fmt.Sprintf("[crm-1 Kestrel Loom 7 %s 00:00:00 +0000 UTC]", yesterday), fmt.Sprintf("[crm-3 Kestrel Loom 7 %s 00:00:00 +0000 UTC]", yesterday),
+		},
+		"cost by list and month (in a session of siglake ddl)":         {fmt.Sprintf("[<nil> %s-01 00:00:00 +0000 UTC 34]", time.Now().UTC().Format("2006-01"))},
+		"cost of a new event, by signal (in a session of siglake ddl)": costs,
+		"top movers by headcount (in a session of siglake ddl)": slices.Concat(
+			slices.Repeat([]string{"[Kestrel Loom 2026-04-01 00:00:00 +0000 UTC 15]"}, 4), slices.Repeat([]string{"[Kestrel Loom 2026-04-01 00:00:00 +0000 UTC -13]"}, 4)),
+		"what is new since last week (in a session of siglake ddl)":                             {},
+		"the events of every line, by the keys of the list (in a session of siglake ddl)":       {fmt.Sprint(2*len(eventsOf(t, schema.Company, unedited)) + 2 + 1 + 4)}, // of crm-1 and crm-3, crm-2, crm-8, and lines without
+		"trend by week (in a session of siglake ddl)":                                           {"10"},
+		"signals that were requested and never returned anything (in a session of siglake ddl)": {},
 	}, got, cmp.Transformer("unordered", countRows)); diff != "" {
 		t.Errorf("rows of the README's statements (-want +got):\n%s", diff)
 	}

@@ -1,0 +1,221 @@
+package ddl
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+var monthly = []sinks.DataFile{{Path: "data/news/event_month=2026-01/x.parquet", Table: "news", Partition: "event_month=2026-01"}}
+
+func printed(t *testing.T, o Options) string {
+	t.Helper()
+	var out bytes.Buffer
+	if o.Snapshot == nil {
+		o.Snapshot = &sinks.Snapshot{Files: monthly, Generation: 1}
+	}
+	if o.Address == "" {
+		o.Address = "s3://bucket/Ida's lake"
+	}
+	if err := Write(&out, o); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// TestStatements: programs that split a script at semicolons, without knowing texts and comments,
+// get one statement from each block.
+func TestStatements(t *testing.T) {
+	t.Parallel()
+	for _, name := range Dialects() {
+		statements, creates := 0, 0
+		script := printed(t, Options{Dialect: name, Database: "hive.lakes", Prefix: "s_"})
+		for block := range strings.SplitSeq(strings.TrimSpace(script), "\n\n") {
+			lines := strings.Split(block, "\n")
+			for len(lines) > 0 && strings.HasPrefix(lines[0], "--") {
+				if strings.Contains(lines[0], ";") {
+					t.Errorf("%s: a comment contains a semicolon: %s", name, lines[0])
+				}
+				lines = lines[1:]
+			}
+			if len(lines) == 0 {
+				continue
+			}
+			statements++
+			statement := strings.Join(lines, "\n")
+			if strings.Index(statement, ";") != len(statement)-1 {
+				t.Errorf("%s: a block is not one statement with a semicolon at its end: %.300s", name, statement)
+			}
+			if strings.HasPrefix(statement, "CREATE") {
+				creates++
+			}
+		}
+		if want := len(schema.Tables) + 11; creates < want || statements < creates {
+			t.Errorf("%s: %d statements, %d of which create something; want %d or more", name, statements, creates, want)
+		}
+	}
+}
+
+// TestColumnsOfTables: every dialect has every column of every dataset, with a type.
+func TestColumnsOfTables(t *testing.T) {
+	t.Parallel()
+	for _, name := range Dialects() {
+		script := printed(t, Options{Dialect: name, Database: "lakes"})
+		for _, table := range schema.Tables {
+			for _, c := range baseColumns(table) {
+				if !strings.Contains(script, c.Name) {
+					t.Errorf("%s: column %s of %s is missing", name, c.Name, table.Name)
+				}
+			}
+		}
+	}
+}
+
+// TestAthena: the tables have every column, in types that Athena knows, over the folders in which the
+// files lie, and find their months themselves.
+func TestAthena(t *testing.T) {
+	t.Parallel()
+	script := printed(t, Options{Dialect: "athena", Address: "s3://bucket/lake", Database: "lakes", Prefix: "trial_"})
+	column := regexp.MustCompile("(?m)^  `([a-z_0-9]+)` (?:string|bigint|double|boolean|date|timestamp) COMMENT '[^';]*',?$")
+	for _, table := range schema.Tables {
+		start := fmt.Sprintf("CREATE EXTERNAL TABLE `lakes`.`trial_%s` (", baseName(table))
+		_, rest, ok := strings.Cut(script, start)
+		create, _, _ := strings.Cut(rest, ";")
+		if !ok || !strings.Contains(script, fmt.Sprintf("DROP TABLE IF EXISTS `lakes`.`trial_%s`;\n\n%s", baseName(table), start)) {
+			t.Errorf("%s is not dropped and created", table.Name)
+		}
+		folder, wants := "ledger", []string{"STORED AS PARQUET", "'classification' = 'parquet'"}
+		if table.IsProduct() {
+			folder = "data"
+		}
+		if table.IsEvent() {
+			folder = "data"
+			wants = append(wants, "PARTITIONED BY (`event_month` string)", "'projection.enabled' = 'true'", "'unknown,2000-01,2000-02,", ",2099-12'")
+		}
+		for _, want := range append(wants, fmt.Sprintf("LOCATION 's3://bucket/lake/%s/%s/'", folder, table.Name)) {
+			if !strings.Contains(create, want) {
+				t.Errorf("the statement for %s does not contain %q:\n%.2000s", table.Name, want, create)
+			}
+		}
+		var got, want []string
+		for _, m := range column.FindAllStringSubmatch(create, -1) {
+			got = append(got, m[1])
+		}
+		for _, c := range table.Columns {
+			want = append(want, c.Name)
+			if doc := columnDoc(c); len(doc) > 255 {
+				t.Errorf("the comment of %s.%s has %d bytes, Athena takes 255", table.Name, c.Name, len(doc))
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("columns of %s (-want +got):\n%s", table.Name, diff)
+		}
+	}
+}
+
+// TestKeptViewColumns: each kept column of any file has a column of its own, the same whatever the order
+// of the files, with the type of all of its cells. A name as it is comes before those that become the same.
+func TestKeptViewColumns(t *testing.T) {
+	t.Parallel()
+	text := func(names ...string) (kept []pipeline.KeptColumn) {
+		for _, name := range names {
+			kept = append(kept, pipeline.KeptColumn{Name: name, Type: pipeline.KeptText})
+		}
+		return kept
+	}
+	files := []sinks.DataFile{
+		{Table: "accounts", Kept: append(text("OWNER", "Owner", "owner 2", "é", "(!)", "-", "a\u202eb"), pipeline.KeptColumn{Name: "ARR", Type: pipeline.KeptInteger, Digits: 4})},
+		{Table: "accounts"},
+		{Table: "accounts", Kept: append(text("owner", `a"b'c/d~e`), pipeline.KeptColumn{Name: "ARR", Type: pipeline.KeptDecimal, Digits: 1, Scale: 2}, pipeline.KeptColumn{Name: "Empty"}, pipeline.KeptColumn{Name: "Since", Type: pipeline.KeptDate})},
+	}
+	duck := &script{dialect: dialects[0]}
+	want := []string{
+		"extra_a_b_c_d_e: a\"b'c/d~e", "extra_arr DECIMAL(6, 2): ARR", "extra_column: (!)", "extra_column_2: -", "extra_empty: Empty", "extra_owner: owner", "extra_owner_2: OWNER", "extra_owner_3: Owner",
+		"extra_owner_2_2: owner 2", "extra_since DATE: Since", "extra_é: é",
+	}
+	for range files {
+		files = append(files[1:], files[0])
+		var got []string
+		for _, c := range keptViewColumns(schema.Accounts, files) {
+			got = append(got, strings.TrimSpace(c.name+" "+duck.keptType(&c))+": "+c.kept.Name)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("columns (-want +got):\n%s", diff)
+		}
+	}
+	files[0].Kept = append(files[0].Kept, pipeline.KeptColumn{Name: "x;y", Type: pipeline.KeptText})
+	snapshot := &sinks.Snapshot{Generation: 1, Files: files}
+	scripts := map[string]string{}
+	for _, name := range Dialects() {
+		scripts[name] = printed(t, Options{Dialect: name, Snapshot: snapshot, Database: "lakes"})
+	}
+	scripts["duckdb"] = printed(t, Options{Dialect: "duckdb", Snapshot: snapshot})
+	for _, c := range []struct{ dialect, want string }{
+		{"duckdb", `try_cast(nullif(json_extract_string(extra, '/ARR'), '') AS DECIMAL(6, 2)) AS "extra_arr"`},
+		{"duckdb", `nullif(json_extract_string(extra, '/a"b''c~1d~0e'), '') AS "extra_a_b_c_d_e"`},
+		{"duckdb", `nullif(json_extract_string(extra, '/x' || chr(59) || 'y'), '') AS "extra_x_y"`},
+		{"duckdb", `COMMENT ON COLUMN "accounts"."extra_owner_2" IS 'Column OWNER of the lists`},
+		{"athena", `try_cast(nullif(json_extract_scalar(extra, '$["Since"]'), '') AS DATE) AS "extra_since"`},
+		{"spark", "try_cast(nullif(get_json_object(extra, '$[\\'Since\\']'), '') AS DATE) AS `extra_since`"},
+		{"clickhouse", "accurateCastOrNull(nullif(JSONExtract(extra, 'Since', 'Nullable(String)'), ''), 'Date32') AS `extra_since`"},
+		{"redshift", `nullif(json_extract_path_text(extra, 'Since'), '') AS "extra_since"`},
+	} {
+		if !strings.Contains(scripts[c.dialect], c.want) {
+			t.Errorf("the script for %s does not contain %s", c.dialect, c.want)
+		}
+	}
+	for name, script := range scripts {
+		if strings.Contains(script, "202e") || name != "duckdb" && strings.Contains(script, "a_b_c") {
+			t.Errorf("the script for %s has a column that it cannot name", name)
+		}
+	}
+}
+
+// TestDivisions: a lake that is divided by day gets views that add the month, and one that has both
+// divisions is refused where a table can have one.
+func TestDivisions(t *testing.T) {
+	t.Parallel()
+	daily := sinks.DataFile{Path: "data/news/event_day=2026-01-01/x.parquet", Table: "news", Partition: "event_day=2026-01-01"}
+	script := printed(t, Options{Dialect: "athena", Snapshot: &sinks.Snapshot{Files: []sinks.DataFile{daily}}})
+	for _, want := range []string{
+		"CREATE EXTERNAL TABLE `news_files` (", "PARTITIONED BY (`event_day` string)", "MSCK REPAIR TABLE `news_files`;",
+		`CREATE OR REPLACE VIEW "news_all" AS`, `CASE WHEN event_day = '1970-01-01' THEN 'unknown' ELSE substr(event_day, 1, 7) END AS "event_month"`,
+	} {
+		if !strings.Contains(script, want) {
+			t.Errorf("the script of a lake by day does not contain %q", want)
+		}
+	}
+	if strings.Contains(script, "projection.enabled") {
+		t.Error("days are projected: a query would look into thousands of folders")
+	}
+	for _, name := range []string{"athena", "trino", "redshift"} {
+		err := Write(&bytes.Buffer{}, Options{Dialect: name, Address: "s3://b/l", Database: "d", Snapshot: &sinks.Snapshot{Files: append(monthly, daily)}})
+		if err == nil || !strings.Contains(err.Error(), "event_day and event_month") {
+			t.Errorf("%s of months and days = %v, want that a table can have one of them", name, err)
+		}
+	}
+}
+
+// TestPlain: comments have no character that ends a text or a statement, and stay sentences.
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"The API's id; opaque":              "The API’s id. Opaque",
+		"Departments, separated by '; '":    "Departments, separated by semicolons",
+		"a;b":                               "a,b",
+		"One; été; three":                   "One. Été. Three",
+		"Nothing to change, nothing at all": "Nothing to change, nothing at all",
+	} {
+		if got := plain(text); got != want {
+			t.Errorf("plain(%q) = %q, want %q", text, got, want)
+		}
+	}
+}

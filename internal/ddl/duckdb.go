@@ -1,0 +1,209 @@
+package ddl
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+// duckTables writes DuckDB's views of the datasets. A view is bound anew by every query, and reads
+// the files that one variable of the session names: so all views change together, when the script is
+// run again, and not before. A database file outlives sessions and their variables, so its views name
+// the files of one generation themselves.
+//
+// DuckDB has no table without files, so a view chooses between reading and an empty result of the
+// same type. The columns are stated, not taken from the files: files of earlier versions lack some,
+// and opening all of them to find out takes time. Nor is the partition taken from DuckDB's own
+// reading of directories, which refuses a lake that has months and days; a condition on the month
+// still skips files.
+func duckTables(s *script) error {
+	if !s.o.Persistent {
+		s.createView = "CREATE OR REPLACE TEMP VIEW"
+	}
+	s.writeDuckHead()
+	byTable := map[string][]string{}
+	for _, f := range s.o.Snapshot.Files {
+		byTable[f.Table] = append(byTable[f.Table], f.Path)
+	}
+	for _, t := range schema.Tables {
+		if s.o.Persistent {
+			s.writeDuckFixed(t, byTable[t.Name])
+		} else {
+			s.writeDuckDynamic(t)
+		}
+		doc, columns := t.Doc, baseColumns(t)
+		for _, c := range s.keptColumns() {
+			if t.Name == schema.Accounts.Name {
+				columns = append(slices.Clip(columns), schema.Column{Name: c.name, Doc: c.doc()})
+			}
+		}
+		if t.IsEvent() {
+			doc += ". Every revision of each event"
+			s.writeDuckAsOf(t)
+		}
+		s.comment(s, baseName(t), doc, columns)
+	}
+	return nil
+}
+
+// writeDuckHead says which generation the views show, and finds its files.
+func (s *script) writeDuckHead() {
+	snapshot := s.o.Snapshot
+	const engine = "DuckDB 1.2 or later: a view for each dataset."
+	switch {
+	case s.o.Persistent:
+		s.about(engine, fmt.Sprintf("All views read generation %d. Run siglake ddl again for a newer one.", snapshot.Generation))
+		s.WriteString(duckVersionSQL)
+		return
+	case s.o.Pinned:
+		s.about(engine, fmt.Sprintf("All views read generation %d, whatever is published later.", snapshot.Generation))
+	case snapshot.Generation > 0 && snapshot.Link == nil:
+		s.about(engine, fmt.Sprintf("All views read generation %d, which an earlier version of siglake published without a list of", snapshot.Generation),
+			"all files. From the next run on, siglake ddl prints a script that finds the newest generation itself.")
+	default:
+		s.about(engine, "All views of a session read one generation: the newest when this script runs. Run it again for the next.")
+	}
+	s.WriteString(duckVersionSQL)
+	s.writeBlock("SET VARIABLE siglake_lake = %s;", sqlString(s.o.Address))
+	switch {
+	case snapshot.Generation > 0 && snapshot.Link == nil, s.o.Pinned && snapshot.Link == nil:
+		s.writeBlock("SET VARIABLE siglake_generation = %d;", snapshot.Generation)
+		s.writeBlock("SET VARIABLE siglake_files = %s;", duckFileMap(snapshot.Files))
+		return
+	case s.o.Pinned:
+		s.writeBlock("SET VARIABLE siglake_generation = %d;", snapshot.Generation)
+		s.writeBlock("SET VARIABLE siglake_list = %s;", sqlString(snapshot.Link.Path))
+	default:
+		s.WriteString(duckCurrentSQL)
+	}
+	s.WriteString(duckListSQL)
+}
+
+// duckVersionSQL refuses versions that cannot name the columns to read.
+const duckVersionSQL = `SET VARIABLE siglake_reader = (CASE WHEN string_split(ltrim(version(), 'v'), '.')[1:2]::INT[] >= [1, 2] THEN version()
+  ELSE error('this script needs DuckDB 1.2 or later, this is ' || version()) END);
+
+`
+
+// duckCurrentSQL finds the newest generation. Before the first there is none.
+const duckCurrentSQL = `SET VARIABLE siglake_published = (SELECT count(*) FROM glob(getvariable('siglake_lake') || '/_meta/current.json'));
+
+SET VARIABLE siglake_current = (FROM query(CASE WHEN getvariable('siglake_published') > 0
+  THEN $$ SELECT {generation: generation, list: coalesce(snapshot.path, error('this generation has no list of files, print the script again: siglake ddl'))}
+          FROM read_json(getvariable('siglake_lake') || '/_meta/current.json', columns = {generation: 'BIGINT', snapshot: 'STRUCT(path VARCHAR)'}) $$
+  ELSE $$ SELECT NULL::STRUCT(generation BIGINT, list VARCHAR) $$ END));
+
+SET VARIABLE siglake_generation = getvariable('siglake_current').generation;
+
+SET VARIABLE siglake_list = getvariable('siglake_current').list;
+
+`
+
+// duckListSQL reads the list of a generation's files.
+const duckListSQL = `SET VARIABLE siglake_files = (FROM query(CASE WHEN getvariable('siglake_list') IS NOT NULL
+  THEN $$ SELECT map_from_entries(list((name, files))) FROM (
+            SELECT "table" AS name, list(getvariable('siglake_lake') || '/' || path ORDER BY path) AS files
+            FROM read_json(getvariable('siglake_lake') || '/' || getvariable('siglake_list'), format = 'newline_delimited', columns = {path: 'VARCHAR', "table": 'VARCHAR'})
+            GROUP BY 1) $$
+  ELSE $$ SELECT NULL::MAP(VARCHAR, VARCHAR[]) $$ END));
+
+`
+
+// duckFileMap is the value of siglake_files for files at hand.
+func duckFileMap(files []sinks.DataFile) string {
+	byTable := map[string][]string{}
+	for _, f := range files {
+		byTable[f.Table] = append(byTable[f.Table], "getvariable('siglake_lake') || "+sqlString("/"+f.Path))
+	}
+	if len(byTable) == 0 {
+		return "NULL::MAP(VARCHAR, VARCHAR[])"
+	}
+	var parts []string
+	for _, table := range slices.Sorted(maps.Keys(byTable)) {
+		parts = append(parts, fmt.Sprintf("\n  %s: [\n    %s]", sqlString(table), strings.Join(byTable[table], ",\n    ")))
+	}
+	return "MAP {" + strings.Join(parts, ",") + "}"
+}
+
+// writeDuckDynamic writes the view of the files that the session's variable names.
+func (s *script) writeDuckDynamic(t schema.Table) {
+	files := fmt.Sprintf("getvariable('siglake_files')[%s]", sqlString(t.Name))
+	s.writeBlock("%s %s AS %sFROM query(CASE WHEN len(%s) > 0\n  THEN $$ %s $$\n  ELSE $$ %s $$ END);",
+		s.createView, s.table(baseName(t)), s.duckKept(t), files, s.duckRead(t, files), s.duckEmpty(t))
+}
+
+// writeDuckFixed writes the view of files of one generation.
+func (s *script) writeDuckFixed(t schema.Table, paths []string) {
+	query := s.duckEmpty(t)
+	if len(paths) > 0 {
+		files := make([]string, len(paths))
+		for i, path := range paths {
+			files[i] = sqlString(s.o.Address + "/" + path)
+		}
+		query = s.duckRead(t, "["+strings.Join(files, ",\n  ")+"]")
+	}
+	if kept := s.duckKept(t); kept != "" {
+		query = kept + "FROM (" + query + ")"
+	}
+	s.writeBlock("%s %s AS %s;", s.createView, s.table(baseName(t)), query)
+}
+
+// duckKept selects the columns of a dataset and those that lists keep; empty if there are none.
+func (s *script) duckKept(t schema.Table) string {
+	kept := s.selectKept(s.keptColumns())
+	if t.Name != schema.Accounts.Name || kept == "" {
+		return ""
+	}
+	return "SELECT *" + kept + "\n  "
+}
+
+// duckRead reads the rows of files.
+func (s *script) duckRead(t schema.Table, files string) string {
+	columns := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		columns[i] = fmt.Sprintf("%s: {name: %s, type: %s, default_value: NULL}", sqlString(c.Name), sqlString(c.Name), sqlString(s.columnType(c.Type)))
+	}
+	month, option := "", ""
+	if t.IsEvent() {
+		month = " EXCLUDE (filename), " + duckMonth + " AS " + monthColumn
+		option = ", filename = true" // a column of the result, or no file is skipped
+	}
+	return fmt.Sprintf("SELECT *%s FROM read_parquet(%s, hive_partitioning = false%s, schema = MAP {\n          %s})",
+		month, files, option, strings.Join(columns, ",\n          "))
+}
+
+// duckMonth is the month of a file, by its folder.
+var duckMonth = "replace(regexp_extract(filename, '/event_(?:month|day)=([^/]{7})', 1), " + sqlString(schema.UnknownDay[:7]) + ", " + sqlString(schema.UnknownPartition) + ")"
+
+// duckEmpty gives no row of the right columns.
+func (s *script) duckEmpty(t schema.Table) string {
+	columns := baseColumns(t)
+	empty := make([]string, len(columns))
+	for i, c := range columns {
+		empty[i] = fmt.Sprintf("NULL::%s AS %s", s.columnType(c.Type), s.ident(c.Name))
+	}
+	return "SELECT " + strings.Join(empty, ", ") + " WHERE false"
+}
+
+// writeDuckAsOf writes the macro that gives what was known of a dataset at a moment.
+func (s *script) writeDuckAsOf(t schema.Table) {
+	temp := " TEMP"
+	if s.o.Persistent {
+		temp = ""
+	}
+	all, known := s.table(baseName(t)), "epoch_us(fetched_at) < epoch_us(moment::TIMESTAMP)"
+	s.writeBlock("CREATE OR REPLACE%s MACRO %s(moment) AS TABLE SELECT shown.* FROM (FROM %s WHERE %s) AS shown\n  ANTI JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 AND %s GROUP BY event_uid) AS later\n  ON later.event_uid = shown.event_uid AND later.newest > coalesce(shown.revision, 1);",
+		temp, s.table(t.Name+"_as_of"), all, known, all, known)
+}
+
+// duckComments documents a view and its columns.
+func duckComments(s *script, name, doc string, columns []schema.Column) {
+	s.writeBlock("COMMENT ON VIEW %s IS %s;", s.table(name), sqlString(plain(doc)))
+	for _, c := range columns {
+		s.writeBlock("COMMENT ON COLUMN %s.%s IS %s;", s.table(name), s.ident(c.Name), sqlString(columnDoc(c)))
+	}
+}

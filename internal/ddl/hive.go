@@ -1,0 +1,185 @@
+package ddl
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/schema"
+)
+
+// The tables of Athena, Trino and Redshift lie over data/ and ledger/, where every row is in one file.
+// Months need no discovery: the tables list the months that siglake can write, and the engine looks
+// into the folders of those that a query is about. Days are too many for that.
+
+// divisionOf is the key by which the events of a lake are divided.
+func (s *script) divisionOf() (string, error) {
+	switch keys := partitionKeys(s.o.Snapshot.Files); len(keys) {
+	case 0:
+		return monthColumn, nil
+	case 1:
+		return keys[0], nil
+	default:
+		return "", app.UsageErrorf("the events of %s are divided by %s, and a table of %s can have one of them: make one lake of it with siglake rebuild --partition-by",
+			s.o.Address, strings.Join(keys, " and "), s.name)
+	}
+}
+
+// months are the values that event_month can have.
+func months() []string {
+	all := []string{schema.UnknownPartition}
+	for year := schema.FirstYear; year <= schema.LastYear; year++ {
+		for month := 1; month <= 12; month++ {
+			all = append(all, fmt.Sprintf("%04d-%02d", year, month))
+		}
+	}
+	return all
+}
+
+// writeMonthView adds event_month to a table that is divided by day.
+func (s *script) writeMonthView(t schema.Table, files string) {
+	s.writeBlock("%s %s AS\nSELECT %s, CASE WHEN event_day = '%s' THEN '%s' ELSE substr(event_day, 1, 7) END AS %s\nFROM %s AS f;",
+		s.createView, s.table(baseName(t)), s.columnsOf("f", t.Columns), schema.UnknownDay, schema.UnknownPartition, s.ident(monthColumn), files)
+}
+
+// filesName is the name of a dataset's table, which is not shown if a view completes it.
+func filesName(t schema.Table, division string) string {
+	if t.IsEvent() && division != monthColumn {
+		return t.Name + "_files"
+	}
+	return baseName(t)
+}
+
+// athenaTables writes external tables in Hive's language, which Athena keeps in Glue.
+func athenaTables(s *script) error {
+	division, err := s.divisionOf()
+	if err != nil {
+		return err
+	}
+	notes := []string{"Run the statements one by one. They replace tables and views of the same names, and no file."}
+	if division != monthColumn {
+		notes = append(notes, "MSCK REPAIR TABLE finds new days. Run it after each run for every table whose name ends in _files.")
+	}
+	s.about("Athena", notes...)
+	for _, t := range schema.Tables {
+		name := filesName(t, division)
+		table := s.hiveTable(name)
+		s.writeBlock("DROP TABLE IF EXISTS %s;", table)
+		fmt.Fprintf(s, "CREATE EXTERNAL TABLE %s (\n%s\n)\nCOMMENT %s\n", table, s.listColumns(t.Columns, func(c schema.Column) string {
+			return fmt.Sprintf("%s %s COMMENT '%s'", backQuoted(c.Name), strings.ToLower(hiveTypes[c.Type]), columnDoc(c))
+		}), sqlString(plain(t.Doc)))
+		properties := "'classification' = 'parquet'"
+		if t.IsEvent() {
+			fmt.Fprintf(s, "PARTITIONED BY (`%s` string)\n", division)
+			if division == monthColumn {
+				properties += fmt.Sprintf(",\n  'projection.enabled' = 'true', 'projection.%s.type' = 'enum',\n  'projection.%[1]s.values' = '%s'", monthColumn, strings.Join(months(), ","))
+			}
+		}
+		s.writeBlock("STORED AS PARQUET\nLOCATION %s\nTBLPROPERTIES (%s);", sqlString(s.o.Address+"/"+folderOf(t)+"/"), properties)
+		if name != baseName(t) {
+			s.writeBlock("MSCK REPAIR TABLE %s;", table)
+			s.writeMonthView(t, s.table(name))
+		}
+	}
+	return nil
+}
+
+// hiveTable is the full name of a table in Hive's language, which quotes names with backquotes.
+func (s *script) hiveTable(name string) string {
+	h := script{dialect: dialect{ident: backQuoted}, o: s.o}
+	return h.table(name)
+}
+
+// trinoTables writes external tables of Trino's Hive connector.
+func trinoTables(s *script) error {
+	division, err := s.divisionOf()
+	if err != nil {
+		return err
+	}
+	notes := []string{"The catalogue is one of the Hive connector, with hive.partition-projection-enabled = true and",
+		"hive.timestamp-precision = MICROSECONDS. The statements replace tables and views of the same names, and no file."}
+	if division != monthColumn {
+		notes = append(notes, "CALL system.sync_partition_metadata finds new days. Run it after each run for every table whose name ends in _files.")
+	}
+	s.about("Trino", notes...)
+	address := s.o.Address
+	if !strings.HasPrefix(address, "s3://") {
+		address = "file://" + address
+	}
+	for _, t := range schema.Tables {
+		name, columns, properties := filesName(t, division), s.listColumns(t.Columns, func(c schema.Column) string {
+			return fmt.Sprintf("%s %s COMMENT %s", s.ident(c.Name), s.columnType(c.Type), sqlString(columnDoc(c)))
+		}), ""
+		if t.IsEvent() {
+			columns += fmt.Sprintf(",\n  %s VARCHAR", s.ident(division))
+			properties = fmt.Sprintf(", partitioned_by = ARRAY['%s']", division)
+			if division == monthColumn {
+				columns += fmt.Sprintf(" WITH (partition_projection_type = 'ENUM', partition_projection_values = ARRAY['%s'])", strings.Join(months(), "', '"))
+				properties += ", partition_projection_enabled = true"
+			}
+		}
+		s.writeBlock("DROP TABLE IF EXISTS %s;", s.table(name))
+		s.writeBlock("CREATE TABLE %s (\n%s\n)\nCOMMENT %s\nWITH (external_location = %s, format = 'PARQUET'%s);",
+			s.table(name), columns, sqlString(plain(t.Doc)), sqlString(address+"/"+folderOf(t)+"/"), properties)
+		if name != baseName(t) {
+			s.writeBlock("CALL system.sync_partition_metadata(%s, %s, 'ADD');", sqlString(s.trinoSchema()), sqlString(s.o.Prefix+name))
+			s.writeMonthView(t, s.table(name))
+		}
+	}
+	return nil
+}
+
+// trinoSchema is the database in the catalogue.
+func (s *script) trinoSchema() string {
+	return s.o.Database[strings.LastIndexByte(s.o.Database, '.')+1:]
+}
+
+// redshiftTables writes external tables of Redshift Spectrum. It has no projection: the script names
+// the partitions of today.
+func redshiftTables(s *script) error {
+	division, err := s.divisionOf()
+	if err != nil {
+		return err
+	}
+	s.about("Redshift Spectrum", "The schema is an external one, CREATE EXTERNAL SCHEMA … FROM DATA CATALOG. Print and run the script again when a run",
+		"has written a new month. Views of external tables need WITH NO SCHEMA BINDING, which they have.")
+	byTable := map[string][]string{}
+	seen := map[string]bool{}
+	for _, f := range s.o.Snapshot.Files {
+		if key := f.Table + "/" + f.Partition; f.Partition != "" && !seen[key] {
+			seen[key] = true
+			byTable[f.Table] = append(byTable[f.Table], f.Partition)
+		}
+	}
+	for _, t := range schema.Tables {
+		name := filesName(t, division)
+		s.writeBlock("DROP TABLE IF EXISTS %s;", s.table(name))
+		fmt.Fprintf(s, "CREATE EXTERNAL TABLE %s (\n%s\n)\n", s.table(name), s.listColumns(t.Columns, func(c schema.Column) string {
+			return s.ident(c.Name) + " " + redshiftType(c.Type)
+		}))
+		if t.IsEvent() {
+			fmt.Fprintf(s, "PARTITIONED BY (%s VARCHAR(10))\n", s.ident(division))
+		}
+		s.writeBlock("STORED AS PARQUET\nLOCATION %s;", sqlString(s.o.Address+"/"+folderOf(t)+"/"))
+		for _, partition := range byTable[t.Name] {
+			key, value, _ := strings.Cut(partition, "=")
+			s.writeBlock("ALTER TABLE %s ADD IF NOT EXISTS PARTITION (%s = %s) LOCATION %s;", s.table(name), s.ident(key), sqlString(value),
+				sqlString(s.o.Address+"/"+folderOf(t)+"/"+partition+"/"))
+		}
+		if name != baseName(t) {
+			s.writeMonthView(t, s.table(name))
+		}
+	}
+	s.viewEnd = "\nWITH NO SCHEMA BINDING"
+	return nil
+}
+
+func redshiftType(t schema.Type) string {
+	switch t {
+	case schema.String:
+		return "VARCHAR(65535)"
+	case schema.Double:
+		return "DOUBLE PRECISION"
+	}
+	return t.String()
+}

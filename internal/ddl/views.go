@@ -1,0 +1,263 @@
+package ddl
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// view is a view of the second part: its columns, and what they are selected from.
+type view struct {
+	name, doc string
+	fields    []field
+	from      string
+}
+
+// field is a column of a view, and the expression that gives it.
+type field struct {
+	schema.Column
+	expr string
+}
+
+// writeViews writes all views, each after those that it reads.
+func (s *script) writeViews() {
+	s.writeView(s.peopleView())
+	for _, t := range schema.EventTables {
+		s.writeView(s.newestView(t))
+	}
+	for _, v := range []view{s.eventsView(), s.accountsLatestView(), s.accountEventsView(), s.askedView()} {
+		s.writeView(v)
+	}
+}
+
+// writeView writes a view and documents it.
+func (s *script) writeView(v view) {
+	selected, columns := make([]string, len(v.fields)), make([]schema.Column, len(v.fields))
+	for i, f := range v.fields {
+		selected[i], columns[i] = fmt.Sprintf("%s AS %s", f.expr, s.ident(f.Name)), f.Column
+	}
+	s.writeBlock("%s %s AS\nSELECT %s\nFROM %s%s;", s.createView, s.table(v.name), strings.Join(selected, ", "), v.from, s.viewEnd)
+	if s.comment != nil {
+		s.comment(s, v.name, v.doc, columns)
+	}
+}
+
+// of are columns of an alias, under their own names.
+func (s *script) of(alias string, columns []schema.Column) []field {
+	fields := make([]field, len(columns))
+	for i, c := range columns {
+		fields[i] = field{c, alias + "." + s.ident(c.Name)}
+	}
+	return fields
+}
+
+// columnsOf lists columns of an alias.
+func (s *script) columnsOf(alias string, columns []schema.Column) string {
+	out := make([]string, len(columns))
+	for i, f := range s.of(alias, columns) {
+		out[i] = fmt.Sprintf("%s AS %s", f.expr, s.ident(f.Name))
+	}
+	return strings.Join(out, ", ")
+}
+
+// columnNames lists columns.
+func (s *script) columnNames(columns []schema.Column) string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		out[i] = s.ident(c.Name)
+	}
+	return strings.Join(out, ", ")
+}
+
+// null is the null of a type.
+func (s *script) null(t schema.Type) string {
+	return fmt.Sprintf("CAST(NULL AS %s)", s.columnType(t))
+}
+
+var (
+	personName  = schema.Column{Name: "person_name", Type: schema.String, Doc: "Name of the person, as a list has it"}
+	personEmail = schema.Column{Name: "person_email", Type: schema.String, Doc: "E-mail address of the person, as a list has it"}
+)
+
+// peopleView knows persons by the lists that name them.
+func (s *script) peopleView() view {
+	entity := schema.Accounts.Columns[schema.Accounts.ColumnIndex("entity_id")]
+	return view{"people", "Persons with the name and the e-mail address that lists have for them",
+		[]field{{entity, "entity_id"}, {personName, "max(line_name)"}, {personEmail, "max(line_email)"}},
+		s.table(schema.Accounts.Name) + " WHERE object_type = 'contact' AND entity_id IS NOT NULL GROUP BY entity_id"}
+}
+
+// newestView has the newest revision of each event. Few events have a second one, and few files
+// hold any, so what replaces the others is found quickly.
+func (s *script) newestView(t schema.Table) view {
+	all := s.table(baseName(t))
+	v := view{t.Name, t.Doc + "; each event once, as its newest revision", s.of("e", baseColumns(t)), ""}
+	v.from = fmt.Sprintf("%s AS e LEFT JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 GROUP BY event_uid) AS r ON r.event_uid = e.event_uid", all, all)
+	if t.Name == string(schema.CategoryContact) {
+		v.fields = append(v.fields, s.of("p", []schema.Column{personName, personEmail})...)
+		v.from += fmt.Sprintf("\nLEFT JOIN %s AS p ON p.entity_id = e.entity_id", s.table("people"))
+	}
+	v.from += "\nWHERE r.newest IS NULL OR coalesce(e.revision, 1) >= r.newest"
+	return v
+}
+
+// commonColumns are the columns of the view of all events that categories have under one name.
+var commonColumns = []string{
+	"event_uid", "signal_type", "object_type", "entity_id", "account_key", "event_date", monthColumn,
+	"company_name", "company_domain", "person_id", personName.Name, personEmail.Name, "event_type_norm", "department", "direction",
+	"summary_text", "first_seen_at", "revision", "fetched_at", "run_id", "call_id", "ingest_source", "notes", "raw",
+}
+
+// differentNames are the names of common columns in the tables that have others.
+var differentNames = map[schema.Category]map[string]string{
+	schema.CategoryContact: {"company_name": "current_company_name", "company_domain": "current_domain"},
+	schema.CategoryGrowth:  {"url": "job_url"},
+	schema.CategoryIntent:  {"url": "activity_url"},
+	schema.CategoryNews:    {"url": "article_url"},
+}
+
+// derivedColumns are the columns of the view of all events that are made from others.
+var derivedColumns = []schema.Column{
+	{Name: "url", Type: schema.String, Doc: "Address of the article, the job post or the activity"},
+	{Name: "change_percent", Type: schema.Double, Unit: "percent", Doc: "Rate of change, negative for a decrease"},
+	{Name: "is_risk", Type: schema.Bool, Doc: "Whether the event is a risk: of the category risk, or riskNews"},
+}
+
+// eventsView has the events of all categories, each once, in the columns that they have in common.
+func (s *script) eventsView() view {
+	columns := []schema.Column{{Name: "category", Type: schema.String, Doc: "The dataset that has all columns of the event"}}
+	for _, name := range commonColumns {
+		columns = append(columns, commonColumn(name))
+	}
+	columns = append(columns, derivedColumns...)
+	var parts []string
+	for _, t := range schema.EventTables {
+		selected := make([]string, len(columns))
+		for i, c := range columns {
+			selected[i] = fmt.Sprintf("%s AS %s", s.commonExpr(t, c), s.ident(c.Name))
+		}
+		parts = append(parts, fmt.Sprintf("SELECT %s FROM %s", strings.Join(selected, ", "), s.table(t.Name)))
+	}
+	return view{"events", "Events of all categories, each once, in the columns that they have in common", s.of("e", columns),
+		"(\n" + strings.Join(parts, "\nUNION ALL ") + "\n) AS e"}
+}
+
+// commonColumn is a common column as the first table that has it describes it.
+func commonColumn(name string) schema.Column {
+	for _, t := range schema.EventTables {
+		all := viewColumns(t)
+		if i := slices.IndexFunc(all, func(c schema.Column) bool { return c.Name == name }); i >= 0 {
+			return all[i]
+		}
+	}
+	panic("ddl: no event table has a column " + name)
+}
+
+// viewColumns are the columns of the view of a dataset.
+func viewColumns(t schema.Table) []schema.Column {
+	columns := baseColumns(t)
+	if t.Name == string(schema.CategoryContact) {
+		columns = append(columns, personName, personEmail)
+	}
+	return columns
+}
+
+// commonExpr is what gives a column of the view of all events in one dataset.
+func (s *script) commonExpr(t schema.Table, c schema.Column) string {
+	category := schema.Category(t.Name)
+	name := c.Name
+	if other, ok := differentNames[category][name]; ok {
+		name = other
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(viewColumns(t), func(c schema.Column) bool { return c.Name == name })
+	}
+	switch {
+	case name == "category":
+		return sqlString(t.Name)
+	case name == "is_risk" && category == schema.CategoryRisk:
+		return "TRUE"
+	case name == "is_risk" && !has(name):
+		return "FALSE"
+	case name == "change_percent" && has("change_rate_percent_abs"):
+		return "CASE WHEN direction = 'decrease' THEN -change_rate_percent_abs ELSE change_rate_percent_abs END"
+	case has(name):
+		return s.ident(name)
+	}
+	return s.null(c.Type)
+}
+
+// accountsLatestView has the lines of each list as the newest run of signals left them. A line is known
+// by its key, or else by what it is requested by, and one without both by its place. Lines of one run
+// with the same key are all there. Rows that siglake wrote before version 4 of the schema have no entity
+// if no call was made for them, and no row of them has a name: those of other rows with the same
+// identifier stand in.
+func (s *script) accountsLatestView() view {
+	v := view{"accounts_latest", "The lines of each list, as the newest run of signals left them", s.of("a", schema.Accounts.Columns), ""}
+	kept := s.keptColumns()
+	inner := "a.*"
+	if s.name != "duckdb" { // its view of accounts has them
+		inner += s.selectKept(kept)
+	}
+	known := ""
+	for _, name := range []string{"entity_id", "entity_name", "entity_domain"} {
+		v.fields[schema.Accounts.ColumnIndex(name)].expr = fmt.Sprintf("coalesce(a.%s, a.known_%s)", name, name)
+		known += fmt.Sprintf(", max(%s) OVER (PARTITION BY object_type, identifier_type, identifier) AS known_%s", name, name)
+	}
+	v.fields = append(v.fields, s.of("a", keptAsColumns(kept))...)
+	v.from = fmt.Sprintf("(SELECT %s%s,\n  rank() OVER (PARTITION BY input_file, coalesce(account_key, identifier, CAST(%s AS %s)) ORDER BY run_id DESC) AS place\n  FROM %s AS a WHERE command = 'run' OR command IS NULL) AS a\nWHERE place = 1",
+		inner, known, s.ident("row"), s.columnType(schema.String), s.table(schema.Accounts.Name))
+	return v
+}
+
+func keptAsColumns(kept []viewColumn) []schema.Column {
+	columns := make([]schema.Column, len(kept))
+	for i := range kept {
+		columns[i] = schema.Column{Name: kept[i].name, Doc: kept[i].doc()}
+	}
+	return columns
+}
+
+// lineColumns are the columns of a line in the view of lines with their events.
+var lineColumns = []string{
+	"input_file", "input_line", "account_key", "status", "identifier_type", "identifier", "entity_name", "entity_domain", "line_name", "line_email",
+}
+
+// accountEventsView joins every line of every list with its events.
+func (s *script) accountEventsView() view {
+	var line []schema.Column
+	for _, name := range lineColumns {
+		line = append(line, schema.Accounts.Columns[schema.Accounts.ColumnIndex(name)])
+	}
+	line = append(line, keptAsColumns(s.keptColumns())...)
+	var event []schema.Column
+	for _, f := range s.eventsView().fields {
+		if f.Name != "account_key" {
+			event = append(event, f.Column)
+		}
+	}
+	return view{"account_events", "Every line of every list with each of its events, whatever line or list requested it first",
+		slices.Concat(s.of("a", line), s.of("e", event)),
+		fmt.Sprintf("%s AS a JOIN %s AS e ON e.entity_id = a.entity_id AND e.object_type = a.object_type", s.table("accounts_latest"), s.table("events"))}
+}
+
+// askedView sums up what was requested, also what returned nothing.
+func (s *script) askedView() view {
+	var keys, fields []field
+	for _, name := range []string{"list", "object_type", "signal_type", "category", "window_start", "window_end"} {
+		keys = append(keys, s.of("q", []schema.Column{schema.Requests.Columns[schema.Requests.ColumnIndex(name)]})...)
+	}
+	groups := make([]string, len(keys))
+	for i, f := range keys {
+		groups[i] = f.expr
+	}
+	fields = append(keys, field{schema.Column{Name: "calls", Type: schema.Int64, Doc: "Calls that requested it"}, "count(*)"})
+	for _, name := range []string{"entities", "entities_with_events", "events", "credits"} {
+		c := schema.Requests.Columns[schema.Requests.ColumnIndex(name)]
+		fields = append(fields, field{c, fmt.Sprintf("CAST(sum(q.%s) AS %s)", s.ident(name), s.columnType(c.Type))})
+	}
+	return view{"asked", "What was requested of each list, by signal and window, also what returned nothing", fields,
+		s.table(schema.Requests.Name) + " AS q GROUP BY " + strings.Join(groups, ", ")}
+}
