@@ -58,7 +58,7 @@ proof: test mutants conformance ## make test with long proofs: kill loops, mutan
 stores: ## a lake on every store, plain and behind front ends; moto needs python3 and PyPI
 	@cd internal/storematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
 
-engines: ## one lake in DuckDB, ClickHouse, Spark and Trino; needs python3, Maven, Java 25 and 3 GB
+engines: ## one lake in DuckDB, ClickHouse, Spark and Trino; needs python3, Maven, Java 17, TRINO_JAVA_HOME with Java 25
 	@cd internal/enginematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 -timeout 2h ./...
 
 conformance: ## the client against a mock made from a description of the API; needs Node

@@ -204,6 +204,24 @@ func TestDivisions(t *testing.T) {
 	}
 }
 
+// TestPrefixes: the scripts of two lakes have no name in common, neither of a view nor of a variable.
+func TestPrefixes(t *testing.T) {
+	t.Parallel()
+	name := regexp.MustCompile(`(?:VIEW|MACRO|SET VARIABLE) "?([a-z_]+)`)
+	seen := map[string]bool{}
+	for _, m := range name.FindAllStringSubmatch(printed(t, Options{Dialect: "duckdb", Prefix: "one_"}), -1) {
+		seen[m[1]] = true
+	}
+	for _, m := range name.FindAllStringSubmatch(printed(t, Options{Dialect: "duckdb"}), -1) {
+		if seen[m[1]] && m[1] != "siglake_reader" {
+			t.Errorf("both scripts name %s", m[1])
+		}
+	}
+	if !seen["siglake_one_files"] || !seen["one_news"] || !seen["one_news_as_of"] {
+		t.Errorf("names of a script with a prefix: %v", seen)
+	}
+}
+
 // TestPlain: comments have no character that ends a text or a statement, and stay sentences.
 func TestPlain(t *testing.T) {
 	t.Parallel()

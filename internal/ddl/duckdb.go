@@ -68,19 +68,24 @@ func (s *script) writeDuckHead() {
 		s.about(engine, "All views of a session read one generation: the newest when this script runs. Run it again for the next.")
 	}
 	s.WriteString(duckVersionSQL)
-	s.writeBlock("SET VARIABLE siglake_lake = %s;", sqlString(s.o.Address))
+	s.writeBlock(s.variables("SET VARIABLE siglake_@lake = %s;"), sqlString(s.o.Address))
 	switch {
 	case snapshot.Generation > 0 && snapshot.Link == nil, s.o.Pinned && snapshot.Link == nil:
-		s.writeBlock("SET VARIABLE siglake_generation = %d;", snapshot.Generation)
-		s.writeBlock("SET VARIABLE siglake_files = %s;", duckFileMap(snapshot.Files))
+		s.writeBlock(s.variables("SET VARIABLE siglake_@generation = %d;"), snapshot.Generation)
+		s.writeBlock(s.variables("SET VARIABLE siglake_@files = %s;"), s.duckFileMap(snapshot.Files))
 		return
 	case s.o.Pinned:
-		s.writeBlock("SET VARIABLE siglake_generation = %d;", snapshot.Generation)
-		s.writeBlock("SET VARIABLE siglake_list = %s;", sqlString(snapshot.Link.Path))
+		s.writeBlock(s.variables("SET VARIABLE siglake_@generation = %d;"), snapshot.Generation)
+		s.writeBlock(s.variables("SET VARIABLE siglake_@list = %s;"), sqlString(snapshot.Link.Path))
 	default:
-		s.WriteString(duckCurrentSQL)
+		s.WriteString(s.variables(duckCurrentSQL))
 	}
-	s.WriteString(duckListSQL)
+	s.WriteString(s.variables(duckListSQL))
+}
+
+// variables names the variables of a text, siglake_@name: those of scripts with different prefixes differ.
+func (s *script) variables(text string) string {
+	return strings.ReplaceAll(text, "siglake_@", "siglake_"+s.o.Prefix)
 }
 
 // duckVersionSQL refuses versions that cannot name the columns to read.
@@ -90,34 +95,34 @@ const duckVersionSQL = `SET VARIABLE siglake_reader = (CASE WHEN string_split(lt
 `
 
 // duckCurrentSQL finds the newest generation. Before the first there is none.
-const duckCurrentSQL = `SET VARIABLE siglake_published = (SELECT count(*) FROM glob(getvariable('siglake_lake') || '/_meta/current.json'));
+const duckCurrentSQL = `SET VARIABLE siglake_@published = (SELECT count(*) FROM glob(getvariable('siglake_@lake') || '/_meta/current.json'));
 
-SET VARIABLE siglake_current = (FROM query(CASE WHEN getvariable('siglake_published') > 0
+SET VARIABLE siglake_@current = (FROM query(CASE WHEN getvariable('siglake_@published') > 0
   THEN $$ SELECT {generation: generation, list: coalesce(snapshot.path, error('this generation has no list of files, print the script again: siglake ddl'))}
-          FROM read_json(getvariable('siglake_lake') || '/_meta/current.json', columns = {generation: 'BIGINT', snapshot: 'STRUCT(path VARCHAR)'}) $$
+          FROM read_json(getvariable('siglake_@lake') || '/_meta/current.json', columns = {generation: 'BIGINT', snapshot: 'STRUCT(path VARCHAR)'}) $$
   ELSE $$ SELECT NULL::STRUCT(generation BIGINT, list VARCHAR) $$ END));
 
-SET VARIABLE siglake_generation = getvariable('siglake_current').generation;
+SET VARIABLE siglake_@generation = getvariable('siglake_@current').generation;
 
-SET VARIABLE siglake_list = getvariable('siglake_current').list;
+SET VARIABLE siglake_@list = getvariable('siglake_@current').list;
 
 `
 
 // duckListSQL reads the list of a generation's files.
-const duckListSQL = `SET VARIABLE siglake_files = (FROM query(CASE WHEN getvariable('siglake_list') IS NOT NULL
+const duckListSQL = `SET VARIABLE siglake_@files = (FROM query(CASE WHEN getvariable('siglake_@list') IS NOT NULL
   THEN $$ SELECT map_from_entries(list((name, files))) FROM (
-            SELECT "table" AS name, list(getvariable('siglake_lake') || '/' || path ORDER BY path) AS files
-            FROM read_json(getvariable('siglake_lake') || '/' || getvariable('siglake_list'), format = 'newline_delimited', columns = {path: 'VARCHAR', "table": 'VARCHAR'})
+            SELECT "table" AS name, list(getvariable('siglake_@lake') || '/' || path ORDER BY path) AS files
+            FROM read_json(getvariable('siglake_@lake') || '/' || getvariable('siglake_@list'), format = 'newline_delimited', columns = {path: 'VARCHAR', "table": 'VARCHAR'})
             GROUP BY 1) $$
   ELSE $$ SELECT NULL::MAP(VARCHAR, VARCHAR[]) $$ END));
 
 `
 
-// duckFileMap is the value of siglake_files for files at hand.
-func duckFileMap(files []sinks.DataFile) string {
+// duckFileMap is the value of the variable with the files, for files at hand.
+func (s *script) duckFileMap(files []sinks.DataFile) string {
 	byTable := map[string][]string{}
 	for _, f := range files {
-		byTable[f.Table] = append(byTable[f.Table], "getvariable('siglake_lake') || "+sqlString("/"+f.Path))
+		byTable[f.Table] = append(byTable[f.Table], s.variables("getvariable('siglake_@lake') || ")+sqlString("/"+f.Path))
 	}
 	if len(byTable) == 0 {
 		return "NULL::MAP(VARCHAR, VARCHAR[])"
@@ -131,7 +136,7 @@ func duckFileMap(files []sinks.DataFile) string {
 
 // writeDuckDynamic writes the view of the files that the session's variable names.
 func (s *script) writeDuckDynamic(t schema.Table) {
-	files := fmt.Sprintf("getvariable('siglake_files')[%s]", sqlString(t.Name))
+	files := fmt.Sprintf(s.variables("getvariable('siglake_@files')[%s]"), sqlString(t.Name))
 	s.writeBlock("%s %s AS %sFROM query(CASE WHEN len(%s) > 0\n  THEN $$ %s $$\n  ELSE $$ %s $$ END);",
 		s.createView, s.table(baseName(t)), s.duckKept(t), files, s.duckRead(t, files), s.duckEmpty(t))
 }

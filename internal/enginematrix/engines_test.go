@@ -212,7 +212,7 @@ func startTrino(t *testing.T) string {
 		}
 	}
 	c := exec.Command(filepath.Join(server, "bin", "launcher"), "run", "--etc-dir="+filepath.Join(dir, "etc"))
-	if java := os.Getenv("JAVA_HOME"); java != "" {
+	if java := os.Getenv("TRINO_JAVA_HOME"); java != "" {
 		c.Env = append(os.Environ(), "PATH="+filepath.Join(java, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
 	}
 	var output bytes.Buffer
@@ -232,7 +232,7 @@ func startTrino(t *testing.T) string {
 		select {
 		case err := <-ended:
 			ended <- err
-			t.Fatalf("Trino ended before it started: %v; it needs Java 25, in JAVA_HOME\n%.3000s", err, output.String())
+			t.Fatalf("Trino ended before it started: %v; it needs Java 25, in TRINO_JAVA_HOME\n%.3000s", err, output.String())
 		case <-poll.C:
 		}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/v1/info", nil)
@@ -278,7 +278,7 @@ func writeLists(t *testing.T) (first, second, contacts string) {
 	a.WriteString("id,company,website\n")
 	b.WriteString("crm id,owner,company,website\n")
 	c.WriteString("id,full name,email\n")
-	for i := range 200 {
+	for i := range 400 {
 		fmt.Fprintf(&a, "A%d,Company %d,company-%d.com\n", i, i, i)
 		fmt.Fprintf(&b, "B%d,%s,Company %d,https://www.company-%d.com/about\n", i, []string{"Ann", "Bob"}[i%2], i%90, i%90)
 		fmt.Fprintf(&c, "P%d,Ida Moen%d,ida%d@company-%d.com\n", i, i, i, i)
@@ -300,7 +300,7 @@ func TestEngines(t *testing.T) {
 	first, second, contacts := writeLists(t)
 	lake, trial := filepath.Join(t.TempDir(), "lake"), filepath.Join(t.TempDir(), "trial")
 	run := func(lake, list, today string, more ...string) {
-		siglake(t, append([]string{"run", list, "--lake", lake, "--simulate", "--as-of", today, "--since", "90d", "--quiet"}, more...)...)
+		siglake(t, append([]string{"run", list, "--lake", lake, "--simulate", "--as-of", today, "--since", "180d", "--quiet"}, more...)...)
 	}
 	today := time.Now().UTC()
 	earlier := today.AddDate(0, 0, -40).Format(time.DateOnly)
