@@ -24,6 +24,10 @@ func (l *layout) parseAccount(rec *record) schema.Account {
 	}
 	a.Kept = l.keptCells(rec.cells)
 	r := rowParser{layout: l, cells: rec.cells, account: &a}
+	if l.clashes != nil && !l.clashes.found {
+		r.searchClash(rec)
+		return a
+	}
 	a.Key = r.cellText(fieldKey)
 	if isMangled(a.Key) {
 		r.addNote("%s %q: a spreadsheet turned the key into a number, and digits may be lost", columnName(r.header, r.columns[fieldKey]+1), a.Key)
@@ -52,8 +56,15 @@ type rowParser struct {
 	*layout
 	cells    [][]byte
 	account  *schema.Account
-	rejected []badIdentifier // invalid identifiers, most reliable first
+	texts    [numFields]cellOf // see cellText
+	rejected []badIdentifier   // invalid identifiers, most reliable first
 	cut      bool            // see ownDomain
+}
+
+// cellOf is the text of a field's column.
+type cellOf struct {
+	text string
+	read bool
 }
 
 type badIdentifier struct {
@@ -64,6 +75,13 @@ type badIdentifier struct {
 // cellText is the text of a field's column. Records with too few cells read as if padded with empty
 // ones.
 func (r *rowParser) cellText(f field) string {
+	if c := &r.texts[f]; !c.read {
+		*c = cellOf{r.readText(f), true}
+	}
+	return r.texts[f].text
+}
+
+func (r *rowParser) readText(f field) string {
 	i := r.columnOf(f)
 	if i < 0 || i >= len(r.cells) {
 		return ""
@@ -273,9 +291,9 @@ func (r *rowParser) readField(f field, normalise func(string) (value, note strin
 		return ""
 	}
 	i := r.columnOf(f)
-	column := columnName(r.header, i+1)
+	column := r.names[i]
 	if i != r.columns[f] {
-		r.addNote("%s is read, because %s is empty", column, columnName(r.header, r.columns[f]+1))
+		r.addNote("%s is read, because %s is empty", column, r.names[r.columns[f]])
 	}
 	if raw := trimCell(r.cells[i]); len(raw) != len(s) && raw[0] != '=' { // a formula is no entity
 		r.addNote("%s: HTML entities are decoded", column)
@@ -288,7 +306,7 @@ func (r *rowParser) normaliseText(column, s string, normalise func(string) (valu
 		return ""
 	}
 	value, note, err := normalise(s)
-	if otherFormula.MatchString(s) {
+	if isOtherFormula(s) {
 		err = errFormula
 	}
 	if err != nil {
@@ -296,7 +314,7 @@ func (r *rowParser) normaliseText(column, s string, normalise func(string) (valu
 		return ""
 	}
 	if note != "" {
-		r.addNote("%s: %s", column, note)
+		r.account.Notes = append(r.account.Notes, column+": "+note)
 	}
 	return value
 }

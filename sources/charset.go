@@ -383,7 +383,7 @@ var wrongPages = []struct {
 // mojibake reports whether a text is the result of a wrong conversion: UTF-8 that was read in a code
 // page ("MÃ¼ller"), or a text in another script that was read as a Western one ("Þæíàÿ").
 func mojibake(s string) bool {
-	if isTidy(s) {
+	if isTidy(s) || hasSingleLetters(s) {
 		return false
 	}
 	if strings.Contains(s, "锟斤拷") || strings.Count(s, "縺")+strings.Count(s, "繧")+strings.Count(s, "繝") >= 2 {
@@ -398,6 +398,19 @@ func mojibake(s string) bool {
 		}
 	}
 	return isOtherScript(runs)
+}
+
+// hasSingleLetters reports whether each letter outside ASCII stands alone and is none of Asia: a wrong conversion
+// yields two at least.
+func hasSingleLetters(s string) bool {
+	ascii := true
+	for _, r := range s {
+		if r >= utf8.RuneSelf && !ascii || r >= 0x2e80 {
+			return false
+		}
+		ascii = r < utf8.RuneSelf
+	}
+	return true
 }
 
 // isReadWrong reports whether characters are UTF-8 that was read in a code page.

@@ -60,8 +60,10 @@ func (c *Clashes) claim(domain, name string, cut bool) claim {
 
 // companyKey is what the names of one company have in common.
 func companyKey(name string) string {
-	plain, _ := spellings(name)
-	return plain
+	if key, ok := asciiKey(name); ok {
+		return key
+	}
+	return strings.Join(nameWords(name), "")
 }
 
 // add notes a line while clashes are searched.
@@ -161,6 +163,23 @@ func (l *layout) canClash() bool {
 		return l.has(fieldCompanyDomain) && l.has(fieldCompanyName)
 	}
 	return l.has(fieldDomain) && l.has(fieldName)
+}
+
+// searchClash notes the claim of a record while clashes are searched, without the rest of an account.
+func (r *rowParser) searchClash(rec *record) {
+	switch a := r.account; {
+	case r.checkRecord(rec) != nil:
+	case r.object == schema.Company:
+		if a.ID = r.readField(fieldID, ID); a.ID == "" {
+			a.Domain = r.readDomain(fieldDomain, fieldName)
+			r.settleClash(fieldDomain, a.Domain, r.readField(fieldName, Name))
+		}
+	default:
+		a.ID, a.LinkedIn, a.Email = r.readField(fieldID, ID), r.readField(fieldLinkedIn, LinkedIn), r.readField(fieldEmail, Email)
+		if a.ID == "" && a.Email == "" && (a.LinkedIn == "" || isInternalProfile(a.LinkedIn)) {
+			r.readContact()
+		}
+	}
 }
 
 // settleClash settles whose domain a line has: if other lines name other companies under it, and a

@@ -14,6 +14,14 @@ var legalForms = wordSet(`ab ag as asa aps bhd bv bvba co company corp corporati
 	incorporated kft kg kgaa kk lda limited llc llp lp ltd ltda mbh nv oao ohg ooo oy oyj pbc plc pllc pt pte pty pvt rt sa sae
 	sarl sas sau sdn se sl sls snc spa spol spzoo sro srl srls sprl the ug und vof zao zrt`)
 
+// longestForm is the length of the longest of legalForms.
+var longestForm = func() (n int) {
+	for form := range legalForms {
+		n = max(n, len(form))
+	}
+	return n
+}()
+
 // nameWords are the words of a company's name in lower-case letters and digits, without accents and
 // legal forms. Dots and apostrophes join: "S.A." is sa, "Joe's" is joes.
 func nameWords(name string) (words []string) {
@@ -43,6 +51,36 @@ func foldLetters(s string) string {
 	if isTidy(s) {
 		return s
 	}
+	if !isBelow(s, len(latinLetters)) {
+		return foldAnyLetters(s)
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	for _, r := range s {
+		b.WriteString(latinLetters[r])
+	}
+	return b.String()
+}
+
+// latinLetters are the Latin letters without accents, as foldAnyLetters has them.
+var latinLetters = func() (folded [0x250]string) {
+	for r := range folded {
+		folded[r] = foldAnyLetters(string(rune(r)))
+	}
+	return folded
+}()
+
+// isBelow reports whether all characters of a text are below a limit.
+func isBelow(s string, limit int) bool {
+	for _, r := range s {
+		if int(r) >= limit {
+			return false
+		}
+	}
+	return true
+}
+
+func foldAnyLetters(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.Is(unicode.Mn, r):
@@ -58,7 +96,14 @@ func foldLetters(s string) string {
 
 // squash is a text without anything but letters and digits.
 func squash(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
+	plain := true
+	for i := range len(s) {
+		if c := s[i]; c-'0' >= 10 && c-'a' >= 26 {
+			plain = false
+			break
+		}
+	}
+	if plain {
 		return s
 	}
 	return strings.Map(func(r rune) rune {
@@ -76,7 +121,12 @@ func spellings(name string) (plain, long string) {
 		return key, ""
 	}
 	plain = strings.Join(nameWords(name), "")
-	if long = strings.Join(nameWords(hostUmlauts.Replace(strings.ToLower(norm.NFC.String(name)))), ""); long == plain {
+	lower := strings.ToLower(norm.NFC.String(name))
+	replaced := hostUmlauts.Replace(lower)
+	if replaced == lower && isBelow(name, len(latinLetters)) { // the same words
+		return plain, ""
+	}
+	if long = strings.Join(nameWords(replaced), ""); long == plain {
 		long = ""
 	}
 	return plain, long
@@ -106,7 +156,7 @@ func asciiKey(name string) (key string, ok bool) {
 			b = append(b, c)
 		case c == '.', c == '\'':
 		default:
-			if legalForms[string(b[word:])] {
+			if n := len(b) - word; n > 0 && n <= longestForm && legalForms[string(b[word:])] {
 				b = b[:word]
 			}
 			word = len(b)

@@ -16,12 +16,20 @@ import (
 //go:embed nonaccounts.txt
 var nonAccountText string
 
+// maxPlaceholder is the maximum length of a cell that is compared with placeholders, in bytes.
+const maxPlaceholder = 63
+
 // nonAccounts are the texts of nonaccounts.txt: sets of folded texts, and beginnings of lines.
 type nonAccounts struct {
 	placeholders, errors, counted, verbs, totals, ends map[string]bool
 
 	notices []string // folded, with a space between two words
 	longest int      // of placeholders, in bytes as written
+	// First bytes of placeholders with digits, and of the other ones, folded, by their length in bytes.
+	digitFirst [256]bool
+	first      [maxPlaceholder + 1][256]bool
+	// Longest placeholder with a first byte, folded.
+	longestFrom [256]int
 }
 
 var notAccounts = func() *nonAccounts {
@@ -71,9 +79,13 @@ func (n *nonAccounts) add(set *map[string]bool, section, text string) {
 			n.longest = max(n.longest, len(text))
 			if strings.ContainsAny(text, "0123456789") {
 				(*set)[text] = true
+				n.digitFirst[text[0]], n.digitFirst[strings.ToUpper(text)[0]] = true, true
 				continue
 			}
-			fallthrough
+			folded := strings.ReplaceAll(foldWords(spelling), " ", "")
+			(*set)[folded] = true
+			n.first[len(folded)][folded[0]] = true
+			n.longestFrom[folded[0]] = max(n.longestFrom[folded[0]], len(folded))
 		default:
 			(*set)[strings.ReplaceAll(foldWords(spelling), " ", "")] = true
 		}
@@ -107,10 +119,10 @@ func foldWords(text string) string {
 // of several languages, whatever stands around it, an error of a spreadsheet, or dashes, dots and
 // question marks.
 func isPlaceholder(s string) bool {
-	if len(s) > notAccounts.longest+len("[[]] .") {
+	if len(s) > min(notAccounts.longest+len("[[]] ."), maxPlaceholder) {
 		return false
 	}
-	if s == `\N` || s == `\n` || strings.Trim(s, "-–—_.?* ") == "" {
+	if s == "" || s == `\N` || s == `\n` || !isLetterOrDigit(s[0]) && strings.Trim(s, "-–—_.?* ") == "" {
 		return true
 	}
 	letters, digits, ascii := 0, false, true
@@ -126,22 +138,39 @@ func isPlaceholder(s string) bool {
 	}
 	switch {
 	case digits:
-		return notAccounts.placeholders[strings.ToLower(s)] || s[0] == '#' && notAccounts.isError(s)
+		return notAccounts.digitFirst[s[0]] && notAccounts.placeholders[strings.ToLower(s)] || s[0] == '#' && notAccounts.isError(s)
 	case ascii && letters == 0:
 		return s[0] == '#' && notAccounts.isError(s)
 	case s[0] == '#':
 		return notAccounts.isError(s)
 	case ascii:
-		var room [64]byte
+		var room [maxPlaceholder]byte
 		folded := room[:0]
 		for i := range len(s) {
 			if c := s[i] | 0x20; 'a' <= c && c <= 'z' {
 				folded = append(folded, c)
 			}
 		}
-		return notAccounts.placeholders[string(folded)]
+		return notAccounts.first[len(folded)][folded[0]] && notAccounts.placeholders[string(folded)]
+	case notAccounts.isLonger(s):
+		return false
 	}
 	return notAccounts.placeholders[strings.ReplaceAll(foldWords(s), " ", "")]
+}
+
+// isLetterOrDigit reports whether c is an ASCII letter or digit.
+func isLetterOrDigit(c byte) bool { return c-'0' < 10 || c|0x20-'a' < 26 }
+
+// isLonger reports whether a text that begins with an ASCII letter has more of them than any placeholder that
+// begins with it.
+func (n *nonAccounts) isLonger(s string) bool {
+	letters := 0
+	for i := range len(s) {
+		if isLetterOrDigit(s[i]) {
+			letters++
+		}
+	}
+	return isLetterOrDigit(s[0]) && letters > n.longestFrom[s[0]|0x20]
 }
 
 // isError reports whether a cell that begins with a number sign is an error of a spreadsheet.
@@ -183,8 +212,10 @@ func (r *rowParser) notAccount() *schema.Reject {
 		if strings.IndexFunc(text, unicode.IsLetter) >= 0 {
 			words++
 		}
-		if _, exact, ok := meaningOf(strings.Trim(text, `"'`)); ok && exact {
-			headers++
+		if headers == filled-1 { // else the record repeats no header
+			if _, exact, ok := meaningOf(strings.Trim(text, `"'`)); ok && exact {
+				headers++
+			}
 		}
 	}
 	switch {

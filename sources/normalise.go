@@ -92,6 +92,50 @@ type address struct {
 
 // parseAddress splits what users write into a domain column.
 func parseAddress(s string) (address, error) {
+	if a, ok := plainAddress(s); ok {
+		return a, nil
+	}
+	return parseAnyAddress(s)
+}
+
+// plainHostBytes and plainPathBytes are the bytes that parseAnyAddress leaves as they are, in a host and in a path.
+var plainHostBytes, plainPathBytes = byteSet("-."), byteSet("-._~/?#=&%+!$*@")
+
+// byteSet is the set of ASCII letters, digits and further bytes.
+func byteSet(others string) (set [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + others) {
+		set[c] = true
+	}
+	return set
+}
+
+// plainAddress is the fast path of parseAnyAddress, for a host with dots, perhaps behind https:// and before a
+// path. Most addresses of most lists are plain.
+func plainAddress(s string) (a address, ok bool) {
+	if rest, web := strings.CutPrefix(s, "https://"); web {
+		s = rest
+	} else if rest, web := strings.CutPrefix(s, "http://"); web {
+		s = rest
+	}
+	n, dot := 0, 0 // dot: the place of the first one
+	for n < len(s) && plainHostBytes[s[n]] {
+		if s[n] == '.' && dot == 0 {
+			dot = n
+		}
+		n++
+	}
+	if dot == 0 || s[0] == '.' || s[n-1] == '.' || n < len(s) && s[n] != '/' && s[n] != '?' && s[n] != '#' {
+		return a, false
+	}
+	for i := n; i < len(s); i++ {
+		if !plainPathBytes[s[i]] {
+			return a, false
+		}
+	}
+	return address{host: strings.ToLower(s[:n]), path: s[n:]}, true
+}
+
+func parseAnyAddress(s string) (address, error) {
 	var a address
 	s = strings.ReplaceAll(tidyText(separateControls(s)), `\`, "/")
 	if i, j := strings.IndexByte(s, '<'), strings.LastIndexByte(s, '>'); i > 0 && j > i { // Ada <ada@acme.com>
@@ -197,11 +241,34 @@ func asciiHost(host string) (string, error) {
 	if ascii && !strings.Contains(host, "xn--") {
 		return host, nil
 	}
-	h, err := idnaProfile.ToASCII(host)
+	profile := idnaProfile
+	if isPlainInternational(host) {
+		profile = idna.Punycode // which neither maps nor checks
+	}
+	h, err := profile.ToASCII(host)
 	if err != nil {
 		return "", fmt.Errorf("%q is not a valid international domain name", truncate(host))
 	}
 	return strings.Trim(h, "."), nil
+}
+
+// isPlainInternational reports whether a host consists of ASCII labels and small letters of Latin-1 that are written
+// as they are.
+func isPlainInternational(host string) bool {
+	last := '.'
+	for _, r := range host {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r >= 'à' && r <= 'ÿ' && r != '÷':
+		case r == '-' || r == '.':
+			if last == '-' || last == '.' {
+				return false
+			}
+		default:
+			return false
+		}
+		last = r
+	}
+	return last != '-' && last != '.'
 }
 
 // privateTLDs never denote a company on the internet.
@@ -221,12 +288,19 @@ func reduceHost(a address, company string) (d ownDomain, err error) {
 	}
 	d = ownDomain{domain: r.domain, note: r.note, cut: below || page != "" && !isFrontPage(page)}
 	if d.cut && isTenant(cut, page, d.domain, company) {
-		return ownDomain{}, fmt.Errorf("%s names the company only outside %s, which is probably another company's domain", strings.TrimRight(a.host+"/"+page, "/"), d.domain)
+		return ownDomain{}, &tenantError{a.host, page, d.domain}
 	}
 	if below {
-		d.note = joinNotes(fmt.Sprintf("%s reduced to %s", a.host, d.domain), d.note)
+		d.note = joinNotes(a.host+" reduced to "+d.domain, d.note)
 	}
 	return d, nil
+}
+
+// tenantError says that an address is on the site of another company. Lists have millions, and few are printed.
+type tenantError struct{ host, page, domain string }
+
+func (e *tenantError) Error() string {
+	return fmt.Sprintf("%s names the company only outside %s, which is probably another company's domain", strings.TrimRight(e.host+"/"+e.page, "/"), e.domain)
 }
 
 // isFrontPage reports whether a first element of a path means no particular page.
@@ -551,6 +625,9 @@ func FullName(s string) (name, note string, err error) {
 // checkText finds what a wrong or earlier conversion leaves in a text: tidyText would remove it,
 // and a name with missing letters would be requested.
 func checkText(s string) error {
+	if isTidy(s) {
+		return nil
+	}
 	if mojibake(s) {
 		return errors.New("is the result of a wrong conversion of its characters, before or in this list; export it again as UTF-8, or name the encoding with --encoding")
 	}
@@ -635,7 +712,7 @@ func isToken(s string) bool {
 // tidyText removes invisible and control characters, replaces each run of white space by one space,
 // trims, and composes (NFC).
 func tidyText(s string) string {
-	if isTidy(s) {
+	if isTidy(s) || isTidyLatin(s) {
 		return s
 	}
 	var b strings.Builder
@@ -668,6 +745,19 @@ func isTidy(s string) bool {
 		last = c
 	}
 	return s == "" || last != ' '
+}
+
+// isTidyLatin is isTidy for texts with letters of Western and Central Europe. They are composed, because combining
+// characters come behind them.
+func isTidyLatin(s string) bool {
+	last := ' '
+	for _, r := range s {
+		if r < ' ' || r > '~' && r <= 0xa0 || r == 0xad || r >= 0x250 || r == ' ' && last == ' ' {
+			return false
+		}
+		last = r
+	}
+	return last != ' '
 }
 
 // isInvisible reports whether r is a format character: zero-width spaces and joiners, soft hyphens,

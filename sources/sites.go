@@ -65,6 +65,8 @@ type siteTable struct {
 	anySuffix map[string]bool
 	// First elements of paths in entries.
 	pages map[string]bool
+	// Last labels of the hosts of all other entries, two of each: see mayList.
+	ends map[string]bool
 }
 
 var sites = func() *siteTable {
@@ -79,7 +81,7 @@ func lastLabel(host string) string { return host[strings.LastIndexByte(host, '.'
 
 // parseSites parses sites.txt.
 func parseSites(text string) (*siteTable, error) {
-	t := &siteTable{shared: map[string]*siteKind{}, wrappers: map[string][]string{}, registry: map[string]bool{}, anySuffix: map[string]bool{}, pages: map[string]bool{}}
+	t := &siteTable{shared: map[string]*siteKind{}, wrappers: map[string][]string{}, registry: map[string]bool{}, anySuffix: map[string]bool{}, pages: map[string]bool{}, ends: map[string]bool{}}
 	var kind *siteKind
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -143,14 +145,47 @@ func (t *siteTable) add(kind *siteKind, entry string) error {
 		return fmt.Errorf("%s is listed twice", entry)
 	}
 	kind.size++
-	if label, _, ok := strings.Cut(entry, ".*"); ok {
+	host, _, _ := strings.Cut(site, "/")
+	if label, _, ok := strings.Cut(host, ".*"); ok {
 		t.anySuffix[lastLabel(label)] = true
+	} else {
+		t.ends[lastLabels(host)] = true
 	}
 	return nil
 }
 
+// mayList reports whether an entry may be that of a host: one ends like the host, or has one of its labels and any
+// suffix. Most hosts of most lists are refused here.
+func (t *siteTable) mayList(host string) bool {
+	if t.ends[lastLabels(host)] {
+		return true
+	}
+	for start, i := 0, 0; i <= len(host); i++ {
+		if i == len(host) || host[i] == '.' {
+			if t.anySuffix[host[start:i]] {
+				return true
+			}
+			start = i + 1
+		}
+	}
+	return false
+}
+
+// lastLabels are the last two labels of a host.
+func lastLabels(host string) string {
+	i := strings.LastIndexByte(host, '.')
+	return host[strings.LastIndexByte(host[:max(i, 0)], '.')+1:]
+}
+
 // lookup finds the entry of a table that an address lies in. It prefers the most specific host.
 func lookup[V any](table map[string]V, host, page string) (v V, ok bool) {
+	if !sites.mayList(host) {
+		return v, false
+	}
+	return lookupEntry(table, host, page)
+}
+
+func lookupEntry[V any](table map[string]V, host, page string) (v V, ok bool) {
 	if !sites.pages[page] {
 		page = ""
 	}
@@ -220,9 +255,23 @@ func checkOwn(a address, page string, r registered, below bool, company string) 
 	case company == "":
 		return nil
 	case !mailbox:
-		return fmt.Errorf("%s is the own site of another company (%s)", a.host, kind.phrase)
+		return &otherSite{a.host, kind, true}
 	}
-	return fmt.Errorf("%s is %s, not the company's own domain", a.host, kind.phrase)
+	return &otherSite{a.host, kind, false}
+}
+
+// otherSite says that a host is not the own site of a company. Lists have millions, and few are printed.
+type otherSite struct {
+	host string
+	kind *siteKind
+	own  bool // of its operator
+}
+
+func (e *otherSite) Error() string {
+	if e.own {
+		return fmt.Sprintf("%s is the own site of another company (%s)", e.host, e.kind.phrase)
+	}
+	return fmt.Sprintf("%s is %s, not the company's own domain", e.host, e.kind.phrase)
 }
 
 // firstElement is the first element of a path, in lower case.

@@ -58,10 +58,16 @@ func hyperlink(formula string) (target, shown string, ok bool) {
 	return strings.ReplaceAll(m[1], `""`, `"`), strings.ReplaceAll(m[2], `""`, `"`), true
 }
 
+// isOtherFormula reports whether a cell is a formula that plainText does not read.
+func isOtherFormula(cell string) bool { return cell != "" && cell[0] == '=' && otherFormula.MatchString(cell) }
+
 // isMangled reports whether a key or an id is a number that a spreadsheet reformatted: digits may be
 // lost, and it equals no other system's key any more.
 func isMangled(key string) bool {
-	return key != "" && key[len(key)-1] <= '9' && (scientific.MatchString(key) || decimal.MatchString(key))
+	if key == "" || key[len(key)-1] > '9' || strings.IndexByte("+-0123456789", key[0]) < 0 || !strings.ContainsAny(key, ".,eE") {
+		return false
+	}
+	return scientific.MatchString(key) || decimal.MatchString(key)
 }
 
 // SharedKey is a key that a spreadsheet turned into a number and that several lines have since: it cannot

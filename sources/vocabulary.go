@@ -437,6 +437,25 @@ const (
 )
 
 func runeClassOf(r rune) runeClass {
+	if uint32(r) < uint32(len(latinClasses)) {
+		return latinClasses[r]
+	}
+	return classifyRune(r)
+}
+
+// latinClasses are the classes of the characters of Western and Central Europe, and latinFolded their spellings
+// without case and accents.
+var latinClasses, latinFolded = func() (classes [0x250]runeClass, folded [0x250]string) {
+	for r := range folded {
+		classes[r] = classifyRune(rune(r))
+		var b strings.Builder
+		foldAnyRune(&b, rune(r))
+		folded[r] = b.String()
+	}
+	return classes, folded
+}()
+
+func classifyRune(r rune) runeClass {
 	switch {
 	case r == 'の':
 		return runeParticle
@@ -456,6 +475,14 @@ func runeClassOf(r rune) runeClass {
 
 // foldRune writes a letter in lower case and without accents.
 func foldRune(w *strings.Builder, r rune) {
+	if uint32(r) < uint32(len(latinFolded)) {
+		w.WriteString(latinFolded[r])
+		return
+	}
+	foldAnyRune(w, r)
+}
+
+func foldAnyRune(w *strings.Builder, r rune) {
 	if r < 0x80 {
 		w.WriteRune(unicode.ToLower(r))
 		return
