@@ -58,7 +58,7 @@ type rowParser struct {
 	account  *schema.Account
 	texts    [numFields]cellOf // see cellText
 	rejected []badIdentifier   // invalid identifiers, most reliable first
-	cut      bool            // see ownDomain
+	cut      bool              // see ownDomain
 }
 
 // cellOf is the text of a field's column.

@@ -60,10 +60,7 @@ func (c *Clashes) claim(domain, name string, cut bool) claim {
 
 // companyKey is what the names of one company have in common.
 func companyKey(name string) string {
-	if key, ok := asciiKey(name); ok {
-		return key
-	}
-	return strings.Join(nameWords(name), "")
+	return joinedWords(name)
 }
 
 // add notes a line while clashes are searched.

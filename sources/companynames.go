@@ -120,13 +120,13 @@ func spellings(name string) (plain, long string) {
 	if key, ok := asciiKey(name); ok {
 		return key, ""
 	}
-	plain = strings.Join(nameWords(name), "")
+	plain = joinedWords(name)
 	lower := strings.ToLower(norm.NFC.String(name))
 	replaced := hostUmlauts.Replace(lower)
 	if replaced == lower && isBelow(name, len(latinLetters)) { // the same words
 		return plain, ""
 	}
-	if long = strings.Join(nameWords(replaced), ""); long == plain {
+	if long = joinedWords(replaced); long == plain {
 		long = ""
 	}
 	return plain, long
@@ -163,6 +163,44 @@ func asciiKey(name string) (key string, ok bool) {
 		}
 	}
 	return string(b), len(b) > 0 // else it consists of legal forms
+}
+
+// joinedWords are the joined nameWords of a name.
+func joinedWords(name string) string {
+	if key, ok := asciiKey(name); ok {
+		return key
+	}
+	if key, ok := latinKey(name); ok {
+		return key
+	}
+	return strings.Join(nameWords(name), "")
+}
+
+// latinKey is asciiKey for names with letters of Western and Central Europe.
+func latinKey(name string) (key string, ok bool) {
+	var buffer [maxName + 1]byte
+	b, word := buffer[:0], 0
+	endWord := func() {
+		if n := len(b) - word; n > 0 && n <= longestForm && legalForms[string(b[word:])] {
+			b = b[:word]
+		}
+		word = len(b)
+	}
+	for _, c := range name {
+		if int(c) >= len(latinLetters) {
+			return "", false
+		}
+		for _, r := range latinLetters[unicode.ToLower(c)] {
+			switch {
+			case unicode.IsLetter(r) || unicode.IsDigit(r):
+				b = utf8.AppendRune(b, r)
+			case r != '.' && r != '\'':
+				endWord()
+			}
+		}
+	}
+	endWord()
+	return string(b), len(b) > 0
 }
 
 // isNameOf reports whether a company's name is that of a domain: "Zendesk, Inc." of zendesk.com,

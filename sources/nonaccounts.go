@@ -23,8 +23,8 @@ const maxPlaceholder = 63
 type nonAccounts struct {
 	placeholders, errors, counted, verbs, totals, ends map[string]bool
 
-	notices []string // folded, with a space between two words
-	longest int      // of placeholders, in bytes as written
+	notices [256][]string // folded, with a space between two words, by their first byte
+	longest int           // of placeholders, in bytes as written
 	// First bytes of placeholders with digits, and of the other ones, folded, by their length in bytes.
 	digitFirst [256]bool
 	first      [maxPlaceholder + 1][256]bool
@@ -72,8 +72,12 @@ func (n *nonAccounts) add(set *map[string]bool, section, text string) {
 	for _, spelling := range []string{text, umlauts.Replace(text)} {
 		switch section {
 		case "[notice]":
-			if folded := foldWords(spelling); !slices.Contains(n.notices, folded) {
-				n.notices = append(n.notices, folded)
+			folded := foldWords(spelling)
+			if folded == "" { // a mark, such as ©: see yearOrMark
+				continue
+			}
+			if list := &n.notices[folded[0]]; !slices.Contains(*list, folded) {
+				*list = append(*list, folded)
 			}
 		case "[placeholder]":
 			n.longest = max(n.longest, len(text))
@@ -161,6 +165,11 @@ func isPlaceholder(s string) bool {
 // isLetterOrDigit reports whether c is an ASCII letter or digit.
 func isLetterOrDigit(c byte) bool { return c-'0' < 10 || c|0x20-'a' < 26 }
 
+func firstRune(s string) rune {
+	r, _ := utf8.DecodeRuneInString(s)
+	return r
+}
+
 // isLonger reports whether a text that begins with an ASCII letter has more of them than any placeholder that
 // begins with it.
 func (n *nonAccounts) isLonger(s string) bool {
@@ -200,7 +209,6 @@ func decodeEntities(s string) string {
 // header, it belongs to the frame of a report, or most of its columns are missing.
 func (r *rowParser) notAccount() *schema.Reject {
 	first, filled, words := "", 0, 0
-	headers := 0 // cells that are the name of a column
 	for _, c := range r.cells {
 		text := tidyText(string(trimCell(c)))
 		if text == "" {
@@ -212,14 +220,9 @@ func (r *rowParser) notAccount() *schema.Reject {
 		if strings.IndexFunc(text, unicode.IsLetter) >= 0 {
 			words++
 		}
-		if headers == filled-1 { // else the record repeats no header
-			if _, exact, ok := meaningOf(strings.Trim(text, `"'`)); ok && exact {
-				headers++
-			}
-		}
 	}
 	switch {
-	case filled > 1 && (headers == filled || r.repeatsRoles()):
+	case filled > 1 && r.repeatsNames():
 		return &schema.Reject{Reason: "repeats a header: its cells are names of columns; was the list pasted together?"}
 	case words <= 1:
 		if kind := notAccounts.frameOf(first, r.width > 1 && len(r.cells) > 0); kind != "" {
@@ -233,19 +236,32 @@ func (r *rowParser) notAccount() *schema.Reject {
 	return nil
 }
 
-// repeatsRoles reports whether the columns that are read hold names of columns, in two of them at least.
-func (r *rowParser) repeatsRoles() bool {
-	headers := map[int]bool{} // by column
-	for _, i := range r.columns {
-		if i < 0 || i >= len(r.cells) || len(trimCell(r.cells[i])) == 0 {
+// repeatsNames reports whether the columns that are read hold names of columns, in two of them at least, or all
+// columns do.
+func (r *rowParser) repeatsNames() bool {
+	names := 0
+	for f, i := range r.columns {
+		if i < 0 || i >= len(r.cells) || slices.Contains(r.columns[:f], i) {
 			continue
 		}
-		if _, exact, ok := meaningOf(strings.Trim(tidyText(string(r.cells[i])), `"'`)); !ok || !exact {
+		text := tidyText(string(r.cells[i]))
+		if text != "" && !isColumnName(text) {
 			return false
 		}
-		headers[i] = true
+		if text != "" {
+			names++
+		}
 	}
-	return len(headers) > 1
+	return names > 1 || !slices.ContainsFunc(r.cells, func(c []byte) bool {
+		text := tidyText(string(c))
+		return text != "" && !isColumnName(text)
+	})
+}
+
+// isColumnName reports whether a text is certainly the name of a column.
+func isColumnName(text string) bool {
+	_, exact, ok := meaningOf(strings.Trim(text, `"'`))
+	return ok && exact
 }
 
 var (
@@ -259,7 +275,7 @@ func (n *nonAccounts) frameOf(text string, alone bool) string {
 	if len(text) > 400 || text == "" {
 		return ""
 	}
-	if yearOrMark.MatchString(text) {
+	if strings.ContainsRune("cC(©", firstRune(text)) && yearOrMark.MatchString(text) {
 		return "a copyright notice"
 	}
 	folded := foldWords(text)
@@ -267,7 +283,7 @@ func (n *nonAccounts) frameOf(text string, alone bool) string {
 	if len(tokens) == 0 {
 		return ""
 	}
-	decorated := !unicode.In([]rune(text)[0], unicode.L, unicode.N)
+	decorated := !unicode.In(firstRune(text), unicode.L, unicode.N)
 	joined := strings.Join(tokens, "")
 	switch {
 	case n.ends[joined] && (alone || decorated || len(tokens) > 1 || joined == "eof"):
@@ -277,7 +293,7 @@ func (n *nonAccounts) frameOf(text string, alone bool) string {
 	case n.isCount(tokens):
 		return "a count of lines"
 	}
-	for _, notice := range n.notices {
+	for _, notice := range n.notices[folded[0]] {
 		rest, ok := strings.CutPrefix(folded, notice)
 		if !ok || rest != "" && rest[0] != ' ' {
 			continue

@@ -59,7 +59,9 @@ func hyperlink(formula string) (target, shown string, ok bool) {
 }
 
 // isOtherFormula reports whether a cell is a formula that plainText does not read.
-func isOtherFormula(cell string) bool { return cell != "" && cell[0] == '=' && otherFormula.MatchString(cell) }
+func isOtherFormula(cell string) bool {
+	return cell != "" && cell[0] == '=' && otherFormula.MatchString(cell)
+}
 
 // isMangled reports whether a key or an id is a number that a spreadsheet reformatted: digits may be
 // lost, and it equals no other system's key any more.
