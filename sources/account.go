@@ -63,8 +63,9 @@ type rowParser struct {
 
 // cellOf is the text of a field's column.
 type cellOf struct {
-	text string
-	read bool
+	text    string
+	read    bool
+	decoded bool // HTML entities in it were
 }
 
 type badIdentifier struct {
@@ -76,22 +77,25 @@ type badIdentifier struct {
 // ones.
 func (r *rowParser) cellText(f field) string {
 	if c := &r.texts[f]; !c.read {
-		*c = cellOf{r.readText(f), true}
+		*c = r.readText(f)
 	}
 	return r.texts[f].text
 }
 
-func (r *rowParser) readText(f field) string {
+func (r *rowParser) readText(f field) cellOf {
 	i := r.columnOf(f)
 	if i < 0 || i >= len(r.cells) {
-		return ""
+		return cellOf{read: true}
 	}
 	text := string(trimCell(r.cells[i]))
-	text = plainText(text, f == fieldDomain || f == fieldCompanyDomain || f == fieldLinkedIn || f == fieldEmail)
-	if f == fieldKey {
-		return text
+	if f != fieldEmail || !strings.HasPrefix(text, "[") { // else mailAddresses reads the link
+		text = plainText(text, f == fieldDomain || f == fieldCompanyDomain || f == fieldLinkedIn || f == fieldEmail)
 	}
-	return decodeEntities(text)
+	if f == fieldKey {
+		return cellOf{text: text, read: true}
+	}
+	decoded := decodeEntities(text)
+	return cellOf{decoded, true, len(decoded) != len(text)}
 }
 
 // columnOf is the column that a field is read from: its own, or the first of its alternatives that is
@@ -295,7 +299,7 @@ func (r *rowParser) readField(f field, normalise func(string) (value, note strin
 	if i != r.columns[f] {
 		r.addNote("%s is read, because %s is empty", column, r.names[r.columns[f]])
 	}
-	if raw := trimCell(r.cells[i]); len(raw) != len(s) && raw[0] != '=' { // a formula is no entity
+	if r.texts[f].decoded {
 		r.addNote("%s: HTML entities are decoded", column)
 	}
 	return r.normaliseText(column, s, normalise)

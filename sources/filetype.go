@@ -241,7 +241,13 @@ var (
 	// yamlLine and yamlKey are lines of YAML, and those that only YAML has.
 	yamlLine = regexp.MustCompile(`^\s*(?:#.*|-(?:\s.*)?|[\w"'./ -]+:(?:\s.*)?|\.\.\.)$`)
 	yamlKey  = regexp.MustCompile(`^\s*(?:-\s+)?[\w"'./-]+:(?:\s|$)`)
-	iniLine  = regexp.MustCompile(`^\s*(?:[;#].*|\[[^\]]+\]|[\w.-]+\s*=.*)$`)
+	// mailLine is a line of the header of an e-mail, mboxLine that before one in a mailbox.
+	mailLine = regexp.MustCompile(`(?i)^(?:from|to|cc|subject|date|message-id|content-type|reply-to|x-[a-z-]+): `)
+	mboxLine = regexp.MustCompile(`^From \S+@\S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) `)
+	// drawnLine is a border of a table that a program drew for a terminal.
+	drawnLine = regexp.MustCompile(`^(?:\+[-=+]{3,}\+|[┌╔┏][─═━┬╦┳]{3,}[┐╗┓]|[╭][─┬]{3,}[╮])$`)
+	uuencoded = regexp.MustCompile(`^begin(?:-base64)? [0-7]{3,4} \S`)
+	iniLine   = regexp.MustCompile(`^\s*(?:[;#].*|\[[^\]]+\]|[\w.-]+\s*=.*)$`)
 )
 
 // textStarts are the beginnings of text formats, in lower case.
@@ -262,6 +268,12 @@ var textStarts = []struct {
 	{"-----begin ", format{"a key or a certificate", fixOther}},
 	{"diff --git ", format{"a patch", fixOther}},
 	{"dn: ", format{"an LDIF file", fixExport}},
+	{"version https://git-lfs.github.com/spec/", format{"a pointer of Git LFS, not the file itself", "fetch the file: git lfs pull"}},
+	{"/annex/objects/", format{"a pointer of git-annex, not the file itself", "fetch the file: git annex get"}},
+	{"http/1.0 ", format{"an answer of a web server", fixFetched}},
+	{"http/1.1 ", format{"an answer of a web server", fixFetched}},
+	{"http/2 ", format{"an answer of a web server", fixFetched}},
+	{"delivered-to: ", format{"an e-mail", fixExport}},
 }
 
 // textFormat recognises a text that is no list by its beginning. name is that of its file.
@@ -294,6 +306,12 @@ func textFormat(text []byte, name string) (format, bool) {
 	}
 	share := func(n int) bool { return n > 0 && 10*n >= 9*len(lines) }
 	switch {
+	case len(lines) > 0 && mboxLine.MatchString(lines[0]), len(lines) > 2 && mailLine.MatchString(lines[0]) && mailLine.MatchString(lines[1]) && mailLine.MatchString(lines[2]):
+		return format{"an e-mail", fixExport}, true
+	case len(lines) > 0 && drawnLine.MatchString(lines[0]):
+		return format{"a table drawn for a terminal", "export it with a delimiter: mysql --batch, psql --csv"}, true
+	case len(lines) > 0 && uuencoded.MatchString(lines[0]):
+		return format{"an encoded file (uuencode)", "decode it first"}, true
 	case share(matching(checksumLine)):
 		return format{"a file of checksums", fixOther}, true
 	case len(lines) > 1 && share(matching(yamlLine)) && 3*matching(yamlKey) >= len(lines):
@@ -362,6 +380,44 @@ func nonBlankLines(text []byte) (lines []string) {
 	}
 	return lines
 }
+
+// columnlessFormat recognises a text of one column without a header whose lines are no names: it is read only where
+// nothing else was found.
+func columnlessFormat(text []byte) (format, bool) {
+	if isProse(text) {
+		return prose, true
+	}
+	lines := nonBlankLines(text)
+	share := func(of *regexp.Regexp, tenths int) bool {
+		n := 0
+		for _, line := range lines {
+			if of.MatchString(line) {
+				n++
+			}
+		}
+		return n > 1 && 10*n >= tenths*len(lines)
+	}
+	switch {
+	case share(logLine, 7):
+		return format{"a log or a file of hosts", fixOther}, true
+	case share(base64Line, 10) && len(lines[0]) >= 60:
+		return format{"an encoded file (base64)", "decode it first"}, true
+	case share(alignedLine, 9):
+		return format{"a table whose columns are aligned with spaces", "export it with a delimiter"}, true
+	case share(codeLine, 5):
+		return format{"source code or a configuration file", fixOther}, true
+	}
+	return format{}, false
+}
+
+var (
+	// logLine begins with an address or a time.
+	logLine     = regexp.MustCompile(`^\[?(?:\d{1,3}(?:\.\d{1,3}){3}\s+\S|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2} \d\d:\d\d:\d\d )`)
+	base64Line  = regexp.MustCompile(`^[A-Za-z0-9+/]*={0,2}$`)
+	alignedLine = regexp.MustCompile(`\S {2,}\S`)
+	// codeLine is an assignment, a call, a setting, or a line that ends like a statement.
+	codeLine = regexp.MustCompile(`^\s*(?:(?:import|from|def|class|return|for|while|function|var|let|const|using|include|require|export|package|public|private|try|except|elif) .*|@\w+\{.*|[\w.$-]+ ?[:+]?= ?\S.*|[\w./-]+:(?:\s.*)?|[\w.$]+\(.*\);?|.*(?:[{};]|\):|=>)|\[[\w.-]+\])$`)
+)
 
 // proseWords occur in sentences and hardly in the names of companies and people: pronouns,
 // auxiliaries, conjunctions, negations.

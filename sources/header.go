@@ -46,7 +46,7 @@ func fieldNamed(name string) (field, bool) {
 // one known name and no data.
 func headerRoles(cells []string) map[role]bool {
 	roles := map[role]bool{}
-	paths := arePaths(cells)
+	paths := arePaths(cells) || haveRelations(cells)
 	for _, c := range cells {
 		k := kindOf(c)
 		if k != kindEmpty && k != kindText && k != kindDigits && !(paths && k == kindDomain) { // a column may be named 2026
@@ -73,6 +73,26 @@ func arePaths(cells []string) bool {
 		}
 		object = first
 		if _, exact, ok := meaningOf(rest); ok && exact {
+			known++
+		}
+	}
+	return known > 1
+}
+
+// haveRelations reports whether the cells that look like domains are fields of related objects, such as OWNER.NAME, among
+// at least two names of columns.
+func haveRelations(cells []string) bool {
+	known := 0
+	for _, c := range cells {
+		k := kindOf(c)
+		if k == kindDomain {
+			c = lastLabel(c)
+		}
+		_, exact, ok := meaningOf(c)
+		switch {
+		case k == kindDomain && !(ok && exact):
+			return false
+		case k != kindDomain && ok && exact:
 			known++
 		}
 	}
@@ -429,6 +449,35 @@ func (l *layout) noteContradictions() {
 	}
 }
 
+// preferOwnKey sets the id of the employer aside in a list of contacts that has another key: it stands for all its people.
+func (l *layout) preferOwnKey(roles *[numRoles]int) {
+	employer := roles[roleKey]
+	if employer < 0 || !namesEmployer(l.header[employer]) {
+		return
+	}
+	best := -1
+	var rank int
+	for i, name := range l.header {
+		m, exact, ok := meaningOf(name)
+		if ok && exact && m.role == roleKey && !namesEmployer(name) && l.contents[i].fits(roleKey) > 0 && (best < 0 || m.rank < rank) {
+			best, rank = i, m.rank
+		}
+	}
+	if best >= 0 {
+		roles[roleKey] = best
+		l.unused[employer] = fmt.Sprintf("%s is the key", l.names[best])
+		delete(l.unused, best)
+	}
+}
+
+// namesEmployer reports whether the header of a key says that it is that of a company, which may be the employer.
+func namesEmployer(header string) bool {
+	return slices.ContainsFunc(headerTokens(header), func(w string) bool { return headerWords.classes[w]&wordCompany != 0 && !clientWords[w] })
+}
+
+// clientWords are words for a company that may also be a person.
+var clientWords = wordSet("customer client kunde kunden cliente klant klanten klient klienta")
+
 // assignFields maps roles to the fields of the object. Fields set by --map stay.
 func (l *layout) assignFields(roles [numRoles]int) {
 	assign := func(f field, candidates ...role) {
@@ -450,6 +499,7 @@ func (l *layout) assignFields(roles [numRoles]int) {
 			l.columns[fieldCompanyDomain], l.reasons[fieldCompanyDomain] = l.columns[fieldDomain], l.reasons[fieldDomain]
 		}
 		l.columns[fieldDomain] = -1
+		l.preferOwnKey(&roles)
 		assign(fieldKey, rolePersonKey, roleKey)
 		assign(fieldID, rolePersonID, roleID)
 		assign(fieldName, rolePerson, roleName)

@@ -75,6 +75,18 @@ func mailAddresses(s string) (found []string, primary int, err error) {
 	return found, primary, nil
 }
 
+// isSampleMail reports whether an address is what forms and vendors show in place of one, such as email@domain.com and
+// none@none.com.
+func isSampleMail(local, host string) bool {
+	label, _, _ := strings.Cut(host, ".")
+	kind, _ := lookup(sites.shared, host, "")
+	sample := sampleLocals[local] || isPlaceholder(local)
+	return sample && (label == local || kind != nil && kind.name == "placeholder")
+}
+
+// sampleLocals stand before the @ of addresses that nobody has.
+var sampleLocals = wordSet("email e-mail mail test user name your.name yourname you me first.last firstname.lastname email_not_unlocked noemail no-email abc")
+
 var errNoMail = errors.New("is not an e-mail address; expected ada@acme.com")
 
 // mailEdges are characters around an address that do not belong to it.

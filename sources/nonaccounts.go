@@ -182,8 +182,14 @@ func (n *nonAccounts) isLonger(s string) bool {
 	return isLetterOrDigit(s[0]) && letters > n.longestFrom[s[0]|0x20]
 }
 
+// anyError is an error in the language of any spreadsheet: #ЗНАЧ!, #DEĞER!
+var anyError = regexp.MustCompile(`^#[¡¿]?[\p{Lu}\d/ .]+[!?]$`)
+
 // isError reports whether a cell that begins with a number sign is an error of a spreadsheet.
 func (n *nonAccounts) isError(s string) bool {
+	if anyError.MatchString(s) || strings.HasPrefix(s, "#N/A ") { // the latter with what a data feed says about it
+		return true
+	}
 	name := strings.TrimRight(strings.TrimLeft(s, "#¡"), "!?")
 	if strings.Trim(s, "#") == "" { // a number that did not fit into its column
 		return true
@@ -224,6 +230,8 @@ func (r *rowParser) notAccount() *schema.Reject {
 	switch {
 	case filled > 1 && r.repeatsNames():
 		return &schema.Reject{Reason: "repeats a header: its cells are names of columns; was the list pasted together?"}
+	case filled == 1 && words == 0 && bareNumber.MatchString(first):
+		return &schema.Reject{Value: truncate(first), Reason: "a date or a number, not an account"}
 	case words <= 1:
 		if kind := notAccounts.frameOf(first, r.width > 1 && len(r.cells) > 0); kind != "" {
 			return &schema.Reject{Value: truncate(first), Reason: kind + ", not an account"}
@@ -265,6 +273,12 @@ func isColumnName(text string) bool {
 }
 
 var (
+	datedNote = regexp.MustCompile(`(?i)^(?:as of|as at|stand|état au|au|al|per|stan na|na dzień)[ :]+\d{1,4}[./-]\d`)
+	// bareNumber is a date, a time, a decimal number or a share, which no company has as its name.
+	bareNumber = regexp.MustCompile(`^(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T,]+\d.*)?|\d{1,2}:\d\d(?::\d\d)?|[+-]?\d+(?:[.,]\d+)+ ?%?|\d+ ?%)$`)
+	// mergeMark is a line that version control leaves where two versions of a list differ.
+	mergeMark  = regexp.MustCompile(`^(?:<{7}|>{7}|\|{7})(?: |$)`)
+	prompt     = regexp.MustCompile(`^(?:SQL|mysql|sqlite|hive|ftp)> ?`)
 	digitsOnly = regexp.MustCompile(`^[\d.,\s]+$`)
 	yearOrMark = regexp.MustCompile(`(?i)^(copyright\s*)?(©|\(c\))|^copyright\s+(by\s|[12]\d{3})`)
 )
@@ -292,6 +306,14 @@ func (n *nonAccounts) frameOf(text string, alone bool) string {
 		return "a total"
 	case n.isCount(tokens):
 		return "a count of lines"
+	case datedNote.MatchString(text):
+		return "a note about the report"
+	case n.isRange(tokens):
+		return "a page number"
+	case mergeMark.MatchString(text):
+		return "a mark of an unresolved merge"
+	case prompt.MatchString(text):
+		return "the prompt of a database"
 	}
 	for _, notice := range n.notices[folded[0]] {
 		rest, ok := strings.CutPrefix(folded, notice)
@@ -300,7 +322,7 @@ func (n *nonAccounts) frameOf(text string, alone bool) string {
 		}
 		switch one := !strings.Contains(notice, " "); {
 		case notice == "copyright" || notice == "c": // by the mark or the year
-		case !one || strings.Contains(text, ":") && strings.HasPrefix(folded[len(notice):], " "):
+		case !one || strings.ContainsAny(text, ":：") && strings.HasPrefix(folded[len(notice):], " "):
 			return "a note about the report"
 		case one && rest != "" && strings.Trim(rest, "0123456789 ofvandesuri/") == "" && strings.ContainsAny(rest, "0123456789"): // "Page 1 of 3"
 			return "a page number"
@@ -326,6 +348,24 @@ func (n *nonAccounts) isTotal(text string, tokens []string, alone bool) bool {
 	}
 	return false
 }
+
+// isRange reports whether words say which lines of how many are shown: "Showing 1 to 10 of 57 entries", "1-50 of 200".
+func (n *nonAccounts) isRange(tokens []string) bool {
+	numbers, of := 0, false
+	for _, t := range tokens {
+		switch {
+		case digitsOnly.MatchString(t):
+			numbers++
+		case rangeWords[t]:
+			of = true
+		case t != "showing" && t != "displaying" && t != "viewing" && !n.counted[t] && !n.verbs[t]:
+			return false
+		}
+	}
+	return numbers >= 2 && of
+}
+
+var rangeWords = wordSet("to of bis von à sur de di da van tot z do al a")
 
 // isCount reports whether words count lines: "12 rows", "2 rows selected", "Record count: 5".
 func (n *nonAccounts) isCount(tokens []string) bool {

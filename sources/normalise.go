@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -144,7 +146,14 @@ func parseAnyAddress(s string) (address, error) {
 		}
 	}
 	s = strings.Trim(s, "<>\"'`()[]{},;: ")
-	if parts := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == ';' || r == '|' }); len(parts) > 1 && allHosts(parts) {
+	if m := labelled.FindStringSubmatch(s); m != nil { // Website: acme.com
+		s = m[1]
+	}
+	parts := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == ';' || r == '|' })
+	if len(parts) > 1 {
+		parts = slices.DeleteFunc(parts, func(p string) bool { return conjunctions[strings.ToLower(p)] })
+	}
+	if len(parts) > 1 && allHosts(parts) {
 		a.note = fmt.Sprintf("the first of %d addresses is used", len(parts))
 		s = parts[0]
 	}
@@ -175,6 +184,12 @@ func parseAnyAddress(s string) (address, error) {
 	}
 	return a, nil
 }
+
+// labelled is an address behind what it is.
+var labelled = regexp.MustCompile(`^\p{L}[\p{L} -]{1,20}: +(\S+)$`)
+
+// conjunctions stand between two addresses.
+var conjunctions = wordSet("/ & + - and or und oder et ou y o e i lub en of")
 
 // separateControls replaces control characters, which separate cells of some exports, by spaces: an
 // address that lost one would be another company's.
@@ -340,6 +355,8 @@ func registrableDomain(host string) (r registered, err error) {
 	case strings.ContainsRune(r.domain, '_'):
 		return r, fmt.Errorf("has an underscore in %s; expected letters, digits and hyphens", r.domain)
 	case listed:
+	case len(suffix) == 1:
+		return r, fmt.Errorf("ends in .%s, which is no top-level domain; expected a domain such as acme.com", suffix)
 	case privateTLDs[suffix]:
 		return r, fmt.Errorf("ends in .%s, which is for private networks; expected a domain on the internet", suffix)
 	default:
@@ -558,6 +575,9 @@ func Email(s string) (address, note string, err error) {
 		return "", "", err
 	}
 	host = strings.TrimSuffix(host, ".")
+	if isSampleMail(local, host) {
+		return "", "", errors.New("stands for no address; expected that of a person")
+	}
 	ascii, err := asciiHost(host)
 	if err != nil {
 		return "", "", err
@@ -579,6 +599,8 @@ func checkLocal(local string) error {
 		return errors.New("has nothing before the @; expected ada@acme.com")
 	case len(local) > 64:
 		return fmt.Errorf("has %d characters before the @; expected at most 64", len(local))
+	case strings.Contains(local, "**"):
+		return errors.New("is masked; expected ada@acme.com")
 	case local[0] == '.' || local[len(local)-1] == '.' || strings.Contains(local, ".."):
 		return errors.New("has a misplaced dot before the @")
 	}
@@ -646,6 +668,8 @@ func checkName(name string) error {
 	switch {
 	case !strings.ContainsFunc(name, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }):
 		return errors.New("has no letter or digit in it; expected a name")
+	case strings.Contains(name, "@") && kindOf(name) == kindEmail:
+		return errors.New("is an e-mail address; expected a name, or map the column as domain")
 	case strings.Contains(name, "://"):
 		return errors.New("is a URL; expected a name, or map the column as domain")
 	case utf8.RuneCountInString(name) > maxName:

@@ -356,8 +356,13 @@ func (f *file) detectText(o Options) error {
 		return format.refuse()
 	}
 	err = f.detectColumns(text, head, atEOF, o)
-	if plain := f.layout.header == nil && f.layout.width <= 1; (err != nil || plain) && isProse(head) {
+	if err != nil && isProse(head) {
 		return prose.refuse()
+	}
+	if f.layout.header == nil && f.layout.width <= 1 && o.Header == HeaderAuto && len(o.Map) == 0 {
+		if format, foreign := columnlessFormat(head); foreign {
+			return format.refuse()
+		}
 	}
 	return err
 }

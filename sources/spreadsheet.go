@@ -18,7 +18,11 @@ var (
 	// textFormula is a text that is kept from becoming a number: ="00123".
 	textFormula = regexp.MustCompile(`^=\s*"((?:[^"]|"")*)"$`)
 	// linkFormula is a HYPERLINK formula, in any language of a spreadsheet.
-	linkFormula = regexp.MustCompile(`(?i)^=\s*(?:hyperlink|lien_?\.?hypertexte|hiperv[íi]nculo|hiperligação|hiperlink|collegamento\.ipertestuale|collegam\.ipertestuale|hiperłącze)\s*\(\s*"((?:[^"]|"")*)"\s*(?:[,;]\s*"((?:[^"]|"")*)"\s*)?\)$`)
+	linkFormula  = regexp.MustCompile(`(?i)^=\s*(?:hyperlink|lien_?\.?hypertexte|hiperv[íi]nculo|hiperligação|hiperlink|collegamento\.ipertestuale|collegam\.ipertestuale|hiperłącze|hyperlänk|hyperlinkki|hyperkobling|hypertextový\.odkaz|hypertextové_prepojenie|hiperhivatkozás|köprü|гиперссылка|гіперпосилання|υπερσυνδεση)\s*\(\s*"((?:[^"]|"")*)"\s*(?:[,;]\s*"((?:[^"]|"")*)"\s*)?\)$`)
+	htmlLink     = regexp.MustCompile(`(?i)^<a\s[^<>]*?href\s*=\s*(?:"([^"<>]+)"|'([^'<>]+)')[^<>]*>([^<>]*)</a>$`)
+	markdownLink = regexp.MustCompile(`^\[([^\[\]]*)\]\(\s*<?([^\s()<>]+)>?(?:\s+"[^"]*")?\s*\)$`)
+	// accessLink is a link of Microsoft Access, text#address#.
+	accessLink = regexp.MustCompile(`^([^#]*)#((?:https?://|mailto:)[^#\s]+)#(?:[^#]*#)?$`)
 	// otherFormula is any other formula, whose value a list should have instead.
 	otherFormula = regexp.MustCompile(`^=\s*(?:"|[\p{L}_][\p{L}\d_.]*\(|\$?[A-Za-z]{1,3}\$?\d+|'?[^=]*'?!)`)
 	// scientific is a number as spreadsheets write long ones: 1.23457E+15, in German 1,23457E+15.
@@ -30,10 +34,26 @@ var (
 // errFormula says that a cell has a formula in place of its value.
 var errFormula = errors.New("is a formula, not its value; export the list with values")
 
-// plainText returns the text of a cell that a spreadsheet wrote as a formula. Of a link it is the
+// plainText returns the text of a cell that a spreadsheet wrote as a formula, or a wiki as a link. Of a link it is the
 // target if link is set, else the text that is shown.
 func plainText(cell string, link bool) string {
-	if !strings.HasPrefix(cell, "=") {
+	switch {
+	case strings.HasPrefix(cell, "="):
+	case strings.HasPrefix(cell, "<a "), strings.HasPrefix(cell, "<A "), strings.HasPrefix(cell, "["):
+		if target, shown, ok := markupLink(cell); ok && link {
+			return target
+		} else if ok && shown != "" {
+			return shown
+		}
+		return cell
+	case strings.HasSuffix(cell, "#"):
+		if m := accessLink.FindStringSubmatch(cell); m != nil && link {
+			return m[2]
+		} else if m != nil && m[1] != "" {
+			return m[1]
+		}
+		return cell
+	default:
 		return cell
 	}
 	if m := textFormula.FindStringSubmatch(cell); m != nil {
@@ -58,6 +78,17 @@ func hyperlink(formula string) (target, shown string, ok bool) {
 	return strings.ReplaceAll(m[1], `""`, `"`), strings.ReplaceAll(m[2], `""`, `"`), true
 }
 
+// markupLink reads a link of HTML or Markdown that is all of a cell: its target and the text that is shown.
+func markupLink(cell string) (target, shown string, ok bool) {
+	if m := htmlLink.FindStringSubmatch(cell); m != nil {
+		return m[1] + m[2], strings.TrimSpace(m[3]), true
+	}
+	if m := markdownLink.FindStringSubmatch(cell); m != nil {
+		return m[2], m[1], true
+	}
+	return "", "", false
+}
+
 // isOtherFormula reports whether a cell is a formula that plainText does not read.
 func isOtherFormula(cell string) bool {
 	return cell != "" && cell[0] == '=' && otherFormula.MatchString(cell)
@@ -66,6 +97,9 @@ func isOtherFormula(cell string) bool {
 // isMangled reports whether a key or an id is a number that a spreadsheet reformatted: digits may be
 // lost, and it equals no other system's key any more.
 func isMangled(key string) bool {
+	if len(key) > 1 && strings.Trim(key, "#") == "" { // the column was too narrow
+		return true
+	}
 	if key == "" || key[len(key)-1] > '9' || strings.IndexByte("+-0123456789", key[0]) < 0 || !strings.ContainsAny(key, ".,eE") {
 		return false
 	}

@@ -65,6 +65,19 @@ func TestCheck(t *testing.T) {
 	if r.Lines != 7 || r.Rejected != 2 || r.Duplicates != 1 || r.Identifiers[schema.ByDomain] != 2 || r.Input.Format != "csv" || r.Input.HeaderLine != 1 || len(r.First) != 5 || len(r.Reasons) != 2 {
 		t.Errorf("--json gives %+v", r)
 	}
+	shared := filepath.Join(dir, "shared.csv")
+	if err := os.WriteFile(shared, []byte("Account ID,Company\n1.23457E+15,Nordwind\n1.23457E+15,Suedstern\n7,Westend\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, _ := check(shared); code != exitRejects || !strings.Contains(out, "1.23457E+15: 2 lines") {
+		t.Errorf("keys that two lines share: exit %d, want %d and the key\n%s", code, exitRejects, out)
+	}
+	if code, _, _ := check(shared, "--allow-rejected", "1"); code != exitRejects {
+		t.Errorf("--allow-rejected 1 of 2 lines with one key: exit %d, want %d", code, exitRejects)
+	}
+	if code, _, _ := check(shared, "--allow-rejected", "2"); code != exitComplete {
+		t.Errorf("--allow-rejected 2 of 2 lines with one key: exit %d, want %d", code, exitComplete)
+	}
 	missing := filepath.Join(dir, "none.csv")
 	if code, _, errs := check(missing, "--rejects", filepath.Join(dir, "r2.csv")); code != exitUsage || !strings.Contains(errs, "none.csv") {
 		t.Errorf("a list that is not there: exit %d\n%s", code, errs)

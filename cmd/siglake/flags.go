@@ -145,7 +145,7 @@ func listFlags(o *app.ListOptions) []cli.Flag {
 func lineFlags(o *app.ListOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "allow-rejected", Destination: &o.AllowRejected, EnvVars: []string{"SIGLAKE_ALLOW_REJECTED"}, Category: "List",
-			Usage: "exit 0 instead of 10 if no more lines are rejected than that: a `NUMBER` of lines, or a share such as 2%"},
+			Usage: "exit 0 instead of 10 if no more lines are rejected, or share a key that a spreadsheet damaged, than that: a `NUMBER` of lines, or a share such as 2%"},
 		&cli.IntFlag{Name: "sample", Destination: &o.Sample, EnvVars: []string{"SIGLAKE_SAMPLE"}, Category: "List",
 			Usage: "only `N` lines of the list, drawn at random, to learn what the rest will cost; a run of the whole list on the same day buys only the rest. 0: the whole list"},
 		&cli.Uint64Flag{Name: "sample-seed", Value: o.SampleSeed, Destination: &o.SampleSeed, EnvVars: []string{"SIGLAKE_SAMPLE_SEED"}, Category: "List",

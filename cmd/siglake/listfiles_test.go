@@ -16,13 +16,25 @@ import (
 func TestSharedKeys(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, fixedDayConfig(t))
-	r.run("Account ID,Company,Website\n1.23457E+15,Nordwind Ltd,nordwind-test.com\n1.23457E+15,Suedstern Inc,suedstern-test.com\n123,Westend,westend-test.com\n", "--signals", "news")
+	const list = "Account ID,Company,Website\n1.23457E+15,Nordwind Ltd,nordwind-test.com\n1.23457E+15,Suedstern Inc,suedstern-test.com\n123,Westend,westend-test.com\n"
+	r.run(list, "--signals", "news")
 	shared := r.manifest.Input.SharedKeys
 	if r.code != exitRejects || len(shared) != 1 || shared[0].Lines != 2 || len(shared[0].Places) != 2 {
 		t.Errorf("exit %d, shared keys %+v, want %d and one key of 2 lines", r.code, shared, exitRejects)
 	}
 	if n := r.manifest.Accounts.ByStatus[schema.Rejected]; n != 0 {
 		t.Errorf("%d lines rejected, want 0", n)
+	}
+	for _, c := range []struct {
+		allowed string
+		code    int
+	}{{"1", exitRejects}, {"2", exitComplete}, {"50%", exitRejects}, {"67%", exitComplete}} {
+		if v := r.rerun(list, "--signals", "news", "--allow-rejected", c.allowed); v.code != c.code || v.calls != 0 {
+			t.Errorf("nothing to do with --allow-rejected %s: exit %d and %d calls, want %d and none", c.allowed, v.code, v.calls, c.code)
+		}
+		if v := r.rerun(list, "--signals", "growth", "--allow-rejected", c.allowed, "--refresh"); v.code != c.code {
+			t.Errorf("--allow-rejected %s: exit %d, want %d", c.allowed, v.code, c.code)
+		}
 	}
 }
 

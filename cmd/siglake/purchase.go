@@ -11,7 +11,6 @@ import (
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/schema"
 )
 
 // purchaseCommand is a command that buys something: what its flags fill in.
@@ -222,12 +221,12 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 	case err != nil:
 		return err
 	case m != nil:
-		return statusOf(j.ExitOf(app.ManifestExit(m), m.Accounts.ByStatus[schema.Rejected], m.Accounts.Lines))
+		return statusOf(j.ExitOf(app.ManifestExit(m), app.FaultyLines(m), m.Accounts.Lines))
 	case !p.out.Quiet:
 		report.PrintNothingToDo(env.Stdout, nothing)
 	}
 	if nothing.RunID == "" {
 		return nil
 	}
-	return statusOf(j.ExitOf(app.OutcomeExit(nothing.Outcome), nothing.Rejected, nothing.Lines))
+	return statusOf(j.ExitOf(app.OutcomeExit(nothing.Outcome), nothing.Faulty, nothing.Lines))
 }

@@ -123,8 +123,8 @@ func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, mete
 	r := c.finish(plan)
 	r.Input = describeList(list)
 	exit = ExitComplete
-	if r.Rejected > 0 {
-		exit = j.ExitOf(ExitRejects, r.Rejected, r.Lines)
+	if faulty := r.Rejected + sharedKeyLines(list); faulty > 0 {
+		exit = j.ExitOf(ExitRejects, faulty, r.Lines)
 	}
 	return r, exit, nil
 }

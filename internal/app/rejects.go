@@ -1,8 +1,13 @@
 package app
 
 import (
+	"context"
 	"math/big"
 	"strings"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sources"
 )
 
 // rejectAllowance is how many rejected lines a run may have and still count as complete.
@@ -39,10 +44,51 @@ func (a rejectAllowance) allows(rejected, lines int64) bool {
 }
 
 // ExitOf is the exit code of a run of the job: code, or that of a complete run if nothing is wrong but
-// rejected lines, which --allow-rejected accepts.
-func (j *Job) ExitOf(code int, rejected, lines int64) int {
-	if code == ExitRejects && j.allowedRejects.allows(rejected, lines) {
+// faulty lines (see FaultyLines), which --allow-rejected accepts.
+func (j *Job) ExitOf(code int, faulty, lines int64) int {
+	if code == ExitRejects && j.allowedRejects.allows(faulty, lines) {
 		return ExitComplete
 	}
 	return code
+}
+
+// FaultyLines counts the lines because of which a run ends with ExitRejects: those that are rejected, and those that
+// share a damaged key with another line. If the manifest may not list all such keys, every line counts.
+func FaultyLines(m *pipeline.Manifest) int64 {
+	if len(m.Input.SharedKeys) >= maxSharedKeys {
+		return m.Accounts.Lines
+	}
+	n := m.Accounts.ByStatus[schema.Rejected]
+	for _, k := range m.Input.SharedKeys {
+		n += k.Lines
+	}
+	return n
+}
+
+// sharedKeyLines counts the lines of a list, read to its end, that share a damaged key with another line.
+func sharedKeyLines(l *sources.List) (lines int64) {
+	for _, k := range l.Input().SharedKeys {
+		lines += k.Lines
+	}
+	return lines
+}
+
+// countShared adds the lines with shared keys to those that a run left. Only an allowance needs them, and the ledger
+// does not have them, so the list is read again.
+func (j *Job) countShared(ctx context.Context, n *NothingToDo) error {
+	if n.Outcome != pipeline.RunWithRejects || j.allowedRejects == (rejectAllowance{}) || j.paged != nil {
+		return nil
+	}
+	list, err := j.listInput.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer list.Close() //nolint:errcheck // it was only read
+	for _, err := range list.Accounts(ctx) {
+		if err != nil {
+			return runError(err)
+		}
+	}
+	n.Faulty += sharedKeyLines(list)
+	return nil
 }

@@ -328,7 +328,8 @@ func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match run
 		}
 	}
 	if match.done != nil {
-		return match, newNothingToDo(l, match.done), nil
+		nothing = newNothingToDo(l, match.done)
+		return match, nothing, j.countShared(ctx, nothing)
 	}
 	if j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID) {
 		return match, nil, l.resumeError(j.ResumeRunID, &j.spec)
@@ -589,7 +590,7 @@ type NothingToDo struct {
 	WrittenOff int   // calls that were taken as paid and lost
 	MaxLoss    int64 // credits that they may have cost
 	InDoubt    int   // calls that nothing was decided about
-	Rejected   int64 // lines
+	Faulty     int64 // lines; see FaultyLines
 	Lines      int64 // of the run; 0: not known without its manifest
 	SinceLast  bool  // it asks for what the lake does not have
 
@@ -609,7 +610,7 @@ func newNothingToDo(l *lake, r *ledger.Run) *NothingToDo {
 	return &NothingToDo{
 		Lake: l.uri, RunID: r.ID, Begun: r.FirstStarted, Outcome: currentOutcome(l.ledger, r), Generation: r.Published.Generation, Service: services[r.Settings[serviceSetting]],
 		WrittenOff: len(writtenOff), MaxLoss: l.ledger.MaxCost(writtenOff...), InDoubt: len(l.ledger.UndecidedCalls(r)),
-		Rejected: r.Published.Rejected, Lines: lines,
+		Faulty: r.Published.Rejected, Lines: lines,
 		SinceLast: r.Settings["since"] == sinceLast,
 	}
 }

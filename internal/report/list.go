@@ -88,6 +88,7 @@ func PrintList(w io.Writer, r *app.ListReport) {
 		}
 	}
 	printReasons(w, r)
+	printSharedKeys(w, r.Input.SharedKeys, "in the output of --json")
 	if r.RejectsFile != "" {
 		format.Fprintf(w, "\n  Rejects   %s has the rejected lines, each with its reason in the last column: mend them there, and run that file as a list\n", r.RejectsFile)
 	}

@@ -136,7 +136,7 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	printPages(w, m.Pages)
 	printRejects(w, m)
-	printSharedKeys(w, m.Input.SharedKeys)
+	printSharedKeys(w, m.Input.SharedKeys, "in the manifest")
 	printDeferrals(w, m)
 	printInDoubt(w, lake, m)
 	printStop(w, m.Run.Stop)
@@ -373,8 +373,9 @@ func printRejects(w io.Writer, m *pipeline.Manifest) {
 	}
 }
 
-// printSharedKeys lists the keys that a spreadsheet turned into numbers and that several lines have.
-func printSharedKeys(w io.Writer, keys []pipeline.SharedKey) {
+// printSharedKeys lists the keys that a spreadsheet turned into numbers and that several lines have. where says where
+// all are listed.
+func printSharedKeys(w io.Writer, keys []pipeline.SharedKey, where string) {
 	const shown = 5
 	if len(keys) == 0 {
 		return
@@ -384,7 +385,7 @@ func printSharedKeys(w io.Writer, keys []pipeline.SharedKey) {
 		format.Fprintf(w, "    %s: %s: %s\n", k.Key, format.Count(int(k.Lines), "line"), format.List(k.Places, 3))
 	}
 	if n := len(keys) - shown; n > 0 {
-		format.Fprintf(w, "    and %s more, in the manifest\n", format.Thousands(int64(n)))
+		format.Fprintf(w, "    and %s more, %s\n", format.Thousands(int64(n)), where)
 	}
 	format.Fprintf(w, "  Next: format the column as text in the spreadsheet, and export the list again.\n")
 }
