@@ -383,9 +383,10 @@ var wrongPages = []struct {
 // mojibake reports whether a text is the result of a wrong conversion: UTF-8 that was read in a code
 // page ("MÃ¼ller"), or a text in another script that was read as a Western one ("Þæíàÿ").
 func mojibake(s string) bool {
-	if isTidy(s) || hasSingleLetters(s) {
-		return false
-	}
+	return !isTidy(s) && !hasSingleLetters(s) && anyMojibake(s)
+}
+
+func anyMojibake(s string) bool {
 	if strings.Contains(s, "锟斤拷") || strings.Count(s, "縺")+strings.Count(s, "繧")+strings.Count(s, "繝") >= 2 {
 		return true // U+FFFD read as GBK; kana read as Shift_JIS
 	}

@@ -115,8 +115,9 @@ func (l *List) FindClashes(ctx context.Context) error {
 	c.seed, c.claims = maphash.MakeSeed(), [256][]claim{}
 	if l.canClash {
 		if again := l.reopen(ctx); again != nil {
-			_ = again.readFiles(ctx, func(schema.Account) bool { return true })
+			err := again.readFiles(ctx, func(schema.Account) bool { return true })
 			_ = again.Close() // only read: nothing to lose
+			l.takeBack(err)
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -126,20 +127,47 @@ func (l *List) FindClashes(ctx context.Context) error {
 	return nil
 }
 
-// reopen opens the list at its beginning; nil if that is impossible.
+// takeBack rewinds the workbook that reopen lent, if it did. If that is impossible, it is opened again.
+func (l *List) takeBack(err error) {
+	f := l.first
+	if f == nil || !f.stays {
+		return
+	}
+	f.stays = false
+	if err == nil {
+		err = f.rewindSheet()
+	}
+	if err == nil {
+		return
+	}
+	f.close()
+	l.first = nil
+	if stdin, ok := l.options.Stdin.(sizedReader); ok {
+		l.options.Stdin = io.NewSectionReader(stdin, 0, stdin.Size())
+	}
+}
+
+// sizedReader can be read again from its beginning.
+type sizedReader interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// reopen opens the list at its beginning; nil if that is impossible. A workbook is not opened twice: see takeBack.
 func (l *List) reopen(ctx context.Context) *List {
 	again := &List{objects: slices.Clone(l.objects), options: l.options, store: l.store, skipped: l.skipped}
 	// What a list means does not depend on the sample of it that is read.
 	again.options.Sample, again.options.Rejects = nil, nil
 	if l.objects[0].URI == "-" {
-		stdin, ok := l.options.Stdin.(interface {
-			io.ReaderAt
-			Size() int64
-		})
+		stdin, ok := l.options.Stdin.(sizedReader)
 		if !ok {
 			return nil
 		}
 		again.options.Stdin = io.NewSectionReader(stdin, 0, stdin.Size())
+	}
+	if l.first != nil && l.first.sheet != nil {
+		again.first, l.first.stays = l.first, true
+		return again
 	}
 	for i, object := range again.objects {
 		if l.skipped[i] {

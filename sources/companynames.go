@@ -187,10 +187,11 @@ func latinKey(name string) (key string, ok bool) {
 		word = len(b)
 	}
 	for _, c := range name {
+		c = unicode.ToLower(c)
 		if int(c) >= len(latinLetters) {
 			return "", false
 		}
-		for _, r := range latinLetters[unicode.ToLower(c)] {
+		for _, r := range latinLetters[c] {
 			switch {
 			case unicode.IsLetter(r) || unicode.IsDigit(r):
 				b = utf8.AppendRune(b, r)

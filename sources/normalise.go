@@ -739,6 +739,10 @@ func tidyText(s string) string {
 	if isTidy(s) || isTidyLatin(s) {
 		return s
 	}
+	return tidyAnyText(s)
+}
+
+func tidyAnyText(s string) string {
 	var b strings.Builder
 	space := false
 	for _, r := range s {

@@ -183,6 +183,8 @@ type file struct {
 	header   []byte // as it stands in the text; nil: there is none
 	layout   layout
 	detected Input // what was detected
+	preamble int   // bytes before the first record
+	stays    bool  // open after it was read
 }
 
 // Open opens a list: a path, a file:// or s3:// URI, or "-" for standard input. A folder, or a
@@ -374,6 +376,9 @@ func (f *file) detectSheet(stored io.Reader, o Options) error {
 		return err
 	}
 	f.sheet = w
+	if o.Clashes != nil && !o.Clashes.found {
+		w.keepText()
+	}
 	in := &f.detected
 	in.Sheet, in.Encoding, in.Notes = w.sheet, utf8Name, w.notes()
 	text := &preview{r: w}
@@ -383,6 +388,9 @@ func (f *file) detectSheet(stored io.Reader, o Options) error {
 	}
 	o.Delimiter = ','
 	err = f.detectColumns(text, head, atEOF, o)
+	if !f.layout.canClash() {
+		w.dropText()
+	}
 	in.Delimiter, in.Format = "", FormatXLSX
 	if fault := new(Error); errors.As(err, &fault) && fault.Column == "" {
 		fault.Column = "sheet " + strconv.Quote(w.sheet)
@@ -401,6 +409,7 @@ func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options)
 
 	f.csv = newReader(text, d.delimiter)
 	f.csv.requireUTF8 = in.Encoding == utf8Name
+	f.preamble = d.preamble
 	if err := f.csv.skipBytes(d.preamble); err != nil {
 		return err
 	}
@@ -591,7 +600,25 @@ func (f *file) finishDigest() error {
 	return err
 }
 
+// rewindSheet makes the file begin anew behind its header, after its sheet was read to the end.
+func (f *file) rewindSheet() error {
+	if err := f.sheet.rewindText(); err != nil {
+		return err
+	}
+	before := f.csv
+	f.csv = newReader(f.sheet, before.delimiter)
+	f.csv.requireUTF8 = before.requireUTF8
+	err := f.csv.skipBytes(f.preamble)
+	if err == nil && f.detected.Header != nil {
+		_, err = f.csv.next()
+	}
+	return err
+}
+
 func (f *file) close() {
+	if f.stays {
+		return
+	}
 	if f.sheet != nil {
 		_ = f.sheet.Close() // only temporary files
 	}

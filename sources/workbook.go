@@ -50,6 +50,10 @@ type workbook struct {
 	row    int
 	text   bytes.Buffer // not yet read
 	failed error
+	// What was read, to be read once more; nil: it is not kept.
+	kept *os.File
+	// The text is read from kept.
+	again bool
 }
 
 // openWorkbook copies a workbook and opens one of its sheets: the one with the name or number wanted,
@@ -328,13 +332,46 @@ func writeParts(name string, parts []*zip.File) error {
 
 // Read reads the next text of the sheet.
 func (w *workbook) Read(p []byte) (int, error) {
+	if w.again {
+		return w.kept.Read(p)
+	}
 	for w.text.Len() == 0 && w.failed == nil {
 		w.failed = w.readRow()
 	}
-	if w.text.Len() > 0 {
-		return w.text.Read(p)
+	if w.text.Len() == 0 {
+		return 0, w.failed
 	}
-	return 0, w.failed
+	n, err := w.text.Read(p)
+	if w.kept != nil {
+		if _, err := w.kept.Write(p[:n]); err != nil {
+			w.dropText()
+		}
+	}
+	return n, err
+}
+
+// keepText keeps the text in a temporary file, so that it can be read twice: reading a sheet takes ten times as long
+// as reading its text. Nothing must have been read yet.
+func (w *workbook) keepText() {
+	w.kept, _ = os.OpenFile(filepath.Join(w.dir, "text.csv"), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // nil: it cannot be kept
+}
+
+func (w *workbook) dropText() {
+	if w.kept != nil {
+		_ = w.kept.Close() // nothing reads it
+		_ = os.Remove(w.kept.Name())
+		w.kept = nil
+	}
+}
+
+// rewindText makes Read begin anew, after the text was read to its end.
+func (w *workbook) rewindText() error {
+	if w.kept == nil || w.failed != io.EOF {
+		return errors.New("the text of the sheet was not kept")
+	}
+	_, err := w.kept.Seek(0, io.SeekStart)
+	w.again = err == nil
+	return err
 }
 
 // readRow appends the line of the next row. Rows without cells are blank lines.
@@ -450,6 +487,9 @@ func (w *workbook) notes() (notes []string) {
 // Close removes the temporary files.
 func (w *workbook) Close() error {
 	var errs []error
+	if w.kept != nil {
+		errs = append(errs, w.kept.Close())
+	}
 	if w.part != nil {
 		errs = append(errs, w.part.Close())
 	}
