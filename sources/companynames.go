@@ -70,6 +70,14 @@ var latinLetters = func() (folded [0x250]string) {
 	return folded
 }()
 
+// latinUmlauts are the Latin letters as hostUmlauts and foldAnyLetters have them.
+var latinUmlauts = func() (folded [0x250]string) {
+	for r := range folded {
+		folded[r] = foldAnyLetters(hostUmlauts.Replace(string(rune(r))))
+	}
+	return folded
+}()
+
 // isBelow reports whether all characters of a text are below a limit.
 func isBelow(s string, limit int) bool {
 	for _, r := range s {
@@ -121,12 +129,11 @@ func spellings(name string) (plain, long string) {
 		return key, ""
 	}
 	plain = joinedWords(name)
-	lower := strings.ToLower(norm.NFC.String(name))
-	replaced := hostUmlauts.Replace(lower)
-	if replaced == lower && isBelow(name, len(latinLetters)) { // the same words
-		return plain, ""
+	var latin bool
+	if long, latin = latinKey(name, true); !latin {
+		long = joinedWords(hostUmlauts.Replace(strings.ToLower(norm.NFC.String(name))))
 	}
-	if long = joinedWords(replaced); long == plain {
+	if long == plain {
 		long = ""
 	}
 	return plain, long
@@ -170,14 +177,14 @@ func joinedWords(name string) string {
 	if key, ok := asciiKey(name); ok {
 		return key
 	}
-	if key, ok := latinKey(name); ok {
+	if key, ok := latinKey(name, false); ok {
 		return key
 	}
 	return strings.Join(nameWords(name), "")
 }
 
-// latinKey is asciiKey for names with letters of Western and Central Europe.
-func latinKey(name string) (key string, ok bool) {
+// latinKey is asciiKey for names with letters of Western and Central Europe. long writes ae for ä.
+func latinKey(name string, long bool) (key string, ok bool) {
 	var buffer [maxName + 1]byte
 	b, word := buffer[:0], 0
 	endWord := func() {
@@ -191,7 +198,11 @@ func latinKey(name string) (key string, ok bool) {
 		if int(c) >= len(latinLetters) {
 			return "", false
 		}
-		for _, r := range latinLetters[c] {
+		folded := latinLetters[c]
+		if long && c >= utf8.RuneSelf {
+			folded = latinUmlauts[c]
+		}
+		for _, r := range folded {
 			switch {
 			case unicode.IsLetter(r) || unicode.IsDigit(r):
 				b = utf8.AppendRune(b, r)
@@ -252,14 +263,9 @@ func domainLabel(domain string) string {
 // minLikeness is the number of letters from which a part of a name tells companies apart.
 const minLikeness = 4
 
-// bearsName reports whether a label of a host, or an element of a path, is the company's name, or
-// begins like it.
-func bearsName(part, company string) bool {
-	part = squash(foldLetters(part))
-	if commonParts[part] {
-		return false
-	}
-	plain, long := spellings(company)
+// bearsName reports whether a folded label of a host, or an element of a path, is the company's name, or begins like
+// it. The name is given in its spellings.
+func bearsName(part, plain, long string) bool {
 	for _, name := range []string{plain, long} {
 		if part == name && name != "" {
 			return true
@@ -306,9 +312,19 @@ func isTenant(cut, page, domain, company string) bool {
 	if company == "" {
 		return false
 	}
-	bears := page != "" && bearsName(page, company)
-	for label := range strings.SplitSeq(cut, ".") {
-		bears = bears || label != "" && bearsName(label, company)
+	var plain, long string
+	bears := false
+	for _, part := range append(strings.Split(cut, "."), page) {
+		if bears || part == "" {
+			continue
+		}
+		if part = squash(foldLetters(part)); commonParts[part] {
+			continue
+		}
+		if plain == "" {
+			plain, long = spellings(company)
+		}
+		bears = bearsName(part, plain, long)
 	}
 	return bears && !domainLikeName(domain, company)
 }
