@@ -64,5 +64,12 @@
 // Memory is constant: one record (at most 1 MiB), two samples (64 KiB, or up to 1 MiB if lines are
 // long or the text is not plainly UTF-8), and on S3 one range (at most 8 MiB). A workbook is unpacked
 // to temporary files, and takes up to about 200 MiB for the index of its texts. Only a list with both
-// names and domains takes 12 bytes a line before its first line is yielded: see Clashes.
+// names and domains takes 12 bytes a line before its first line is yielded: see Clashes. The text of a
+// workbook is kept in a temporary file for that, because unpacking it is most of the work.
+//
+// # Cost
+//
+// Most cells of most lists are plain, so each judgement of a cell begins with a look at its bytes that
+// settles plain ones: plainAddress, mayList, isTidyLatin, hasSingleLetters, latinKey, the first bytes of
+// placeholders. A test compares each with what it saves. BenchmarkKinds compares kinds of lists.
 package sources

@@ -26,7 +26,7 @@ func corpusCells(tb testing.TB) []string {
 		tb.Fatal(err)
 	}
 	cells := []string{"", "=", "#", "# ", "İ", "ß", "ǅ", "ﬁ", "e\u0301", "\u00ad", "a\u00a0b", "Ⅷ", "１２", "acme.com:", "http://", "https://.", "www.acme.com.", "http://a..b", "x@y.z",
-		"HTTPS://Acme.COM/Über", "acme-.com", "-acme.com", "xn--mller-kva.de", "müller-.de", "mü--ller.de", "MÜLLER.de", "straße.de", "ÿ÷.de", "a.b.google.co.uk/maps", "maps.google.de",
+		"HTTPS://Acme.COM/Über", "acme-.com", "-acme.com", "xn--mller-kva.de", "müller-.de", "mü--ller.de", "MÜLLER.de", "straße.de", "ÿ÷.de", "a.b.google.co.uk/maps", "maps.google.de", "hotmail.fr", "yahoo.co.jp",
 		"Müller & Söhne GmbH & Co. KG", "Société Générale S.A.", "Łódź Sp. z o.o.", "Ltd.", "AB Volvo", "L'Oréal", "Æon Ærø", "SÃ¼d", "k.A.", "K.Ä.", "Kéine Angabé", "1.5E+3", "1e5", "7,0", "-1.0"}
 	for _, file := range files {
 		data, err := os.ReadFile(file)

@@ -84,7 +84,7 @@ func isSampleMail(local, host string) bool {
 	return sample && (label == local || kind != nil && kind.name == "placeholder")
 }
 
-// sampleLocals stand before the @ of addresses that nobody has.
+// sampleLocals stand before the @ of addresses that no person has.
 var sampleLocals = wordSet("email e-mail mail test user name your.name yourname you me first.last firstname.lastname email_not_unlocked noemail no-email abc")
 
 var errNoMail = errors.New("is not an e-mail address; expected ada@acme.com")
