@@ -140,7 +140,7 @@ func isSlowPlaceholder(s string) bool {
 		return false
 	case s == `\N`, s == `\n`, strings.Trim(s, "-–—_.?* ") == "":
 		return true
-	case strings.HasPrefix(s, "#") && n.isError(s):
+	case strings.HasPrefix(s, "#") && n.isError(s), n.abbreviations[strings.ToLower(s)]:
 		return true
 	case strings.ContainsAny(s, "0123456789"):
 		return n.placeholders[strings.ToLower(s)]

@@ -21,7 +21,7 @@ const maxPlaceholder = 63
 
 // nonAccounts are the texts of nonaccounts.txt: sets of folded texts, and beginnings of lines.
 type nonAccounts struct {
-	placeholders, errors, counted, verbs, totals, ends map[string]bool
+	placeholders, abbreviations, errors, counted, verbs, totals, ends map[string]bool
 
 	notices [256][]string // folded, with a space between two words, by their first byte
 	longest int           // of placeholders, in bytes as written
@@ -44,7 +44,7 @@ var notAccounts = func() *nonAccounts {
 func parseNonAccounts(text string) (*nonAccounts, error) {
 	n := &nonAccounts{}
 	sets := map[string]*map[string]bool{
-		"[placeholder]": &n.placeholders, "[error]": &n.errors, "[counted]": &n.counted, "[count-verb]": &n.verbs, "[total]": &n.totals, "[end]": &n.ends,
+		"[placeholder]": &n.placeholders, "[abbreviation]": &n.abbreviations, "[error]": &n.errors, "[counted]": &n.counted, "[count-verb]": &n.verbs, "[total]": &n.totals, "[end]": &n.ends,
 	}
 	for _, set := range sets {
 		*set = map[string]bool{}
@@ -79,6 +79,8 @@ func (n *nonAccounts) add(set *map[string]bool, section, text string) {
 			if list := &n.notices[folded[0]]; !slices.Contains(*list, folded) {
 				*list = append(*list, folded)
 			}
+		case "[abbreviation]":
+			(*set)[text] = true
 		case "[placeholder]":
 			n.longest = max(n.longest, len(text))
 			if strings.ContainsAny(text, "0123456789") {
@@ -127,6 +129,9 @@ func isPlaceholder(s string) bool {
 		return false
 	}
 	if s == "" || s == `\N` || s == `\n` || !isLetterOrDigit(s[0]) && strings.Trim(s, "-–—_.?* ") == "" {
+		return true
+	}
+	if len(s) <= len("n. n.") && strings.ContainsAny(s, "./") && notAccounts.abbreviations[strings.ToLower(s)] {
 		return true
 	}
 	letters, digits, ascii := 0, false, true
