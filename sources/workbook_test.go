@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/xuri/excelize/v2"
+
+	"github.com/siglake/siglake/schema"
 )
 
 // newWorkbook returns a workbook with rows in its only sheet.
@@ -189,6 +191,47 @@ func TestMangledKeys(t *testing.T) {
 	want := []SharedKey{{Key: "1.23457E+15", Lines: 2, Places: []Place{{"-", 2}, {"-", 3}}}}
 	if diff := cmp.Diff(want, in.SharedKeys); diff != "" || in.Rejected != 0 {
 		t.Errorf("shared keys (-want +got), %d rejected:\n%s", in.Rejected, diff)
+	}
+}
+
+// TestWorkbookClashes: a workbook whose lines clash is read like the same CSV, also if its text cannot be kept between the
+// search for clashes and the reading.
+func TestWorkbookClashes(t *testing.T) {
+	t.Parallel()
+	rows := [][]any{{"Company", "Website"}, {"Nordwind Cafe", "nordwind.sites-test.com"}, {"Suedstern Bau", "suedstern.sites-test.com"}, {"Westend", "westend-test.com"}}
+	var text strings.Builder
+	for i := range 3000 { // more than the sample
+		rows = append(rows, []any{fmt.Sprintf("Acme Holdings of the North and the South %d", i), fmt.Sprintf("acme-%d.com", i)})
+	}
+	for _, row := range rows {
+		fmt.Fprintf(&text, "%s,%s\n", row...)
+	}
+	book := newWorkbook(t, rows)
+	read := func(data []byte, drop bool) (accounts []schema.Account) {
+		l, err := Open(t.Context(), "-", Options{Stdin: bytes.NewReader(data)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if drop {
+			l.first.sheet.dropText()
+		}
+		for a, err := range l.Accounts(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			accounts = append(accounts, a)
+		}
+		return accounts
+	}
+	want := read([]byte(text.String()), false)
+	if len(want) != len(rows)-1 || want[0].Domain != "" || want[1].Domain != "" || want[2].Domain == "" {
+		t.Fatalf("%d lines of CSV, the first %+v; want the first two without the domain that they share", len(want), want[:3])
+	}
+	for _, drop := range []bool{false, true} {
+		if diff := cmp.Diff(want, read(book, drop)); diff != "" {
+			t.Errorf("the workbook, with its text dropped: %t (-CSV +workbook):\n%s", drop, diff)
+		}
 	}
 }
 
