@@ -18,6 +18,11 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
+// oddCells are at the edges of the fast paths.
+var oddCells = []string{"", "=", "#", "# ", "İ", "ß", "ǅ", "ﬁ", "e\u0301", "\u00ad", "a\u00a0b", "Ⅷ", "１２", "acme.com:", "http://", "https://.", "www.acme.com.", "http://a..b", "x@y.z",
+	"HTTPS://Acme.COM/Über", "acme-.com", "-acme.com", "xn--mller-kva.de", "müller-.de", "mü--ller.de", "MÜLLER.de", "straße.de", "ÿ÷.de", "a.b.google.co.uk/maps", "maps.google.de", "hotmail.fr", "yahoo.co.jp",
+	"Müller & Söhne GmbH & Co. KG", "Société Générale S.A.", "Łódź Sp. z o.o.", "Ltd.", "AB Volvo", "L'Oréal", "Æon Ærø", "SÃ¼d", "k.A.", "K.Ä.", "Kéine Angabé", "1.5E+3", "1e5", "7,0", "-1.0"}
+
 // corpusCells are the cells of the malformed lists, and parts of them, without duplicates.
 func corpusCells(tb testing.TB) []string {
 	tb.Helper()
@@ -25,9 +30,7 @@ func corpusCells(tb testing.TB) []string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cells := []string{"", "=", "#", "# ", "İ", "ß", "ǅ", "ﬁ", "e\u0301", "\u00ad", "a\u00a0b", "Ⅷ", "１２", "acme.com:", "http://", "https://.", "www.acme.com.", "http://a..b", "x@y.z",
-		"HTTPS://Acme.COM/Über", "acme-.com", "-acme.com", "xn--mller-kva.de", "müller-.de", "mü--ller.de", "MÜLLER.de", "straße.de", "ÿ÷.de", "a.b.google.co.uk/maps", "maps.google.de", "hotmail.fr", "yahoo.co.jp",
-		"Müller & Söhne GmbH & Co. KG", "Société Générale S.A.", "Łódź Sp. z o.o.", "Ltd.", "AB Volvo", "L'Oréal", "Æon Ærø", "SÃ¼d", "k.A.", "K.Ä.", "Kéine Angabé", "1.5E+3", "1e5", "7,0", "-1.0"}
+	cells := slices.Clone(oddCells)
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil || len(data) > 1<<16 || bytes.IndexByte(data, 0) >= 0 {
@@ -57,7 +60,7 @@ func TestFastPaths(t *testing.T) {
 
 // FuzzFastPaths is TestFastPaths for any text.
 func FuzzFastPaths(f *testing.F) {
-	for _, s := range corpusCells(f) {
+	for _, s := range oddCells {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) { checkFastPaths(t, s) })
