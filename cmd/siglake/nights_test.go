@@ -248,7 +248,8 @@ func TestRehearsedNights(t *testing.T) {
 
 // TestNightsAtScale reports the figures of nights next to N, on a list named by SIGLAKE_NIGHTS_LIST: a
 // CSV file with the domains in its first column, under a header. Other variables choose the flags, the
-// lateness of events, the billing of the account, and the number of nights (90).
+// lateness of events, the billing of the account, the number of nights (90), and a directory for copies of
+// the lake after 10, 90 and all nights.
 func TestNightsAtScale(t *testing.T) {
 	path := os.Getenv("SIGLAKE_NIGHTS_LIST")
 	if path == "" || !proof.IsFull() {
@@ -279,6 +280,11 @@ func TestNightsAtScale(t *testing.T) {
 			t.Fatalf("night %d: exit %d: %s", night, v.code, v.stderr)
 		}
 		t.Logf("night %d: %d credits, %d calls, %s", night, n.credits[night], n.calls[night], time.Since(begun).Round(time.Millisecond))
+		if keep := os.Getenv("SIGLAKE_NIGHTS_KEEP"); keep != "" && (night == 10 || night == 90 || night == last) {
+			if err := os.CopyFS(filepath.Join(keep, strconv.Itoa(night)), os.DirFS(n.lake)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	t.Log(n.figures(45, 12))
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/siglake/siglake/internal/forecast"
@@ -23,8 +24,8 @@ type checkpointHead struct {
 	Segment uint64    `json:"segment"` // of that place, by its random number
 	Runs    int       `json:"runs"`
 	Calls   int       `json:"calls"`
-	Kept    int       `json:"kept"` // calls that are not left behind
-	Length  int       `json:"length"`
+	Kept    int       `json:"kept"`    // calls that are not left behind
+	Lengths []int     `json:"lengths"` // of its parts, decompressed
 	Time    time.Time `json:"time"`
 }
 
@@ -36,6 +37,7 @@ const checkpointDays = 35
 const (
 	defaultCheckpointEvery = 4 << 20
 	maxCheckpoint          = 128 << 20 // half of the longest record
+	maxPart                = 1 << 30   // decompressed
 )
 
 // past is what a checkpoint has left behind of the records before it. It holds no call that may still
@@ -53,6 +55,11 @@ type past struct {
 type pastCalls struct {
 	Calls   int   `json:"calls,omitempty"`
 	Charged int64 `json:"credits,omitempty"`
+}
+
+// with adds a call.
+func (p pastCalls) with(c *Call) pastCalls {
+	return pastCalls{p.Calls + 1, p.Charged + c.Charge.Credits}
 }
 
 // isValid reports whether a call that is left behind may have been made after a time.
@@ -96,11 +103,11 @@ func openState(ctx context.Context, log *wal.Log, debug func(string)) (*state, e
 
 // readCheckpoint is the state that the checkpoint at p holds.
 func readCheckpoint(ctx context.Context, log *wal.Log, p wal.Position) (*state, error) {
-	body, size, err := checkpointBody(ctx, log, p)
+	parts, size, err := readParts(ctx, log, p)
 	if err != nil {
 		return nil, err
 	}
-	s, err := decodeCheckpoint(body)
+	s, err := decodeCheckpoint(parts)
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +115,8 @@ func readCheckpoint(ctx context.Context, log *wal.Log, p wal.Position) (*state, 
 	return s, nil
 }
 
-// checkpointBody returns the decompressed body of the checkpoint at p, and the size of the record.
-func checkpointBody(ctx context.Context, log *wal.Log, p wal.Position) (body []byte, size int64, err error) {
+// readParts returns the parts of the checkpoint at p, and the size of the record.
+func readParts(ctx context.Context, log *wal.Log, p wal.Position) (parts []part, size int64, err error) {
 	rec, err := log.Read(ctx, p)
 	if err != nil {
 		return nil, 0, err
@@ -124,11 +131,8 @@ func checkpointBody(ctx context.Context, log *wal.Log, p wal.Position) (body []b
 	if !log.Follows(p, h.After.position(), h.Segment) {
 		return nil, 0, errors.New("it is that of another journal")
 	}
-	if h.Length < 0 || h.Length > 1<<30 {
-		return nil, 0, fmt.Errorf("%w: it is %d bytes long", wal.ErrCorrupt, h.Length)
-	}
-	body, err = appendDecompressed(make([]byte, 0, h.Length), rec.Body)
-	return body, int64(len(rec.Head) + len(rec.Body)), err
+	parts, err = unpackParts(rec.Body, h.Lengths)
+	return parts, int64(len(rec.Head) + len(rec.Body)), err
 }
 
 // checkpointIfDue ends a published run with a checkpoint, if the records since the last one are many.
@@ -160,21 +164,24 @@ func (l *Ledger) writeCheckpoint(ctx context.Context) error {
 		return err
 	}
 	then := &Ledger{log: l.log, now: l.now, state: s, archive: newArchive(l.log, l.archive.decode)}
+	if err := then.loadRecent(ctx); err != nil {
+		return err
+	}
 	if l.state.cursors != nil || l.state.stored != nil || s.stored != nil {
 		if err := then.loadCursors(ctx); err != nil {
 			return err
 		}
 	}
-	body, kept, err := encodeCheckpoint(s)
+	parts, kept, err := encodeCheckpoint(s)
 	if err != nil {
 		return err
 	}
-	compressed := compressBody(body)
-	if len(compressed) > maxCheckpoint || len(body) > 1<<30 {
+	compressed, lengths := packParts(parts)
+	if len(compressed) > maxCheckpoint || slices.Max(lengths) > maxPart {
 		return fmt.Errorf("it would be %d bytes long", len(compressed))
 	}
 	end, segment := l.log.Mark()
-	head, err := json.Marshal(checkpointHead{checkpointVersion, placeOf(end), segment, len(s.runs), len(s.calls), kept, len(body), l.now().UTC()})
+	head, err := json.Marshal(checkpointHead{checkpointVersion, placeOf(end), segment, len(s.runs), len(s.calls), kept, lengths, l.now().UTC()})
 	if err != nil {
 		return err
 	}
@@ -192,7 +199,7 @@ func (l *Ledger) auditCheckpoint(ctx context.Context) (differs []string, err err
 	if at == (wal.Position{}) {
 		return nil, nil
 	}
-	recorded, _, err := checkpointBody(ctx, l.log, at)
+	recorded, _, err := readParts(ctx, l.log, at)
 	if err != nil {
 		return nil, err
 	}
@@ -210,15 +217,29 @@ func (l *Ledger) auditCheckpoint(ctx context.Context) (differs []string, err err
 			return nil, err
 		}
 	}
-	body, _, err := encodeCheckpoint(walked)
+	parts, _, err := encodeCheckpoint(walked)
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(body, recorded) {
+	same, err := equalParts(recorded, parts)
+	if err != nil {
+		return nil, err
+	}
+	if !same {
 		differs = append(differs, fmt.Sprintf("the checkpoint at %s of the journal differs from what the records before it say", at))
 	}
-	l.addPast(walked)
-	return differs, nil
+	return differs, l.addPast(ctx, walked)
+}
+
+// equalParts reports whether recorded parts are these ones.
+func equalParts(recorded []part, parts [][]byte) (same bool, err error) {
+	for i, p := range recorded {
+		b, err := p.open()
+		if err != nil || !bytes.Equal(b, parts[i]) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // stateBefore is the state of all records before a position.
@@ -249,21 +270,31 @@ func (s *state) pastError() error {
 // readPast adds what the checkpoint has left behind.
 func (l *Ledger) readPast(ctx context.Context) error {
 	if l.state.past.days == 0 {
-		return nil
+		return l.loadRecent(ctx)
 	}
 	before, err := l.stateBefore(ctx, l.state.past.at)
 	if err == nil {
-		l.addPast(before)
+		err = l.addPast(ctx, before)
 	}
 	return err
 }
 
-// addPast adds what the checkpoint has left behind, from the state of all records before it. What was
-// left behind has not changed since.
-func (l *Ledger) addPast(before *state) {
+// loadCalls completes the calls of a run.
+func (l *Ledger) loadCalls(ctx context.Context, r *Run) error {
+	switch {
+	case r.past.Calls > 0:
+		return l.readPast(ctx)
+	case r.recent.Calls > 0:
+		return l.loadRecent(ctx)
+	}
+	return nil
+}
+
+// addPast adds what the checkpoint has left behind, from the state of all records before it, and its
+// recent purchases if they are not decoded. What was left behind has not changed since.
+func (l *Ledger) addPast(ctx context.Context, before *state) error {
 	s := l.state
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for i, c := range before.calls {
 		if s.calls[i] != nil {
 			continue
@@ -277,16 +308,19 @@ func (l *Ledger) addPast(before *state) {
 		s.callNumbers[run.ID+"/"+c.ID] = uint32(c.number) //nolint:gosec // see addCall
 	}
 	for i, q := range before.queries {
+		if s.recent != nil {
+			s.history[i+1] = before.history[i+1]
+		}
 		if s.queries[i] == nil {
 			s.queries[i], s.history[i+1] = q, before.history[i+1]
 		}
 	}
 	for _, r := range s.runs {
-		r.Calls, r.past = nil, pastCalls{}
+		r.past, r.recent = pastCalls{}, pastCalls{}
 	}
-	for _, c := range s.calls {
-		c.Run.Calls = append(c.Run.Calls, c)
-	}
+	s.listCalls()
 	s.index = mergeIndex(&before.index, &s.index)
-	s.past = past{size: s.past.size}
+	s.past, s.recent = past{at: s.past.at, size: s.past.size}, nil
+	s.mu.Unlock()
+	return s.applyLater(ctx, l.log)
 }

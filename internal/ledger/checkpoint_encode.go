@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -13,17 +14,68 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// The body of a checkpoint is a JSON document, which holds what is small, and four blocks: calls, index,
-// identities of cursors, and cursors. Each is preceded by its length, as an unsigned varint.
+// The parts of a checkpoint. Each is compressed by itself, so that a command decodes only those that it
+// needs: the document and the open calls when the ledger is opened, recent purchases and cursors when
+// they are asked for.
+const (
+	partDocument  = iota // checkpointDocument, as JSON
+	partOpenCalls        // calls that may still change
+	partRecent           // recentDocument, as JSON
+	partCalls            // all other calls
+	partIndex            // what every call requested
+	partRows             // identities of cursors
+	partCursors
+	partCapped // windows of which older events are missing
+	checkpointParts
+)
 
-// checkpointDocument is the first part of a checkpoint.
+// part is one part of a checkpoint, compressed.
+type part struct {
+	compressed []byte
+	length     int // in bytes, decompressed
+}
+
+// open decompresses the part.
+func (p part) open() ([]byte, error) {
+	b, err := appendDecompressed(make([]byte, 0, p.length), p.compressed)
+	if err == nil && len(b) != p.length {
+		err = fmt.Errorf("%w: %d bytes of a checkpoint, want %d", wal.ErrCorrupt, len(b), p.length)
+	}
+	return b, err
+}
+
+// packParts compresses the parts of a checkpoint into the body of its record. The head has their lengths.
+func packParts(parts [][]byte) (body []byte, lengths []int) {
+	for _, b := range parts {
+		compressed := compressBody(b)
+		body = append(binary.AppendUvarint(body, uint64(len(compressed))), compressed...)
+		lengths = append(lengths, len(b))
+	}
+	return body, lengths
+}
+
+// unpackParts divides the body of a record again.
+func unpackParts(body []byte, lengths []int) (parts []part, err error) {
+	d := decoder{b: body}
+	for _, length := range lengths {
+		if length < 0 || length > maxPart {
+			return nil, fmt.Errorf("%w: a part of %d bytes", wal.ErrCorrupt, length)
+		}
+		parts = append(parts, part{d.bytes(d.count(len(d.b))), length})
+	}
+	if d.bad || len(d.b) > 0 || len(parts) != checkpointParts {
+		return nil, fmt.Errorf("%w: its parts cannot be read", wal.ErrCorrupt)
+	}
+	return parts, nil
+}
+
+// checkpointDocument is what opening a ledger needs of a checkpoint, without the open calls.
 type checkpointDocument struct {
 	Calls      int                   `json:"calls"` // in all
+	Shared     sharedSettings        `json:"shared"`
 	Runs       []checkpointRun       `json:"runs"`
 	QueryCount int                   `json:"query_count"`
-	Queries    []queryRecord         `json:"queries"` // those that are kept
-	History    []checkpointHistory   `json:"history"` // of kept queries
-	Earlier    []forecast.History    `json:"earlier"`
+	Queries    []queryRecord         `json:"queries"` // of open calls
 	Sizes      *forecast.AnswerSizes `json:"sizes"`
 	Bounds     [][3]int64            `json:"bounds"`
 	Losses     []Loss                `json:"losses"`
@@ -36,8 +88,17 @@ type checkpointDocument struct {
 	Edges map[pipeline.APIVersion]*Edge `json:"edges,omitempty"`
 }
 
+// recentDocument is what the calls that are not open refer to.
+type recentDocument struct {
+	Queries   []queryRecord       `json:"queries"` // those that are kept, without those of open calls
+	History   []checkpointHistory `json:"history"` // of kept queries
+	Earlier   []forecast.History  `json:"earlier"`
+	Unsettled []checkpointCall    `json:"unsettled"`
+}
+
 type checkpointRun struct {
-	Spec        pipeline.RunSpec `json:"spec"`
+	Spec        pipeline.RunSpec `json:"spec"` // without what is shared
+	Shared      sharedPlaces     `json:"shared"`
 	Started     time.Time        `json:"first_started"`
 	Published   *Commit          `json:"published,omitempty"`
 	PublishedAt place            `json:"published_at"`
@@ -47,6 +108,7 @@ type checkpointRun struct {
 	FirstCall   int              `json:"first_call"`
 	Rereads     []int            `json:"rereads,omitempty"` // numbers of calls
 	Past        pastCalls        `json:"past"`
+	Recent      pastCalls        `json:"recent"` // sums up its calls that are kept and not open
 }
 
 type checkpointHistory struct {
@@ -110,32 +172,55 @@ func positionsOf(places []place) (positions []wal.Position) {
 }
 
 // encodeCheckpoint writes what a checkpoint keeps of a state. calls is the number of calls that it keeps.
-func encodeCheckpoint(s *state) (body []byte, calls int, err error) {
+func encodeCheckpoint(s *state) (parts [][]byte, calls int, err error) {
 	k := s.keep()
-	document, err := json.Marshal(k.document())
+	open, recent := k.divide()
+	document, err := json.Marshal(k.document(open, recent))
 	if err != nil {
 		return nil, 0, err
 	}
-	blocks := [][]byte{document, k.encodeCalls(), k.encodeIndex(), nil, nil}
-	if s.cursors != nil {
-		blocks[3], blocks[4] = s.cursors.encodeRows(), s.cursors.encodeCursors()
+	lazy, err := json.Marshal(k.recentDocument(open, recent))
+	if err != nil {
+		return nil, 0, err
 	}
-	for _, block := range blocks {
-		body = append(binary.AppendUvarint(body, uint64(len(block))), block...)
+	parts = make([][]byte, checkpointParts)
+	parts[partDocument], parts[partOpenCalls] = document, k.encodeCalls(open)
+	parts[partRecent], parts[partCalls], parts[partIndex] = lazy, k.encodeCalls(recent), k.encodeIndex()
+	if t := s.cursors; t != nil {
+		parts[partRows], parts[partCursors], parts[partCapped] = t.encodeRows(), t.encodeCursors(), t.encodeCapped()
 	}
-	return body, len(k.calls), nil
+	return parts, len(k.calls), nil
 }
 
-func (k *kept) document() *checkpointDocument {
+// divide divides the kept calls, by number, into those that may still change and all others.
+func (k *kept) divide() (open, recent []int) {
+	for _, n := range k.numbers() {
+		if k.state.calls[n-1].isOpen() {
+			open = append(open, n)
+		} else {
+			recent = append(recent, n)
+		}
+	}
+	return open, recent
+}
+
+func (k *kept) document(open, recent []int) *checkpointDocument {
 	s := k.state
 	d := &checkpointDocument{
-		Calls: len(s.calls), QueryCount: len(s.queries), Earlier: k.past.history, Sizes: &s.sizes, Losses: s.losses, LeftUntil: k.past.days, LeftNewest: k.past.newest.UTC(),
+		Calls: len(s.calls), QueryCount: len(s.queries), Sizes: &s.sizes, Losses: s.losses, LeftUntil: k.past.days, LeftNewest: k.past.newest.UTC(),
 	}
+	sums := map[*Run]pastCalls{}
+	for _, n := range recent {
+		c := s.calls[n-1]
+		sums[c.Run] = sums[c.Run].with(c)
+	}
+	shared := newSharer(&d.Shared)
 	for _, r := range s.runs {
 		run := checkpointRun{
-			Spec: r.RunSpec, Started: r.FirstStarted, Published: r.Published, PublishedAt: placeOf(r.publishedAt), LastBatch: r.LastBatch,
-			LinesAt: placesOf(r.linesAt), FirstCall: r.firstCall, Past: k.runs[r],
+			Started: r.FirstStarted, Published: r.Published, PublishedAt: placeOf(r.publishedAt), LastBatch: r.LastBatch,
+			LinesAt: placesOf(r.linesAt), FirstCall: r.firstCall, Past: k.runs[r], Recent: sums[r],
 		}
+		run.Spec, run.Shared = shared.divide(r.RunSpec)
 		if r.Prepared != nil {
 			at := placeOf(*r.Prepared)
 			run.Prepared = &at
@@ -145,23 +230,7 @@ func (k *kept) document() *checkpointDocument {
 		}
 		d.Runs = append(d.Runs, run)
 	}
-	used := map[int]bool{}
-	for _, n := range k.numbers() {
-		c := s.calls[n-1]
-		used[c.queryNumber] = true
-		if u := c.unsettled(); u != nil {
-			d.Unsettled = append(d.Unsettled, *u)
-		}
-	}
-	for i, q := range s.queries {
-		if !used[i+1] {
-			continue
-		}
-		d.Queries = append(d.Queries, queryRecord{i + 1, *q})
-		if h := s.history[i+1]; h != nil {
-			d.History = append(d.History, checkpointHistory{i + 1, *h})
-		}
-	}
+	d.Queries, d.Unsettled = k.queriesOf(open, nil), k.unsettledOf(open)
 	for _, b := range s.bounds {
 		d.Bounds = append(d.Bounds, [3]int64{int64(b.first), int64(b.last), b.maxCost})
 	}
@@ -174,6 +243,47 @@ func (k *kept) document() *checkpointDocument {
 		d.Series = append(d.Series, checkpointSeries{c.signal, c.filters, len(c.cursors), c.lateness.document()})
 	}
 	return d
+}
+
+func (k *kept) recentDocument(open, recent []int) *recentDocument {
+	s := k.state
+	d := &recentDocument{Earlier: k.past.history, Queries: k.queriesOf(recent, open), Unsettled: k.unsettledOf(recent)}
+	used := k.queriesUsed(k.numbers())
+	for i := range s.queries {
+		if h := s.history[i+1]; h != nil && used[i+1] {
+			d.History = append(d.History, checkpointHistory{i + 1, *h})
+		}
+	}
+	return d
+}
+
+// queriesUsed are the numbers of the queries of calls.
+func (k *kept) queriesUsed(calls []int) map[int]bool {
+	used := map[int]bool{}
+	for _, n := range calls {
+		used[k.state.calls[n-1].queryNumber] = true
+	}
+	return used
+}
+
+// queriesOf are the queries of calls without those of other ones, in ascending order.
+func (k *kept) queriesOf(calls, without []int) (queries []queryRecord) {
+	used, other := k.queriesUsed(calls), k.queriesUsed(without)
+	for _, n := range slices.Sorted(maps.Keys(used)) {
+		if !other[n] {
+			queries = append(queries, queryRecord{n, *k.state.queries[n-1]})
+		}
+	}
+	return queries
+}
+
+func (k *kept) unsettledOf(calls []int) (unsettled []checkpointCall) {
+	for _, n := range calls {
+		if u := k.state.calls[n-1].unsettled(); u != nil {
+			unsettled = append(unsettled, *u)
+		}
+	}
+	return unsettled
 }
 
 // unsettled is what the block of calls does not hold; nil: nothing.
@@ -206,8 +316,9 @@ const (
 	flagRecorded // the record of its outcome has a place
 )
 
-// encodeCalls writes the kept calls in ascending order. Numbers that rise are written as differences.
-func (k *kept) encodeCalls() (b []byte) {
+// encodeCalls writes calls by their numbers, in ascending order. Numbers that rise are written as
+// differences.
+func (k *kept) encodeCalls(numbers []int) (b []byte) {
 	runs := map[*Run]int{}
 	for i, r := range k.state.runs {
 		runs[r] = i
@@ -218,8 +329,8 @@ func (k *kept) encodeCalls() (b []byte) {
 		b = appendUvarints(b, uint64(segment), uint64(offset)) //nolint:gosec // not negative
 	}
 	last := 0
-	b = binary.AppendUvarint(b, uint64(len(k.calls)))
-	for _, n := range k.numbers() {
+	b = binary.AppendUvarint(b, uint64(len(numbers)))
+	for _, n := range numbers {
 		c := k.state.calls[n-1]
 		flags := uint64(0)
 		for _, f := range []struct {
@@ -309,27 +420,34 @@ var cursorFields = []func(*Cursor) *uint16{
 	func(c *Cursor) *uint16 { return (*uint16)(&c.LastAsked) }, func(c *Cursor) *uint16 { return &c.Events },
 }
 
-// decodeCheckpoint reads what encodeCheckpoint wrote.
-func decodeCheckpoint(body []byte) (*state, error) {
-	d := decoder{b: body}
-	var blocks [5][]byte
-	for i := range blocks {
-		blocks[i] = d.bytes(d.count(len(d.b)))
+// decodeCheckpoint reads what encodeCheckpoint wrote, except for the parts that are decoded when they are
+// asked for.
+func decodeCheckpoint(parts []part) (*state, error) {
+	text, err := parts[partDocument].open()
+	if err != nil {
+		return nil, err
+	}
+	calls, err := parts[partOpenCalls].open()
+	if err != nil {
+		return nil, err
 	}
 	var document checkpointDocument
-	if err := json.Unmarshal(blocks[0], &document); err != nil || d.bad || len(d.b) > 0 {
-		return nil, fmt.Errorf("%w: its parts cannot be read", wal.ErrCorrupt)
+	if err := json.Unmarshal(text, &document); err != nil {
+		return nil, fmt.Errorf("%w: its document cannot be read: %w", wal.ErrCorrupt, err)
 	}
 	s := newState()
-	if !s.restoreDocument(&document) || !s.decodeCalls(blocks[1]) || !s.restoreReferences(&document) || !s.decodeIndex(blocks[2]) ||
-		!document.HasCursors && len(blocks[3])+len(blocks[4]) > 0 {
-		return nil, fmt.Errorf("%w: its parts contradict each other", wal.ErrCorrupt)
+	if !s.restoreDocument(&document) || !s.decodeCalls(calls) || !s.restoreUnsettled(document.Unsettled) || !s.restoreRereads(&document) ||
+		!document.HasCursors && parts[partRows].length+parts[partCursors].length+parts[partCapped].length > 0 {
+		return nil, errContradiction
 	}
+	s.recent = &recentParts{parts[partRecent], parts[partCalls], parts[partIndex]}
 	if document.HasCursors {
-		s.stored = &storedCursors{blocks[3], blocks[4], document.Series, document.Edges}
+		s.stored = &storedCursors{parts[partRows], parts[partCursors], parts[partCapped], document.Series, document.Edges}
 	}
 	return s, nil
 }
+
+var errContradiction = fmt.Errorf("%w: the parts of a checkpoint contradict each other", wal.ErrCorrupt)
 
 // bytes takes n bytes.
 func (d *decoder) bytes(n int) []byte {
@@ -364,31 +482,39 @@ func (s *state) restoreDocument(d *checkpointDocument) bool {
 	}
 	s.calls, s.queries = make([]*Call, d.Calls), make([]*pipeline.Query, d.QueryCount)
 	s.sizes.Restore(d.Sizes)
-	s.losses, s.past = d.Losses, past{days: d.LeftUntil, newest: d.LeftNewest, history: d.Earlier}
-	for i := range d.Queries {
-		q := &d.Queries[i]
-		if q.Number < 1 || q.Number > d.QueryCount {
-			return false
-		}
-		s.queries[q.Number-1] = &q.Query
-	}
-	for i := range d.History {
-		s.history[d.History[i].Number] = &d.History[i].History
+	s.losses, s.past = d.Losses, past{days: d.LeftUntil, newest: d.LeftNewest}
+	if !s.restoreQueries(d.Queries) {
+		return false
 	}
 	for _, b := range d.Bounds {
 		s.bounds = append(s.bounds, upperBound{int(b[0]), int(b[1]), b[2]})
 	}
 	for i := range d.Runs {
 		r := &d.Runs[i]
+		if !d.Shared.restore(&r.Spec, &r.Shared) {
+			return false
+		}
 		run := &Run{
 			RunSpec: r.Spec, FirstStarted: r.Started, Published: r.Published, publishedAt: r.PublishedAt.position(), LastBatch: r.LastBatch,
-			linesAt: positionsOf(r.LinesAt), firstCall: r.FirstCall, past: r.Past,
+			linesAt: positionsOf(r.LinesAt), firstCall: r.FirstCall, past: r.Past, recent: r.Recent,
 		}
 		if r.Prepared != nil {
 			at := r.Prepared.position()
 			run.Prepared = &at
 		}
 		s.runs = append(s.runs, run)
+	}
+	return true
+}
+
+// restoreQueries adds queries that a checkpoint has kept. It reports whether they belong to it.
+func (s *state) restoreQueries(queries []queryRecord) bool {
+	for i := range queries {
+		q := &queries[i]
+		if q.Number < 1 || q.Number > len(s.queries) {
+			return false
+		}
+		s.queries[q.Number-1] = &q.Query
 	}
 	return true
 }
@@ -439,25 +565,32 @@ func (s *state) decodeCalls(b []byte) bool {
 	return !d.bad && len(d.b) == 0
 }
 
-// restoreReferences adds what refers to calls.
-func (s *state) restoreReferences(d *checkpointDocument) bool {
-	find := func(number int) *Call {
-		if number < 1 || number > len(s.calls) {
-			return nil
-		}
-		return s.calls[number-1]
+// restored is the call with a number; nil: there is none.
+func (s *state) restored(number int) *Call {
+	if number < 1 || number > len(s.calls) {
+		return nil
 	}
+	return s.calls[number-1]
+}
+
+// restoreRereads adds to runs the calls of other runs that they publish.
+func (s *state) restoreRereads(d *checkpointDocument) bool {
 	for i := range d.Runs {
 		for _, n := range d.Runs[i].Rereads {
-			c := find(n)
+			c := s.restored(n)
 			if c == nil {
 				return false
 			}
 			s.runs[i].rereads = append(s.runs[i].rereads, c)
 		}
 	}
-	for _, u := range d.Unsettled {
-		c := find(u.Number)
+	return true
+}
+
+// restoreUnsettled adds to calls what their own part does not hold.
+func (s *state) restoreUnsettled(unsettled []checkpointCall) bool {
+	for _, u := range unsettled {
+		c := s.restored(u.Number)
 		if c == nil {
 			return false
 		}
@@ -480,39 +613,54 @@ func (s *state) restoreReferences(d *checkpointDocument) bool {
 	return true
 }
 
-func (s *state) decodeIndex(b []byte) bool {
+// decodeIndex reads an index; false: it cannot be read.
+func (s *state) decodeIndex(b []byte) (index idmap.Lists, ok bool) {
 	d := decoder{b: b}
 	var calls []uint32
 	keys, total := d.count(len(b)), d.count(len(b))
-	s.index.Grow(total + total/8) // and what is recorded behind the checkpoint
+	index.Grow(total + total/8) // and what is recorded behind the checkpoint
 	for range keys {
 		key := d.bytes(len(idmap.Key{}))
 		calls = calls[:0]
 		number := int64(0)
 		for range d.count(len(d.b)) {
 			if number += d.varint(); number < 1 || number > int64(len(s.calls)) || s.calls[number-1] == nil {
-				return false
+				return index, false
 			}
 			calls = append(calls, uint32(number)) //nolint:gosec // at most the number of calls
 		}
 		if d.bad {
-			return false
+			return index, false
 		}
-		s.index.AddAll(idmap.Key(key), calls)
+		index.AddAll(idmap.Key(key), calls)
 	}
-	return !d.bad && len(d.b) == 0
+	return index, !d.bad && len(d.b) == 0
 }
 
-// storedCursors are the blocks of a checkpoint that hold cursors, until they are asked for.
+// storedCursors are the parts of a checkpoint that hold cursors, until they are asked for.
 type storedCursors struct {
-	rows, cursors []byte
-	series        []checkpointSeries
-	edges         map[pipeline.APIVersion]*Edge
+	rows, cursors, capped part
+	series                []checkpointSeries
+	edges                 map[pipeline.APIVersion]*Edge
 }
 
-func (t *cursorTable) decode(stored *storedCursors) bool {
-	rows, cursors := stored.rows, stored.cursors
+// decode reads the cursors of a checkpoint.
+func (t *cursorTable) decode(stored *storedCursors) error {
+	var parts [3][]byte
+	for i, p := range []part{stored.rows, stored.cursors, stored.capped} {
+		var err error
+		if parts[i], err = p.open(); err != nil {
+			return err
+		}
+	}
 	t.edges = stored.edges
+	if !t.decodeRows(parts[0]) || !t.decodeSeries(stored.series, parts[1]) || !t.decodeCapped(parts[2]) {
+		return fmt.Errorf("%w: the cursors of the checkpoint cannot be read", wal.ErrCorrupt)
+	}
+	return nil
+}
+
+func (t *cursorTable) decodeRows(rows []byte) bool {
 	if len(rows)%len(idmap.Key{}) != 0 {
 		return false
 	}
@@ -522,7 +670,11 @@ func (t *cursorTable) decode(stored *storedCursors) bool {
 			return false
 		}
 	}
-	for _, s := range stored.series {
+	return true
+}
+
+func (t *cursorTable) decodeSeries(series []checkpointSeries, cursors []byte) bool {
+	for _, s := range series {
 		size := 2 * s.Rows
 		if s.Rows < 0 || s.Rows > t.count || size*len(cursorFields) > len(cursors) {
 			return false

@@ -71,9 +71,13 @@ func (s *state) keep() *kept {
 
 // isKept reports whether a call is kept whatever it requested.
 func (c *Call) isKept(since time.Time) bool {
+	return c.isOpen() || c.Query.Service().IsPaged() || !c.Time.Before(since) || DayOf(c.Query.Until) >= dayOf(since)
+}
+
+// isOpen reports whether a call may still change, or is part of an unpublished run.
+func (c *Call) isOpen() bool {
 	settled := c.Outcome == pipeline.NotCharged || c.Outcome == pipeline.Charged && c.Charge.Known
-	return !settled || c.reread != nil || len(c.decisions) > 0 || c.Run.Published == nil || c.Query.Service().IsPaged() ||
-		!c.Time.Before(since) || DayOf(c.Query.Until) >= dayOf(since)
+	return !settled || c.reread != nil || len(c.decisions) > 0 || c.Run.Published == nil
 }
 
 // keptOf chooses from the calls about one identity. current are those that are kept anyway.
@@ -100,10 +104,7 @@ func (k *kept) keptOf(current map[int]bool, calls []uint32) (chosen []uint32) {
 }
 
 func (k *kept) leaveBehind(c *Call) {
-	sum := k.runs[c.Run]
-	sum.Calls++
-	sum.Charged += c.Charge.Credits
-	k.runs[c.Run] = sum
+	k.runs[c.Run] = k.runs[c.Run].with(c)
 	k.past.days = max(k.past.days, DayOf(c.Query.Until), 1)
 	if c.Time.After(k.past.newest) {
 		k.past.newest = c.Time

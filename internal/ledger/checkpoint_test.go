@@ -222,6 +222,15 @@ func here(t *testing.T, l *Ledger, head []byte) []byte {
 	return jsonOf(t, h)
 }
 
+// withLengths is the head of a checkpoint with parts of other lengths.
+func withLengths(head []byte, lengths []int) []byte {
+	var h checkpointHead
+	_ = json.Unmarshal(head, &h) // a head of this test
+	h.Lengths = lengths
+	head, _ = json.Marshal(h)
+	return head
+}
+
 // TestCheckpointDamaged: a checkpoint that cannot be used is ignored, and a log says so.
 func TestCheckpointDamaged(t *testing.T) {
 	t.Parallel()
@@ -232,10 +241,17 @@ func TestCheckpointDamaged(t *testing.T) {
 		"one of another journal": func(head, body []byte) ([]byte, []byte) {
 			return bytes.Replace(head, []byte(`"segment":`), []byte(`"segment":1`), 1), body
 		},
-		"a body that is cut":       func(head, body []byte) ([]byte, []byte) { return head, body[:len(body)-4] },
-		"a body that is empty":     func(head, _ []byte) ([]byte, []byte) { return head, nil },
-		"a head that is not JSON":  func(_, body []byte) ([]byte, []byte) { return []byte("{"), body },
-		"parts that do not belong": func(head, _ []byte) ([]byte, []byte) { return head, compressBody([]byte("\x02{}\x00\x00\x00\x00")) },
+		"a body that is cut":      func(head, body []byte) ([]byte, []byte) { return head, body[:len(body)-4] },
+		"a body that is empty":    func(head, _ []byte) ([]byte, []byte) { return head, nil },
+		"a head that is not JSON": func(_, body []byte) ([]byte, []byte) { return []byte("{"), body },
+		"parts that do not belong": func(head, _ []byte) ([]byte, []byte) {
+			body, lengths := packParts([][]byte{[]byte("{}"), {0}, nil, nil, nil, nil, nil, nil})
+			return withLengths(head, lengths), body
+		},
+		"a part that is missing": func(head, _ []byte) ([]byte, []byte) {
+			body, lengths := packParts([][]byte{[]byte("{}"), {0}})
+			return withLengths(head, lengths), body
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -309,12 +325,13 @@ func testCheckpointDiffers(t *testing.T, change func(*cursorTable)) {
 		t.Fatal(err)
 	}
 	change(l.state.cursors)
-	body, calls, err := encodeCheckpoint(l.state)
+	parts, calls, err := encodeCheckpoint(l.state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := here(t, l, jsonOf(t, checkpointHead{Version: checkpointVersion, Kept: calls, Length: len(body)}))
-	if _, err := l.log.Append(byte(kindCheckpoint), head, compressBody(body)); err != nil {
+	body, lengths := packParts(parts)
+	head := here(t, l, jsonOf(t, checkpointHead{Version: checkpointVersion, Kept: calls, Lengths: lengths}))
+	if _, err := l.log.Append(byte(kindCheckpoint), head, body); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Close(); err != nil {
@@ -436,14 +453,14 @@ func TestCheckpointGolden(t *testing.T) {
 	// What a journal of this version has besides.
 	s.losses, s.bounds = []Loss{{Run: "r", Call: "c", InDoubt: true}}, bounds{{1, 3, 7}}
 	s.undated, s.cursors = nil, new(cursorTable)
-	body, kept, err := encodeCheckpoint(s)
+	parts, kept, err := encodeCheckpoint(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if kept != len(s.calls) {
 		t.Errorf("it keeps %d of %d calls", kept, len(s.calls))
 	}
-	got, err := decodeCheckpoint(body)
+	got, err := decodeAll(packParts(parts))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -453,23 +470,50 @@ func TestCheckpointGolden(t *testing.T) {
 		}
 	}
 	if !reflect.DeepEqual(s.runs, got.runs) || !reflect.DeepEqual(s.callNumbers, got.callNumbers) || !reflect.DeepEqual(s.losses, got.losses) || !reflect.DeepEqual(s.bounds, got.bounds) {
-		t.Errorf("runs, numbers, losses or bounds differ: got %+v, want %+v", got, s)
+		t.Errorf("runs, numbers, losses or bounds differ: got %+v, want %+v", got.runs, s.runs)
 	}
 	if want, got := maps.Collect(copied(&s.index)), maps.Collect(copied(&got.index)); !reflect.DeepEqual(want, got) {
 		t.Errorf("index: got %v, want %v", got, want)
 	}
-	if got.cursors = new(cursorTable); !got.cursors.decode(got.stored) {
-		t.Error("its cursors cannot be read")
-	}
 	again, _, err := encodeCheckpoint(got)
-	if err != nil || !bytes.Equal(again, body) {
-		t.Errorf("the checkpoint of a checkpoint differs (%v):\n%s", err, cmp.Diff(string(body), string(again)))
+	if err != nil || !reflect.DeepEqual(again, parts) {
+		t.Errorf("the checkpoint of a checkpoint differs (%v):\n%s", err, cmp.Diff(parts, again))
 	}
-	for n := range len(body) {
-		if _, err := decodeCheckpoint(body[:n]); err == nil {
-			t.Fatalf("the first %d of %d bytes are a checkpoint", n, len(body))
+	body, lengths := packParts(parts)
+	packed, err := unpackParts(body, lengths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, whole := range parts {
+		cut := slices.Clone(packed)
+		for n := range whole {
+			cut[i] = part{compressBody(whole[:n]), n}
+			if _, err := decodeParts(cut); err == nil {
+				t.Fatalf("the first %d of %d bytes of part %d are part of a checkpoint", n, len(whole), i)
+			}
 		}
 	}
+}
+
+// decodeAll decodes every part of a checkpoint.
+func decodeAll(body []byte, lengths []int) (*state, error) {
+	parts, err := unpackParts(body, lengths)
+	if err != nil {
+		return nil, err
+	}
+	return decodeParts(parts)
+}
+
+func decodeParts(parts []part) (*state, error) {
+	s, err := decodeCheckpoint(parts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.decodeRecent(); err != nil || s.stored == nil {
+		return s, err
+	}
+	s.cursors = new(cursorTable)
+	return s, s.cursors.decode(s.stored)
 }
 
 // copied are the lists of an index, to be kept.
@@ -493,13 +537,13 @@ func FuzzDecodeCheckpoint(f *testing.F) {
 	if _, err := l.Cursors(f.Context()); err != nil {
 		f.Fatal(err)
 	}
-	body, _, err := encodeCheckpoint(l.state)
+	parts, _, err := encodeCheckpoint(l.state)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(body)
-	f.Fuzz(func(t *testing.T, body []byte) {
-		if s, err := decodeCheckpoint(body); err == nil {
+	f.Add(parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], parts[6], parts[7])
+	f.Fuzz(func(t *testing.T, a, b, c, d, e, g, h, i []byte) {
+		if s, err := decodeAll(packParts([][]byte{a, b, c, d, e, g, h, i})); err == nil {
 			if _, _, err := encodeCheckpoint(s); err != nil {
 				t.Errorf("what was decoded cannot be encoded: %v", err)
 			}

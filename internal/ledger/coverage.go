@@ -266,7 +266,7 @@ func (a *archive) answerCoverage(ctx context.Context, c *Call, key pipeline.Iden
 // day, or what a call in doubt may have bought on any day, so that events may be paid for twice.
 func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
 	for _, w := range wanted {
-		if l.state.leftBehind(w.Until) {
+		if l.loadRecent(context.Background()) != nil || l.state.leftBehind(w.Until) {
 			return true // it is not known, and to say so costs only time
 		}
 		for _, bought := range l.state.queries {

@@ -107,6 +107,7 @@ type cursorSeries struct {
 	filters  pipeline.Query
 	cursors  []Cursor
 	lateness LatenessCounts
+	capped   map[uint32]cappedWindow // by row; few pairs have one
 }
 
 func (t *cursorTable) find(identity pipeline.Identity, q *pipeline.Query, signal string) (c Cursor, known bool) {
@@ -197,6 +198,7 @@ func (t *cursorTable) apply(c *Call, pairs []byte, identities []byte) error {
 			pair, before := returned[n].find(i), s.before(entity)
 			edge.observe(since, until, before, pair, limit)
 			s.lateness.observe(a, before, pair)
+			s.noteCap(entity, a, before, pair, limit)
 			for _, row := range entity {
 				s.cursors[row-1].advance(a, pair, limit)
 			}
@@ -425,8 +427,8 @@ func (l *Ledger) loadCursors(ctx context.Context) error {
 	case s.cursors != nil:
 	case s.stored != nil:
 		table := new(cursorTable)
-		if !table.decode(s.stored) {
-			return fmt.Errorf("%w: the cursors of the checkpoint cannot be read", wal.ErrCorrupt)
+		if err := table.decode(s.stored); err != nil {
+			return err
 		}
 		s.setCursors(table)
 	case s.past.at == wal.Position{}:

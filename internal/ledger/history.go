@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"slices"
 
 	"github.com/siglake/siglake/internal/forecast"
@@ -10,6 +11,7 @@ import (
 // History is what the calls returned and cost, by query, oldest query first. Of queries that a
 // checkpoint has left behind, those that differ in the place of their window only are one.
 func (l *Ledger) History() []forecast.History {
+	_ = l.loadRecent(context.Background()) // without it, what was recorded since is the history
 	out := slices.Clone(l.state.past.history)
 	for number := range len(l.state.queries) {
 		if e := l.state.history[number+1]; e != nil {

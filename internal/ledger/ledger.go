@@ -39,8 +39,9 @@ type Run struct {
 	Published        *Commit       // its publication; nil if it was not published
 	Prepared         *wal.Position // of the manifest that was prepared; nil if none was
 	LastBatch        int           // highest batch number used
-	// In order, without those that a checkpoint has left behind: they have an outcome, a known cost
-	// and a published run, and are old. CallCount, Cost and ChargedCredits include them.
+	// In order, without those that a checkpoint has left behind, or that it has and that no question
+	// needed so far: they have an outcome, a known cost and a published run. CallCount, Cost and
+	// ChargedCredits include them.
 	Calls []*Call
 
 	rereads     []*Call        // calls of another run with rows that this one publishes
@@ -48,6 +49,7 @@ type Run struct {
 	publishedAt wal.Position   // of its commit
 	firstCall   int            // the number of its first call; 0: it has none
 	past        pastCalls
+	recent      pastCalls // of a checkpoint, not decoded yet
 }
 
 // InOrderOfPublication returns the published runs in the order in which readers came to see them. An
@@ -146,11 +148,11 @@ func (c *Call) Cost() pipeline.Credits {
 }
 
 // CallCount is the number of the run's calls.
-func (r *Run) CallCount() int { return len(r.Calls) + r.past.Calls }
+func (r *Run) CallCount() int { return len(r.Calls) + r.past.Calls + r.recent.Calls }
 
 // ChargedCredits is what the API stated for the run's calls.
 func (r *Run) ChargedCredits() int64 {
-	credits := r.past.Charged
+	credits := r.past.Charged + r.recent.Charged
 	for _, c := range r.Calls {
 		credits += c.Charge.Credits
 	}
@@ -159,7 +161,8 @@ func (r *Run) ChargedCredits() int64 {
 
 // Cost is the cost of the run so far.
 func (r *Run) Cost() (sum pipeline.Credits) {
-	sum = pipeline.Credits{Min: r.past.Charged, Max: r.past.Charged}
+	known := r.past.Charged + r.recent.Charged
+	sum = pipeline.Credits{Min: known, Max: known}
 	for _, c := range r.Calls {
 		sum = sum.Add(c.Cost())
 	}
@@ -280,10 +283,11 @@ func load(ctx context.Context, log *wal.Log, o Options) (*Ledger, error) {
 		return nil, err
 	}
 	l.checkpointAt = l.state.past.at
-	if l.queries, err = newQueryNumbers(log, l.state); err != nil {
-		return nil, err
+	l.queries = newQueryNumbers(log, l.state)
+	if !o.ReadOnly { // a run needs to know what was bought
+		err = l.loadRecent(ctx)
 	}
-	return l, nil
+	return l, err
 }
 
 // Position identifies the end of the ledger: it changes with every record.
@@ -313,11 +317,9 @@ func (l *Ledger) CallsInDoubt() (calls []*Call) {
 // which answer came first.
 func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.AnsweredBatch, error) bool) {
 	return func(yield func(pipeline.AnsweredBatch, error) bool) {
-		if r.past.Calls > 0 {
-			if err := l.readPast(ctx); err != nil {
-				yield(pipeline.AnsweredBatch{}, err)
-				return
-			}
+		if err := l.loadCalls(ctx, r); err != nil {
+			yield(pipeline.AnsweredBatch{}, err)
+			return
 		}
 		calls := slices.Concat(r.Calls, r.rereads)
 		slices.SortFunc(calls, func(a, b *Call) int {

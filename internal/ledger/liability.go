@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -71,9 +72,10 @@ func (l *Ledger) MaxCostSince(since time.Time, include func(*Run) bool) int64 {
 	var known int64
 	var unsettled []*Call
 	var none Liability
+	_ = l.loadRecent(context.Background()) // else the sums count
 	for _, r := range l.state.runs {
 		if !r.FirstStarted.Before(since) && include(r) {
-			known += r.past.Charged
+			known += r.past.Charged + r.recent.Charged
 		}
 	}
 	for _, c := range l.state.calls {

@@ -68,6 +68,9 @@ func (l *Ledger) PlanPruning(ctx context.Context, before time.Time) (*Pruning, e
 	}
 	p.Checkpoint = l.checkpointAt.String()
 	kept, err := readCheckpoint(ctx, l.log, l.checkpointAt)
+	if err == nil {
+		err = kept.decodeRecent()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -18,10 +18,8 @@ func (l *Ledger) Missing(m *pipeline.Manifest) string {
 	if err != nil {
 		return fmt.Sprintf("it has no run %s", m.Run.ID)
 	}
-	if r.past.Calls > 0 {
-		if err := l.readPast(context.Background()); err != nil { // rare: it concerns old runs only
-			return fmt.Sprintf("what it says about run %s cannot be read: %v", r.ID, err)
-		}
+	if err := l.loadCalls(context.Background(), r); err != nil { // rare: it concerns old runs only
+		return fmt.Sprintf("what it says about run %s cannot be read: %v", r.ID, err)
 	}
 	lost := l.lostCalls(r)
 	var calls, charged int64

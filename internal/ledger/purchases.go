@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"context"
 	"time"
 )
 
@@ -33,6 +34,7 @@ func (t TTL) orDefault() TTL {
 
 // Purchases are those of every run, as the run in progress uses them; nil: none has begun.
 func (l *Ledger) Purchases(run *Run, ttl TTL) *Purchases {
+	_ = l.loadRecent(context.Background()) // after an error no call is made
 	return &Purchases{ledger: l, state: l.state, archive: l.archive, now: l.now, ttl: ttl.orDefault(), run: run, include: everyRun, includeIDs: everyRun}
 }
 

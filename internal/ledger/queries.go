@@ -20,23 +20,12 @@ type queryNumbers struct {
 	last      int // number; guarded by recording
 
 	mu     sync.Mutex     // guards byText; not held while a query is recorded
-	byText map[string]int // the numbers of recorded queries, by their JSON
+	byText map[string]int // the numbers of recorded queries, by their JSON; nil: see find
 }
 
 // newQueryNumbers starts with the queries of a state.
-func newQueryNumbers(log *wal.Log, s *state) (*queryNumbers, error) {
-	n := &queryNumbers{log: log, state: s, last: len(s.queries), byText: map[string]int{}}
-	for i := range s.queries {
-		if s.queries[i] == nil {
-			continue
-		}
-		text, err := json.Marshal(s.queries[i])
-		if err != nil {
-			return nil, err
-		}
-		n.byText[string(text)] = i + 1
-	}
-	return n, nil
+func newQueryNumbers(log *wal.Log, s *state) *queryNumbers {
+	return &queryNumbers{log: log, state: s, last: len(s.queries)}
 }
 
 // ensure returns the number of a query, and records the query first if it has none.
@@ -71,9 +60,29 @@ func (n *queryNumbers) ensure(q *pipeline.Query) (int, error) {
 	return n.last, nil
 }
 
-// find returns the number of a recorded query; 0 if it has none.
+// find returns the number of a recorded query; 0 if it has none. The first one reads the queries of the
+// ledger, which a run that requests nothing does not need.
 func (n *queryNumbers) find(text string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.byText == nil {
+		n.byText = n.state.queriesByText()
+	}
 	return n.byText[text]
+}
+
+// queriesByText are the numbers of queries by their JSON.
+func (s *state) queriesByText() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	numbers := map[string]int{}
+	for i, q := range s.queries {
+		if q == nil {
+			continue
+		}
+		if text, err := json.Marshal(q); err == nil { // always: it was read from a record
+			numbers[string(text)] = i + 1
+		}
+	}
+	return numbers
 }

@@ -178,6 +178,8 @@ type Totals struct {
 	New     int64 `json:"new,omitempty"`
 	Changed int64 `json:"changed,omitempty"`
 	Known   int64 `json:"known,omitempty"`
+	// Pairs of entity and signal type that returned as many events as --max-results allows.
+	Capped int64 `json:"capped_pairs,omitempty"`
 }
 
 // HasEvents reports whether the parts of the events are known: an earlier version did not note them.
@@ -191,7 +193,7 @@ func newTotals(m *pipeline.Manifest) *Totals {
 	t := &Totals{
 		Lines: m.Accounts.Lines, Calls: m.Calls.Total, RateLimited: m.Calls.ByStatus[tooManyRequests],
 		Credits: m.Credits.Charged, Events: m.Events.Written, Excess: m.Credits.Excess,
-		New: m.Events.New, Changed: m.Events.Changed, Known: m.Events.Known,
+		New: m.Events.New, Changed: m.Events.Changed, Known: m.Events.Known, Capped: m.Events.CappedPairs,
 	}
 	if m.Run.Stop != nil {
 		t.Stop = m.Run.Stop.Kind

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
@@ -20,11 +21,11 @@ type replayer struct {
 // to its end.
 func replay(ctx context.Context, log *wal.Log, s *state, from, to wal.Position) error {
 	r := replayer{log, s}
-	err := log.WalkFrom(ctx, from, false, func(p wal.Position, k byte, head []byte, _ int64) error {
+	err := log.WalkFrom(ctx, from, false, func(p wal.Position, k byte, head []byte, body int64) error {
 		if to != (wal.Position{}) && !p.Before(to) {
 			return errReplayed
 		}
-		if err := r.apply(ctx, p, kind(k), head); err != nil {
+		if err := r.apply(ctx, p, kind(k), head, body); err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
 		return nil
@@ -38,21 +39,21 @@ func replay(ctx context.Context, log *wal.Log, s *state, from, to wal.Position) 
 // errReplayed ends a replay before the end of the log.
 var errReplayed = errors.New("replayed")
 
-// apply applies the record at p.
-func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byte) error {
+// apply applies the record at p. body is the length of its body.
+func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byte, body int64) error {
 	switch k {
 	case kindRun:
 		return decodeHead(head, r.applyRun)
 	case kindQuery:
 		return decodeHead(head, r.applyQuery)
 	case kindIntent:
-		return decodeHead(head, func(h *intentRecord) error { return r.applyIntent(p, h) })
+		return decodeHead(head, func(h *intentRecord) error { return r.applyIntent(ctx, p, h) })
 	case kindResponse:
 		return decodeHead(head, func(h *responseRecord) error { return r.applyResponse(p, h) })
 	case kindPiece:
 		return decodeHead(head, func(h *callHead) error { return r.applyPiece(p, h) })
 	case kindCharged, kindNotCharged, kindInDoubt:
-		return decodeHead(head, func(h *outcomeRecord) error { return r.applyOutcome(ctx, p, k, h) })
+		return decodeHead(head, func(h *outcomeRecord) error { return r.applyOutcome(ctx, p, k, h, body) })
 	case kindReread:
 		return decodeHead(head, func(h *rereadRecord) error { return r.applyReread(ctx, p, h) })
 	case kindDecision:
@@ -97,13 +98,18 @@ func (r *replayer) applyQuery(h *queryRecord) error {
 	return nil
 }
 
-func (r *replayer) applyIntent(p wal.Position, h *intentRecord) error {
+func (r *replayer) applyIntent(ctx context.Context, p wal.Position, h *intentRecord) error {
 	run, err := r.state.findRun(h.Run)
 	if err != nil {
 		return err
 	}
 	if n := len(r.state.queries); h.Query < 1 || h.Query > n {
 		return fmt.Errorf("%w: call %s asks query %d of %d", wal.ErrCorrupt, h.Call, h.Query, n)
+	}
+	if r.state.queries[h.Query-1] == nil && r.state.recent != nil {
+		if err := r.state.loadRecent(ctx, r.log); err != nil {
+			return err
+		}
 	}
 	if r.state.queries[h.Query-1] == nil {
 		return errLeftBehind
@@ -134,13 +140,16 @@ func (r *replayer) applyPiece(p wal.Position, h *callHead) error {
 	return err
 }
 
-func (r *replayer) applyOutcome(ctx context.Context, p wal.Position, k kind, h *outcomeRecord) error {
+func (r *replayer) applyOutcome(ctx context.Context, p wal.Position, k kind, h *outcomeRecord, body int64) error {
 	c, err := r.state.findCall(h.Run, h.Call)
 	if err != nil {
 		return err
 	}
 	if k == kindNotCharged && c.responseAt == nil {
 		c.unsentAt = &p
+	}
+	if r.state.recent != nil {
+		return r.state.settleLater(laterOutcome{c, p, k, h}, body)
 	}
 	identities, err := r.readIdentities(ctx, p)
 	if err != nil {
@@ -167,6 +176,11 @@ func (r *replayer) applyReread(ctx context.Context, p wal.Position, h *rereadRec
 	c, err := r.state.findCall(h.Run, h.Call)
 	if err != nil {
 		return err
+	}
+	if r.state.recent != nil { // which identities it adds depends on the index
+		if err := r.state.loadRecent(ctx, r.log); err != nil {
+			return err
+		}
 	}
 	publisher, err := r.state.findRun(h.Publisher)
 	if err != nil {
@@ -222,9 +236,14 @@ func (r *replayer) applyCommit(p wal.Position, h *Commit) error {
 // recoverCalls settles the calls that a process left without an outcome, and records their
 // outcomes unless the ledger is read-only.
 func (l *Ledger) recoverCalls(ctx context.Context, readOnly bool) error {
-	recovered := false
+	recovered, open := false, func(c *Call) bool { return c != nil && c.Outcome == "" }
+	if slices.ContainsFunc(l.state.calls, open) {
+		if err := l.loadRecent(ctx); err != nil {
+			return err
+		}
+	}
 	for _, c := range l.state.calls {
-		if c == nil || c.Outcome != "" {
+		if !open(c) {
 			continue
 		}
 		b, call, err := l.archive.readExchange(ctx, c)

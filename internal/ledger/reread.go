@@ -152,6 +152,7 @@ func (c *Call) leavesLineOpen(s schema.Status) bool {
 // AssumeReread applies what is read in the answer to a call in doubt to the ledger in memory, for a
 // plan of what a run would request after recording it.
 func (l *Ledger) AssumeReread(x *Rereading) {
+	_ = l.loadRecent(context.Background()) // which identities it adds depends on the index
 	_ = l.state.reread(x.Call, x.Call.Run, wal.Position{}, &rereadRecord{outcomeRecord: x.record, Outcome: x.Outcome, Open: x.Open}, x.identities)
 	x.Call.reread.assumed = true
 }
@@ -189,6 +190,9 @@ func (l *Ledger) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, k
 	}
 	if c.cut && c.length >= longAnswer && b.ResultCeiling() <= 1 {
 		return c, kind, nil
+	}
+	if err := l.loadRecent(ctx); err != nil {
+		return nil, "", err
 	}
 	for i := range b.Items {
 		calls := l.state.settledCalls(pipeline.IdentityOf(&b.Items[i].Account), func(other *Call) bool {

@@ -203,7 +203,7 @@ func TestUnknownReread(t *testing.T) {
 	rig, _, _ := inDoubtRig(t, "odd 3")
 	for _, head := range []string{`{"run":"run","call":"no","outcome":"charged","by":"run"}`, `{"run":"run","call":"000001-1","outcome":"charged","by":"no"}`} {
 		r := replayer{rig.ledger.log, rig.ledger.state}
-		if err := r.apply(t.Context(), wal.Position{}, kindReread, []byte(head)); !errors.Is(err, wal.ErrCorrupt) {
+		if err := r.apply(t.Context(), wal.Position{}, kindReread, []byte(head), 0); !errors.Is(err, wal.ErrCorrupt) {
 			t.Errorf("apply(%s) = %v, want ErrCorrupt", head, err)
 		}
 	}

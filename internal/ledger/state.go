@@ -27,8 +27,10 @@ type state struct {
 	losses      []Loss       // of a ledger that was salvaged
 	cursors     *cursorTable // nil: they were not asked for
 	stored      *storedCursors
-	undated     []undated // outcomes that are not in the cursors yet, in their order
-	past        past      // what the checkpoint has left behind
+	recent      *recentParts   // nil: they are decoded, or there is no checkpoint
+	later       []laterOutcome // that wait for them, in the order of their records
+	undated     []undated      // outcomes that are not in the cursors yet, in their order
+	past        past           // what the checkpoint has left behind
 
 	// Guards what calls change during a run. Every call to the API takes it, so it is not held
 	// while a record is read or written.
@@ -113,14 +115,20 @@ func (s *state) settle(c *Call, p wal.Position, k kind, h *outcomeRecord, identi
 	c.setOutcome(k, h)
 	c.outcomeAt = p
 	s.addToHistory(c, k, h, identities)
-	if c.Outcome == pipeline.Charged || c.cut { // a refusal says nothing about answers
-		length := forecast.AnswerLength{Ceiling: c.resultCeiling(), Length: c.length, Cut: c.Outcome != pipeline.Charged}
-		if h.Size != nil {
-			length.Results = *h.Size
-		}
-		s.sizes.Add(c.Query, length)
-	}
+	s.addSize(c, h)
 	return s.addToCursors(undated{call: c, at: p, record: h, identities: identities})
+}
+
+// addSize learns from the length of a call's answer. A refusal says nothing about answers.
+func (s *state) addSize(c *Call, h *outcomeRecord) {
+	if c.Outcome != pipeline.Charged && !c.cut {
+		return
+	}
+	length := forecast.AnswerLength{Ceiling: c.resultCeiling(), Length: c.length, Cut: c.Outcome != pipeline.Charged}
+	if h.Size != nil {
+		length.Results = *h.Size
+	}
+	s.sizes.Add(c.Query, length)
 }
 
 // resultCeiling is the number of results that the answer to a call can have. A page may be smaller
