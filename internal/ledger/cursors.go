@@ -395,6 +395,7 @@ type undated struct {
 	// What it says, if it is not recorded; else nil.
 	record     *outcomeRecord
 	identities []byte
+	count      int // of identities, if they are not here
 }
 
 // isDated reports whether an outcome says which dates its events have. Versions before the dates
@@ -407,10 +408,10 @@ func (h *outcomeRecord) isDated(c *Call) bool {
 // addToCursors moves the cursors past an answer, in the order of the records: if they were not asked for
 // yet, or an answer has to be read first, those after it wait.
 func (s *state) addToCursors(u undated) error {
-	if c := u.call; c.Outcome == pipeline.InDoubt || c.Query.Service() != pipeline.Signals || len(u.identities) == 0 {
+	if c := u.call; c.Outcome == pipeline.InDoubt || c.Query.Service() != pipeline.Signals || len(u.identities)+u.count == 0 {
 		return nil
 	}
-	if s.cursors == nil || len(s.undated) > 0 || !u.record.isDated(u.call) {
+	if s.cursors == nil || len(s.undated) > 0 || u.record == nil || !u.record.isDated(u.call) {
 		if u.at != (wal.Position{}) {
 			u.record, u.identities = nil, nil // to be read again
 		}

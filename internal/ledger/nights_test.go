@@ -186,7 +186,8 @@ func unsynced(op, _ string, do func() error) error {
 	return do()
 }
 
-// BenchmarkOpen opens the ledger of a list of 10,000 companies after some nights.
+// BenchmarkOpen opens the ledger of a list of 10,000 companies after some nights: to look at its runs, and
+// to plan a night.
 func BenchmarkOpen(b *testing.B) {
 	n := &nights{companies: 10_000, batch: 100, asks: true, first: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	store := openStore(b, b.TempDir(), unsynced)
@@ -202,22 +203,37 @@ func BenchmarkOpen(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(fmt.Sprintf("nights=%d", count), func(b *testing.B) {
-			b.ReportAllocs()
-			for range b.N {
-				l, err := Open(b.Context(), store, Options{Decode: n.decode, ReadOnly: true})
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.StopTimer()
-				runtime.GC()
-				var m runtime.MemStats
-				runtime.ReadMemStats(&m)
-				b.ReportMetric(float64(m.HeapInuse)/(1<<20), "MiB")
-				if err := l.Close(); err != nil {
-					b.Fatal(err)
-				}
-				b.StartTimer()
-			}
+			n.benchmarkOpen(b, store, func(*Ledger) error { return nil })
 		})
+		b.Run(fmt.Sprintf("plan/nights=%d", count), func(b *testing.B) {
+			n.benchmarkOpen(b, store, func(l *Ledger) error {
+				l.Purchases(nil, TTL{})
+				_, err := l.Cursors(b.Context())
+				return err
+			})
+		})
+	}
+}
+
+// benchmarkOpen opens a ledger and asks something about it.
+func (n *nights) benchmarkOpen(b *testing.B, store wal.Store, ask func(*Ledger) error) {
+	b.ReportAllocs()
+	for range b.N {
+		l, err := Open(b.Context(), store, Options{Decode: n.decode, ReadOnly: true})
+		if err == nil {
+			err = ask(l)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapInuse)/(1<<20), "MiB")
+		if err := l.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
 }

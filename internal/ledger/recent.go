@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/wal"
 )
 
@@ -19,24 +20,28 @@ type recentParts struct{ document, calls, index part }
 // laterOutcome is an outcome that was recorded after a checkpoint, while its recent purchases are not
 // decoded: history and index do not have it yet.
 type laterOutcome struct {
-	call   *Call
-	at     wal.Position // of the record, which has the identities
-	kind   kind
-	record *outcomeRecord
+	call *Call
+	at   wal.Position // of the record
+	kind kind
 }
 
-// settleLater applies the outcome of a call, without history and index. size is the length of the
-// identities.
-func (s *state) settleLater(l laterOutcome, size int64) error {
-	c := l.call
-	c.setOutcome(l.kind, l.record)
-	c.outcomeAt = l.at
-	s.addSize(c, l.record)
+// outcomeSummary is what a call itself has of an outcomeRecord.
+type outcomeSummary struct {
+	callHead
+	Credits *int64               `json:"credits"`
+	Problem string               `json:"problem"`
+	Size    *forecast.ResultSize `json:"size"`
+}
+
+// settleLater applies the outcome of a call, without history, index and cursors. identities is the
+// number of those that its answer decided.
+func (s *state) settleLater(l laterOutcome, h *outcomeSummary, identities int) error {
+	record := &outcomeRecord{callHead: h.callHead, Credits: h.Credits, Problem: h.Problem, Size: h.Size}
+	l.call.setOutcome(l.kind, record)
+	l.call.outcomeAt = l.at
+	s.addSize(l.call, record)
 	s.later = append(s.later, l)
-	if size == 0 {
-		return nil
-	}
-	return s.addToCursors(undated{call: c, at: l.at, record: l.record, identities: make([]byte, size)})
+	return s.addToCursors(undated{call: l.call, at: l.at, count: identities})
 }
 
 // loadRecent decodes the recent purchases of the checkpoint from which the ledger was opened, for a
@@ -132,7 +137,11 @@ func (s *state) applyLater(ctx context.Context, log *wal.Log) error {
 		if err != nil {
 			return err
 		}
-		s.addToHistory(l.call, l.kind, l.record, rec.Body)
+		h := new(outcomeRecord)
+		if err := json.Unmarshal(rec.Head, h); err != nil {
+			return fmt.Errorf("%s: %w: %w", l.at, wal.ErrCorrupt, err)
+		}
+		s.addToHistory(l.call, l.kind, h, rec.Body)
 		s.addToIndex(l.call, rec.Body)
 	}
 	s.later = nil

@@ -339,7 +339,7 @@ func (r *Recorder) recordResponse(ctx context.Context, space *wal.Reservation, c
 		return err
 	}
 	c.piecesAt = pieces.at
-	c.setResponse(p, &h)
+	c.setResponse(p, &responseSummary{h.callHead, h.Duration, h.Cut, h.Length, h.Pieces})
 	call.Body, err = pieces.join(ctx, r.log, call.Body)
 	return err
 }

@@ -69,6 +69,15 @@ type responseRecord struct {
 	Pieces   int              `json:"pieces,omitempty"` // records that hold the answer up to the body of this one
 }
 
+// responseSummary is what a call has of a responseRecord.
+type responseSummary struct {
+	callHead
+	Duration time.Duration `json:"duration_ns"`
+	Cut      bool          `json:"cut"`
+	Length   int64         `json:"length"`
+	Pieces   int           `json:"pieces"`
+}
+
 // callHead is the beginning of the head of every record about a call.
 type callHead struct {
 	Run  string `json:"run"`

@@ -49,11 +49,14 @@ func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byt
 	case kindIntent:
 		return decodeHead(head, func(h *intentRecord) error { return r.applyIntent(ctx, p, h) })
 	case kindResponse:
-		return decodeHead(head, func(h *responseRecord) error { return r.applyResponse(p, h) })
+		return decodeHead(head, func(h *responseSummary) error { return r.applyResponse(p, h) })
 	case kindPiece:
 		return decodeHead(head, func(h *callHead) error { return r.applyPiece(p, h) })
 	case kindCharged, kindNotCharged, kindInDoubt:
-		return decodeHead(head, func(h *outcomeRecord) error { return r.applyOutcome(ctx, p, k, h, body) })
+		if r.state.recent != nil {
+			return decodeHead(head, func(h *outcomeSummary) error { return r.applyLater(p, k, h, body) })
+		}
+		return decodeHead(head, func(h *outcomeRecord) error { return r.applyOutcome(ctx, p, k, h) })
 	case kindReread:
 		return decodeHead(head, func(h *rereadRecord) error { return r.applyReread(ctx, p, h) })
 	case kindDecision:
@@ -118,7 +121,7 @@ func (r *replayer) applyIntent(ctx context.Context, p wal.Position, h *intentRec
 	return nil
 }
 
-func (r *replayer) applyResponse(p wal.Position, h *responseRecord) error {
+func (r *replayer) applyResponse(p wal.Position, h *responseSummary) error {
 	c, err := r.state.findCall(h.Run, h.Call)
 	if err != nil {
 		return err
@@ -140,16 +143,13 @@ func (r *replayer) applyPiece(p wal.Position, h *callHead) error {
 	return err
 }
 
-func (r *replayer) applyOutcome(ctx context.Context, p wal.Position, k kind, h *outcomeRecord, body int64) error {
+func (r *replayer) applyOutcome(ctx context.Context, p wal.Position, k kind, h *outcomeRecord) error {
 	c, err := r.state.findCall(h.Run, h.Call)
 	if err != nil {
 		return err
 	}
 	if k == kindNotCharged && c.responseAt == nil {
 		c.unsentAt = &p
-	}
-	if r.state.recent != nil {
-		return r.state.settleLater(laterOutcome{c, p, k, h}, body)
 	}
 	identities, err := r.readIdentities(ctx, p)
 	if err != nil {
@@ -158,6 +158,18 @@ func (r *replayer) applyOutcome(ctx context.Context, p wal.Position, k kind, h *
 	err = r.state.settle(c, p, k, h, identities)
 	r.state.addToIndex(c, identities)
 	return err
+}
+
+// applyLater applies an outcome as far as opening the ledger needs it.
+func (r *replayer) applyLater(p wal.Position, k kind, h *outcomeSummary, body int64) error {
+	c, err := r.state.findCall(h.Run, h.Call)
+	if err != nil {
+		return err
+	}
+	if k == kindNotCharged && c.responseAt == nil {
+		c.unsentAt = &p
+	}
+	return r.state.settleLater(laterOutcome{c, p, k}, h, int(body)/len(pipeline.Identity{}))
 }
 
 // readIdentities reads the body of a record about a call's outcome.

@@ -148,7 +148,7 @@ func (s *state) addToIndex(c *Call, identities []byte) {
 }
 
 // setResponse notes the recorded answer of a call.
-func (c *Call) setResponse(p wal.Position, h *responseRecord) {
+func (c *Call) setResponse(p wal.Position, h *responseSummary) {
 	c.responseAt, c.duration, c.length, c.cut = &p, h.Duration, h.Length, h.Cut
 }
 
