@@ -43,13 +43,16 @@ type RunSpec struct {
 func (s *RunSpec) info() RunInfo {
 	info := RunInfo{
 		ID: s.ID, Started: s.Started.UTC(), Endpoint: s.Endpoint, APIChoice: s.APIChoice,
-		Continues: s.Continues, Simulated: s.Simulated, SinceLast: s.Settings["since"] == "last",
+		Continues: s.Continues, Simulated: s.Simulated, SinceLast: s.SinceLast(),
 	}
 	if s.Rereads != "" {
 		info.Kind, info.Continues = RereadGeneration, s.Rereads
 	}
 	return info
 }
+
+// SinceLast reports whether the run asks for what the lake does not have, and not for one window.
+func (s *RunSpec) SinceLast() bool { return s.Settings["since"] == "last" }
 
 // partition is the key of the run's event partitions.
 func (s *RunSpec) partition() string { return orString(s.Partition, "event_month") }

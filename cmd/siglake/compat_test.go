@@ -405,7 +405,7 @@ var (
 	unstable = []string{"lake", "next", "run", "finished", "started", "list", "continues", "call", "time", "problem",
 		// Added since.
 		"lists", "window_since", "window_until", "took_seconds", "lines", "list_records", "events", "http_429", "exit_code", "stop",
-		"new_events", "changed_events", "known_events", "stale"}
+		"new_events", "changed_events", "known_events", "stale", "capped"}
 	unstablePlan = []string{"lake", "list", "time", "windows", "notes", "account_credits_left", "input", "entities_by_identifier"}
 )
 

@@ -238,6 +238,10 @@ func (j *Job) setSchedule(ctx context.Context, l *lake, r *pipeline.Runner, quer
 		if schedule.Rereads() {
 			j.env.Log.Info(rereadText)
 		}
+		if capped := schedule.CappedPairs(j.Query.MaxResults); capped.Pairs > 0 {
+			j.env.Log.Warn("asking for older events of pairs that reached a lower --max-results: the newer ones are bought again",
+				"pairs", capped.Pairs, "max_results", j.Query.MaxResults, "events_again_at_most", capped.Known)
+		}
 	}
 	return err
 }

@@ -142,6 +142,9 @@ type S3Options struct {
 	Checksum     string // empty: as the SDK's variables say, else by the store
 }
 
+// MaxResultsLimit is the highest --max-results that the API takes.
+const MaxResultsLimit = 100
+
 // DefaultQuery has the default values of the flags that fill in QueryOptions.
 func DefaultQuery() QueryOptions {
 	return QueryOptions{Since: "90d", MaxResults: 10, APIVersion: APIAuto}

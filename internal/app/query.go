@@ -25,8 +25,8 @@ func (o *QueryOptions) check() error {
 	if len(SplitWords(o.Signals)) == 0 {
 		return UsageErrorf("name the signals to request with --signals: keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them")
 	}
-	if n := o.MaxResults; n < 1 || n > 100 {
-		return UsageErrorf("--max-results %d: expected 1 to 100", n)
+	if n := o.MaxResults; n < 1 || n > MaxResultsLimit {
+		return UsageErrorf("--max-results %d: expected 1 to %d", n, MaxResultsLimit)
 	}
 	return nil
 }

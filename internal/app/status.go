@@ -29,6 +29,9 @@ type LakeStatus struct {
 	// What the audits of all runs found together; nil: there were none.
 	Audits *AuditStatus `json:"audits,omitempty"`
 
+	// Pairs of entity and signal that reached --max-results in runs with --since last; nil: none did.
+	Capped *CappedStatus `json:"capped,omitempty"`
+
 	Generations []GenerationStatus `json:"generations"` // newest first
 	Earlier     int64              `json:"generations_before,omitempty"`
 }
@@ -39,6 +42,13 @@ type AuditStatus struct {
 	Missed      float64 `json:"missed_share"`
 	MissedLeast float64 `json:"missed_share_least"`
 	MissedMost  float64 `json:"missed_share_most"`
+}
+
+// CappedStatus says which pairs lack older events, because the API returned as many as asked for.
+type CappedStatus struct {
+	Pairs int64 `json:"pairs"`          // a higher --max-results asks for their older events
+	Known int64 `json:"events_again"`   // which buys at most so many events again
+	Final int64 `json:"pairs_for_good"` // the API returns no older events of theirs
 }
 
 // StatusOptions say what status is asked about.
@@ -90,6 +100,13 @@ func (l *lake) status(ctx context.Context, o *StatusOptions, maxAge time.Duratio
 	if sum := l.ledger.Audits(); sum.Pairs > 0 {
 		status.Audits = &AuditStatus{AuditCounts: sum}
 		status.Audits.Missed, status.Audits.MissedLeast, status.Audits.MissedMost = sum.MissedShare()
+	}
+	capped, err := l.ledger.CappedPairs(ctx, MaxResultsLimit)
+	if err != nil {
+		return nil, lakeError(err)
+	}
+	if capped.Pairs+capped.Final > 0 {
+		status.Capped = &CappedStatus{capped.Pairs, capped.Known, capped.Final}
 	}
 	status.MaxCost = status.Credits + total.MaxCost
 	status.Reopened = l.reopenedRun() != nil

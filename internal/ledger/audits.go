@@ -47,7 +47,8 @@ func (l *Ledger) audit(ctx context.Context, r *Run) (*pipeline.Audit, error) {
 	if err := l.findKnown(ctx, r, pairs); err != nil {
 		return nil, err
 	}
-	// A call that a checkpoint has left behind may have bought what seems to be late.
+	// A call that a checkpoint has left behind may have bought what seems to be new, and then what seems
+	// to be newer than all known events is late.
 	if past := l.state.past.days; slices.ContainsFunc(pairs, func(p *auditedPair) bool { return p.hasUnknown(past) }) {
 		if err := l.readPast(ctx); err != nil {
 			return nil, err
@@ -63,9 +64,9 @@ func (l *Ledger) audit(ctx context.Context, r *Run) (*pipeline.Audit, error) {
 	return pipeline.NewAudit(counts, l.Audits()), nil
 }
 
-// hasUnknown reports whether a late event is dated on a day or before it.
+// hasUnknown reports whether an event that is not known is dated on a day or before it.
 func (p *auditedPair) hasUnknown(day Day) bool {
-	return slices.ContainsFunc(p.events, func(e pipeline.AuditedEvent) bool { return !e.Known && e.Day <= int64(min(day, p.newest)) })
+	return slices.ContainsFunc(p.events, func(e pipeline.AuditedEvent) bool { return !e.Known && e.Day <= int64(day) })
 }
 
 // auditedPairs reads the answers to the audits of a run.

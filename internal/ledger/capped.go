@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"encoding/binary"
 	"maps"
 	"math"
@@ -13,8 +14,10 @@ import (
 // older ones may be missing. A request has no last day, so they can only be had together with the newer
 // ones, which are bought again: by a question from Since on with a cap above Known.
 type Capped struct {
-	Since, Until Day    // days with missing events, both included
-	Known        uint16 // events that answers had of these days and later ones
+	Since, Until Day // days with missing events, both included
+	// Events that answers had of these days and later ones, or the cap of the run that asked for all of
+	// them if that is more: a question with a cap up to here returns nothing new.
+	Known uint16
 }
 
 // cappedWindow is the Capped of one row of a series.
@@ -34,7 +37,8 @@ func (s *cursorSeries) cappedOf(rows []uint32) (w cappedWindow, found bool) {
 }
 
 // noteCap notes whether the events of an answer reached its cap, or whether they complete an earlier
-// answer that did. before is the cursor of the pair before the answer.
+// answer that did. before is the cursor of the pair before the answer. limit is the cap of the question,
+// which may be lower than that of its run.
 func (s *cursorSeries) noteCap(rows []uint32, a ask, before Cursor, pair *answeredPair, limit int) {
 	var events uint64
 	if pair != nil {
@@ -42,24 +46,26 @@ func (s *cursorSeries) noteCap(rows []uint32, a ask, before Cursor, pair *answer
 	}
 	w, found := s.cappedOf(rows)
 	reached := pair != nil && events >= uint64(max(limit, 1)) //nolint:gosec // a cap
-	complete := a.since <= w.Since && a.until >= w.Until
+	covers := a.since <= w.Since
 	switch {
 	case !found && !reached || a.since > a.until:
 		return
-	case !reached && complete:
+	case !reached && covers && a.until >= w.Until:
 		s.clearCapped(w.entity)
 		return
-	case !found || complete:
-		w.Capped = Capped{Since: a.since, Known: clampEvents(events)}
+	case !found || covers:
+		w.Known = clampEvents(max(events, uint64(max(limit, a.cap)))) //nolint:gosec // a cap
 	case a.since > before.Newest: // all of them are further ones
 		w.Known = clampEvents(uint64(w.Known) + events)
 	default:
 		w.Known = max(w.Known, clampEvents(events))
 	}
 	if reached {
-		w.Since = min(w.Since, a.since)
+		if !found || covers {
+			w.Since, w.Until = a.since, 0
+		}
 		if w.Until = max(w.Until, pair.oldest, a.since); pair.oldest == 0 {
-			w.Until = max(w.Until, a.until)
+			w.Until = a.until
 		}
 	}
 	if found {
@@ -96,14 +102,13 @@ func (c *Cursors) Capped(identity pipeline.Identity, q *pipeline.Query, signal s
 
 // CappedPairs sums up the pairs of entity and signal type of which older events are missing.
 type CappedPairs struct {
-	Pairs int64
-	Known int64 // events of theirs that a question for the missing ones buys again
-	Final int64 // pairs of which no question returns more: they have as many events as the API returns
-	Since Day   // first day of all windows
+	Pairs int64 // of which a question with a certain cap returns more
+	Known int64 // events of theirs that it buys again at most
+	Final int64 // pairs of which it returns nothing new
 }
 
-// CappedPairs sums up the pairs that reached a cap. most is the highest cap.
-func (c *Cursors) CappedPairs(most int) (sum CappedPairs) {
+// CappedPairs sums up the pairs that reached a cap, by what a question with another cap would return.
+func (c *Cursors) CappedPairs(maxResults int) (sum CappedPairs) {
 	defer c.lock()()
 	for i := range c.table.series {
 		seen := map[uint32]bool{}
@@ -112,18 +117,34 @@ func (c *Cursors) CappedPairs(most int) (sum CappedPairs) {
 				continue
 			}
 			seen[w.entity] = true
-			if int(w.Known) >= most {
+			if int(w.Known) >= maxResults {
 				sum.Final++
 				continue
 			}
 			sum.Pairs++
 			sum.Known += int64(w.Known)
-			if sum.Since == 0 || w.Since < sum.Since {
-				sum.Since = w.Since
-			}
 		}
 	}
 	return sum
+}
+
+// CappedPairs is that of all cursors. Where no cap was reached in a run from where the lake ends, the
+// cursors are not decoded.
+func (l *Ledger) CappedPairs(ctx context.Context, maxResults int) (sum CappedPairs, err error) {
+	reached := l.state.stored != nil && l.state.stored.capped.length > 0
+	nightly := false
+	for _, r := range l.state.runs {
+		nightly = nightly || r.SinceLast()
+		reached = reached || r.Published != nil && r.Published.Totals != nil && r.Published.Totals.Capped > 0 && l.state.past.at.Before(r.publishedAt)
+	}
+	if !nightly || !reached {
+		return sum, nil
+	}
+	cursors, err := l.Cursors(ctx)
+	if err != nil {
+		return sum, err
+	}
+	return cursors.CappedPairs(maxResults), nil
 }
 
 // encodeCapped writes the windows of each series by ascending row; nothing if there are none.

@@ -191,7 +191,7 @@ func (t *cursorTable) apply(c *Call, pairs []byte, identities []byte) error {
 		first++
 	}
 	for i, signal := range c.Query.ResultTypes() {
-		a := ask{since: first, until: until, asked: asked, lateness: c.Run.lateness(signal)}
+		a := ask{since: first, until: until, asked: asked, lateness: c.Run.lateness(signal), cap: c.Run.maxResults(signal)}
 		s := t.seriesOf(c.Query, signal)
 		for n := 0; n < len(rows); {
 			entity := rows[n : n+returned[n].identities]
@@ -216,10 +216,21 @@ func (r *Run) lateness(signal string) int {
 	return defaultLateness
 }
 
+// maxResults is the highest number of events of a type that the run asks for; 0: it is not known.
+func (r *Run) maxResults(signal string) (n int) {
+	for i := range r.Queries {
+		if q := &r.Queries[i]; q.Service() == pipeline.Signals && slices.Contains(q.ResultTypes(), signal) {
+			n = max(n, q.MaxResults())
+		}
+	}
+	return n
+}
+
 // ask is one question about a pair.
 type ask struct {
 	since, until, asked Day
 	lateness            int
+	cap                 int // of the run
 }
 
 // advance moves the cursor past an answer; pair is what it returned, nil for nothing.

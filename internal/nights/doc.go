@@ -51,6 +51,15 @@
 // the pair is closed, when its known events are older than the lateness of the type: it buys each event
 // about twice, and misses only what is later than that.
 //
+// # Caps
+//
+// An answer with as many events as --max-results allows may lack older ones. The API cannot be asked for
+// them alone: a question has a first day and no last one, no pages, and returns the newest events. The next
+// question begins behind the newest event all the same, so that nothing is bought twice, and the ledger
+// remembers the window. Once a night runs with a cap above the number of events that are known of it,
+// the pair is asked for the whole window again, which buys the known events again: that is how older
+// ones are had, on purpose. A night with the same cap never does it.
+//
 // # Charges for nothing
 //
 // An account that is charged for types without events is asked as seldom, and with the whole look back

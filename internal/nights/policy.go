@@ -111,6 +111,7 @@ const (
 	onward        // from the day after the newest event
 	closing       // all days that are not closed, once more
 	audit         // all days of the look-back, although a recent event is known
+	capped        // from the first day of a window that reached a lower cap than tonight's
 )
 
 // pair is what is due of a pair: its kind, and the first day to ask for; or the day on which it is due.

@@ -36,6 +36,12 @@ type Counts struct {
 	NotDue     int64 `json:"not_due"`
 	// Held until a call in doubt is decided about.
 	Held int64 `json:"held"`
+	// Of which an earlier answer reached a lower cap, and asked for its window again; and the events of
+	// theirs that the lake has, which are bought again.
+	CappedAgain  int64 `json:"capped_again"`
+	CappedEvents int64 `json:"capped_events_again"`
+	// Of which an answer reached a cap, and not asked for older events with tonight's cap.
+	Capped int64 `json:"capped"`
 }
 
 // NewSchedule makes the schedule of a night from what the ledger knows. purchases say which entity an
@@ -90,6 +96,7 @@ func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query
 	for _, signal := range q.ResultTypes() {
 		p := s.policy.audited(s.policy.due(signal, s.cursorOf(identities, q, signal)), identities[0], signal)
 		s.probeEdge(&p, q)
+		s.askCapped(&p, identities, q, signal)
 		held := s.applyDoubts(&p, &due, identities, q, signal)
 		s.count(p, held)
 		switch {
@@ -97,7 +104,7 @@ func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query
 		case p.kind == notDue && (next == 0 || p.next < next):
 			next = p.next
 		case p.kind == notDue:
-		case p.kind == onward || p.kind == closing || p.kind == audit:
+		case p.kind == onward || p.kind == closing || p.kind == audit || p.kind == capped:
 			alone[signal] = p
 		default:
 			byWindow[p.since] = append(byWindow[p.since], signal)
@@ -209,7 +216,7 @@ func (s *Schedule) count(p pair, held bool) {
 	case held:
 		n.Held++
 	default:
-		counters := [...]*int64{notDue: &n.NotDue, first: &n.First, lookBack: &n.LookBack, onward: &n.Onward, closing: &n.Closing, audit: &n.Audited}
+		counters := [...]*int64{notDue: &n.NotDue, first: &n.First, lookBack: &n.LookBack, onward: &n.Onward, closing: &n.Closing, audit: &n.Audited, capped: &n.CappedAgain}
 		*counters[p.kind]++
 		if p.probe {
 			n.EdgeProbes++

@@ -35,6 +35,9 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 	if status.Audits != nil {
 		format.Fprintf(out, "  %s\n", missedText(&status.Audits.AuditCounts))
 	}
+	if status.Capped != nil {
+		format.Fprintf(out, "%s", format.Lines(cappedStatusText(status.Capped)))
+	}
 	for _, next := range status.Next {
 		format.Fprintf(out, "  Next: %s\n", next)
 	}
@@ -42,6 +45,18 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 		return err
 	}
 	return printGenerations(out, status)
+}
+
+// cappedStatusText says of how many pairs older events were not returned, and what would buy them.
+func cappedStatusText(c *app.CappedStatus) (text string) {
+	if c.Pairs > 0 {
+		text = fmt.Sprintf("  %s reached --max-results: older events were not returned. The next run with --since last and a higher --max-results, up to %d, asks for them, and buys up to %s again\n",
+			format.Count(int(c.Pairs), "pair")+" of entity and signal", app.MaxResultsLimit, format.Count(int(c.Known), "event"))
+	}
+	if c.Final > 0 {
+		text += fmt.Sprintf("  %s reached --max-results %d: the API returns no older events of theirs\n", format.Count(int(c.Final), "pair")+" of entity and signal", app.MaxResultsLimit)
+	}
+	return text
 }
 
 // printProcess says which process is at work on the lake, and how far its run has come.

@@ -127,6 +127,9 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if m.Events.CappedPairs > 0 {
 		format.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: the API did not return their older events.\n",
 			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults())
+		if m.Run.SinceLast && m.Queries[0].MaxResults() < app.MaxResultsLimit {
+			format.Fprintf(w, "  The same command with a higher --max-results, up to %d, asks for them, and buys these pairs' newer events again.\n", app.MaxResultsLimit)
+		}
 	}
 	if a := m.Reconciliation; a != nil && a.Change != nil {
 		format.Fprintf(w, "\n  Account       %s, %s\n", balanceText(*a.Change), accountText(a))
