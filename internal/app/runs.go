@@ -68,6 +68,11 @@ func seriesOf(r *ledger.Run) string {
 	return commandDigest(r.Settings, list)
 }
 
+// isSameSeries reports whether two runs have the same seriesOf without working it out.
+func isSameSeries(a, b *ledger.Run) bool {
+	return a.Rereads == "" && b.Rereads == "" && a.URI == b.URI && (a.URI != "-" || a.Input == b.Input) && maps.Equal(a.Settings, b.Settings)
+}
+
 // listOf names the list of a run for people, or what it asks about without one.
 func listOf(r *ledger.Run) string {
 	if serviceOf(r) == VisitorsName {
@@ -83,8 +88,13 @@ func serviceOf(r *ledger.Run) string { return orDefault(r.Settings[serviceSettin
 // content: a list may have moved.
 func (l *lake) newestRuns() map[*ledger.Run]bool {
 	newest, later := map[*ledger.Run]bool{}, map[string]bool{}
+	var before *ledger.Run // mostly of the same series
+	series := ""
 	for _, r := range slices.Backward(l.ledger.Runs()) {
-		series := seriesOf(r)
+		if before == nil || !isSameSeries(r, before) {
+			series = seriesOf(r)
+		}
+		before = r
 		newest[r] = !later[series] && !later[r.CommandDigest]
 		later[series], later[r.CommandDigest] = true, true
 	}

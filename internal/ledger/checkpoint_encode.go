@@ -72,7 +72,7 @@ func unpackParts(body []byte, lengths []int) (parts []part, err error) {
 // checkpointDocument is what opening a ledger needs of a checkpoint, without the open calls.
 type checkpointDocument struct {
 	Calls      int                   `json:"calls"` // in all
-	Shared     sharedSettings        `json:"shared"`
+	Shared     sharedSpecs           `json:"shared"`
 	Runs       []checkpointRun       `json:"runs"`
 	QueryCount int                   `json:"query_count"`
 	Queries    []queryRecord         `json:"queries"` // of open calls
@@ -97,18 +97,17 @@ type recentDocument struct {
 }
 
 type checkpointRun struct {
-	Spec        pipeline.RunSpec `json:"spec"` // without what is shared
-	Shared      sharedPlaces     `json:"shared"`
-	Started     time.Time        `json:"first_started"`
-	Published   *Commit          `json:"published,omitempty"`
-	PublishedAt place            `json:"published_at"`
-	Prepared    *place           `json:"prepared,omitempty"`
-	LastBatch   int              `json:"last_batch"`
-	LinesAt     []place          `json:"lines_at,omitempty"`
-	FirstCall   int              `json:"first_call"`
-	Rereads     []int            `json:"rereads,omitempty"` // numbers of calls
-	Past        pastCalls        `json:"past"`
-	Recent      pastCalls        `json:"recent"` // sums up its calls that are kept and not open
+	Spec        ownSpec   `json:"spec"`
+	Started     time.Time `json:"first_started"`
+	Published   *Commit   `json:"published,omitempty"`
+	PublishedAt place     `json:"published_at"`
+	Prepared    *place    `json:"prepared,omitempty"`
+	LastBatch   int       `json:"last_batch,omitempty"`
+	LinesAt     []place   `json:"lines_at,omitempty"`
+	FirstCall   int       `json:"first_call,omitempty"`
+	Rereads     []int     `json:"rereads,omitempty"` // numbers of calls
+	Past        pastCalls `json:"past,omitzero"`
+	Recent      pastCalls `json:"recent,omitzero"` // sums up its calls that are kept and not open
 }
 
 type checkpointHistory struct {
@@ -220,7 +219,7 @@ func (k *kept) document(open, recent []int) *checkpointDocument {
 			Started: r.FirstStarted, Published: r.Published, PublishedAt: placeOf(r.publishedAt), LastBatch: r.LastBatch,
 			LinesAt: placesOf(r.linesAt), FirstCall: r.firstCall, Past: k.runs[r], Recent: sums[r],
 		}
-		run.Spec, run.Shared = shared.divide(r.RunSpec)
+		run.Spec = shared.divide(r.RunSpec)
 		if r.Prepared != nil {
 			at := placeOf(*r.Prepared)
 			run.Prepared = &at
@@ -491,11 +490,12 @@ func (s *state) restoreDocument(d *checkpointDocument) bool {
 	}
 	for i := range d.Runs {
 		r := &d.Runs[i]
-		if !d.Shared.restore(&r.Spec, &r.Shared) {
+		spec, ok := d.Shared.restore(&r.Spec)
+		if !ok {
 			return false
 		}
 		run := &Run{
-			RunSpec: r.Spec, FirstStarted: r.Started, Published: r.Published, publishedAt: r.PublishedAt.position(), LastBatch: r.LastBatch,
+			RunSpec: spec, FirstStarted: r.Started, Published: r.Published, publishedAt: r.PublishedAt.position(), LastBatch: r.LastBatch,
 			linesAt: positionsOf(r.LinesAt), firstCall: r.FirstCall, past: r.Past, recent: r.Recent,
 		}
 		if r.Prepared != nil {

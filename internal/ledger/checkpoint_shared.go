@@ -2,44 +2,42 @@ package ledger
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/siglake/siglake/pipeline"
 )
 
-// sharedSettings are what the specs of many runs have in common: a night differs from the one before in
+// sharedSpecs are what the specs of many runs have in common: a night differs from the one before in
 // little more than its days. A checkpoint has each value once, and the runs that are opened from it share
-// it. Nobody changes the settings of a run that has begun.
-type sharedSettings struct {
-	Settings []map[string]string `json:"settings"`
-	Tariffs  []pipeline.Tariff   `json:"tariffs"`
-	Lateness []map[string]int    `json:"lateness"`
-	Versions []map[string]string `json:"versions"`
-	Queries  []pipeline.Query    `json:"queries"` // without their windows
+// it. The settings of a run that has begun do not change.
+type sharedSpecs struct {
+	Specs    []pipeline.RunSpec `json:"specs"` // without what is in an ownSpec
+	Lateness []map[string]int   `json:"lateness"`
 }
 
-// sharedPlaces are the places of a run's settings in sharedSettings.
-type sharedPlaces struct {
-	Settings int           `json:"settings"`
-	Tariff   int           `json:"tariff"`
-	Lateness int           `json:"lateness"`
-	Versions int           `json:"versions"`
-	Queries  []queryPlaces `json:"queries"`
+// ownSpec is what the spec of a run does not share, with the places of what it shares.
+type ownSpec struct {
+	ID          string      `json:"run"`
+	Session     int         `json:"session"`
+	Started     time.Time   `json:"started"`
+	Command     string      `json:"command,omitempty"`
+	Input       string      `json:"input,omitempty"`
+	ListRecords int64       `json:"list_records,omitempty"`
+	Used        *int64      `json:"used,omitempty"`
+	Continues   string      `json:"continues,omitempty"`
+	Rereads     string      `json:"rereads,omitempty"`
+	Windows     [][2]string `json:"windows,omitempty"` // of its queries
+	Spec        int         `json:"spec"`
+	Lateness    int         `json:"lateness"`
 }
 
-// queryPlaces is a query of a run, with its window.
-type queryPlaces struct {
-	Query int    `json:"query"`
-	Since string `json:"since,omitempty"`
-	Until string `json:"until,omitempty"`
-}
-
-// sharer fills sharedSettings in.
+// sharer fills sharedSpecs in.
 type sharer struct {
-	shared *sharedSettings
+	shared *sharedSpecs
 	places map[string]int // by kind and JSON
 }
 
-func newSharer(s *sharedSettings) *sharer { return &sharer{s, map[string]int{}} }
+func newSharer(s *sharedSpecs) *sharer { return &sharer{s, map[string]int{}} }
 
 // shareValue is the place of a value among those of its kind, to which it is added if it is new.
 func shareValue[T any](s *sharer, kind string, values *[]T, v T) int {
@@ -53,46 +51,43 @@ func shareValue[T any](s *sharer, kind string, values *[]T, v T) int {
 	return place
 }
 
-// divide divides the spec of a run into what is its own and the places of what is shared.
-func (s *sharer) divide(spec pipeline.RunSpec) (own pipeline.RunSpec, places sharedPlaces) {
-	places = sharedPlaces{
-		Settings: shareValue(s, "settings", &s.shared.Settings, spec.Settings),
-		Tariff:   shareValue(s, "tariff", &s.shared.Tariffs, spec.Tariff),
+// divide adds what the spec of a run shares to the others', and returns the rest.
+func (s *sharer) divide(spec pipeline.RunSpec) ownSpec {
+	own := ownSpec{
+		ID: spec.ID, Session: spec.Session, Started: spec.Started, Command: spec.CommandDigest, Input: spec.Input,
+		ListRecords: spec.ListRecords, Used: spec.UsedCredits, Continues: spec.Continues, Rereads: spec.Rereads,
 		Lateness: shareValue(s, "lateness", &s.shared.Lateness, spec.Lateness),
-		Versions: shareValue(s, "versions", &s.shared.Versions, spec.Versions),
 	}
+	var queries []pipeline.Query
 	if spec.Queries != nil {
-		places.Queries = make([]queryPlaces, 0, len(spec.Queries))
+		queries = []pipeline.Query{}
 	}
 	for _, q := range spec.Queries {
-		p := queryPlaces{Since: q.Since, Until: q.Until}
+		own.Windows = append(own.Windows, [2]string{q.Since, q.Until})
 		q.Since, q.Until = "", ""
-		p.Query = shareValue(s, "query", &s.shared.Queries, q)
-		places.Queries = append(places.Queries, p)
+		queries = append(queries, q)
 	}
-	spec.Settings, spec.Tariff, spec.Lateness, spec.Versions, spec.Queries = nil, pipeline.Tariff{}, nil, nil, nil
-	return spec, places
+	spec.ID, spec.Session, spec.Started, spec.CommandDigest, spec.Input = "", 0, time.Time{}, "", ""
+	spec.ListRecords, spec.UsedCredits, spec.Continues, spec.Rereads = 0, nil, "", ""
+	spec.Lateness, spec.Queries = nil, queries
+	own.Spec = shareValue(s, "spec", &s.shared.Specs, spec)
+	return own
 }
 
-// restore completes the spec of a run. It reports whether its places exist.
-func (s *sharedSettings) restore(spec *pipeline.RunSpec, at *sharedPlaces) bool {
-	ok := find(s.Settings, at.Settings, &spec.Settings) && find(s.Tariffs, at.Tariff, &spec.Tariff) &&
-		find(s.Lateness, at.Lateness, &spec.Lateness) && find(s.Versions, at.Versions, &spec.Versions)
-	if at.Queries != nil {
-		spec.Queries = make([]pipeline.Query, len(at.Queries))
+// restore is the spec of a run; false: its parts do not exist.
+func (s *sharedSpecs) restore(own *ownSpec) (spec pipeline.RunSpec, ok bool) {
+	if own.Spec < 0 || own.Spec >= len(s.Specs) || own.Lateness < 0 || own.Lateness >= len(s.Lateness) {
+		return spec, false
 	}
-	for i, p := range at.Queries {
-		ok = ok && find(s.Queries, p.Query, &spec.Queries[i])
-		spec.Queries[i].Since, spec.Queries[i].Until = p.Since, p.Until
+	spec = s.Specs[own.Spec]
+	if len(spec.Queries) != len(own.Windows) {
+		return spec, false
 	}
-	return ok
-}
-
-// find copies the value at a place; false: there is none.
-func find[T any](values []T, place int, to *T) bool {
-	if place < 0 || place >= len(values) {
-		return false
+	spec.Lateness, spec.Queries = s.Lateness[own.Lateness], append(spec.Queries[:0:0], spec.Queries...)
+	for i, w := range own.Windows {
+		spec.Queries[i].Since, spec.Queries[i].Until = w[0], w[1]
 	}
-	*to = values[place]
-	return true
+	spec.ID, spec.Session, spec.Started, spec.CommandDigest, spec.Input = own.ID, own.Session, own.Started, own.Command, own.Input
+	spec.ListRecords, spec.UsedCredits, spec.Continues, spec.Rereads = own.ListRecords, own.Used, own.Continues, own.Rereads
+	return spec, true
 }
