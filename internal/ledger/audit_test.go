@@ -84,3 +84,49 @@ func TestAuditOfRepeatedDoubts(t *testing.T) {
 		})
 	}
 }
+
+// TestAuditBehindCheckpoint: an event that is late counts as such also if the newer one that was known
+// before was bought by a call that a checkpoint has left behind.
+func TestAuditBehindCheckpoint(t *testing.T) {
+	t.Parallel()
+	const last = 60
+	n := manyNights()
+	event := func(date string) pipeline.RawEvent {
+		return pipeline.RawEvent{Type: nightSignals[0], Raw: []byte(`{"signalDate":"` + date + `"}`)}
+	}
+	n.events = func(night, company int) []pipeline.RawEvent {
+		known, late, recent := event("2026-06-10"), event("2026-06-05"), event("2026-07-28")
+		return map[int][]pipeline.RawEvent{15: {known}, last: {recent, known, late}}[night*map[bool]int{true: 1}[company == 0]]
+	}
+	store := openStore(t, t.TempDir(), unsynced)
+	n.addAll(t, store, 0, last)
+	l, err := Open(t.Context(), store, n.options(last))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // nothing is at stake
+	if left := l.state.past.days; left < DayOf("2026-06-16") {
+		t.Fatalf("the checkpoint has left behind up to %s; want the purchase of 2026-06-16", left)
+	}
+	recorder, err := l.BeginRun(pipeline.RunSpec{ID: "audits", Session: 1, Settings: map[string]string{auditSetting: "100%"}, Lateness: map[string]int{nightSignals[0]: 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := n.query(last)
+	q.Ask, q.Since = pipeline.SignalsAsk{Types: nightSignals[:1], MaxResults: 10}, "2026-05-20"
+	b := &pipeline.Batch{ID: "000001", Query: q, Items: []pipeline.Item{{Account: *n.account(0), Audit: true}}}
+	record := recorder.RecordCalls(fetchFunc(func(context.Context, *pipeline.Batch) (*pipeline.Reply, error) { return n.answer(last, b), nil }))
+	if _, err := recorder.RecordOutcomes(fetchFunc(func(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+		reply, err := record.Fetch(ctx, b)
+		if err == nil {
+			reply.Items, _ = n.decode(b, &reply.Calls[0])
+		}
+		return reply, err
+	})).Fetch(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	found, err := l.audit(t.Context(), recorder.Run())
+	if want := (pipeline.AuditCounts{Pairs: 1, Events: 2, Missed: 1, Late: 1}); err != nil || found == nil || found.AuditCounts != want {
+		t.Errorf("audit() = %+v, %v, want %+v", found, err, want)
+	}
+}
