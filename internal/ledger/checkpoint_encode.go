@@ -71,28 +71,30 @@ func unpackParts(body []byte, lengths []int) (parts []part, err error) {
 
 // checkpointDocument is what opening a ledger needs of a checkpoint, without the open calls.
 type checkpointDocument struct {
-	Calls      int                   `json:"calls"` // in all
-	Shared     sharedSpecs           `json:"shared"`
-	Runs       []checkpointRun       `json:"runs"`
-	QueryCount int                   `json:"query_count"`
-	Queries    []queryRecord         `json:"queries"` // of open calls
-	Sizes      *forecast.AnswerSizes `json:"sizes"`
-	Bounds     [][3]int64            `json:"bounds"`
-	Losses     []Loss                `json:"losses"`
-	LeftUntil  Day                   `json:"left_until"`
-	LeftNewest time.Time             `json:"left_newest"`
-	Unsettled  []checkpointCall      `json:"unsettled"`
-	HasCursors bool                  `json:"cursors"`
-	Series     []checkpointSeries    `json:"series"`
+	Calls         int                   `json:"calls"` // in all
+	Shared        sharedSpecs           `json:"shared"`
+	Runs          []checkpointRun       `json:"runs"`
+	QueryCount    int                   `json:"query_count"`
+	SharedQueries sharedQueries         `json:"shared_queries"`
+	Queries       []checkpointQuery     `json:"queries"` // of open calls
+	Sizes         *forecast.AnswerSizes `json:"sizes"`
+	Bounds        [][3]int64            `json:"bounds"`
+	Losses        []Loss                `json:"losses"`
+	LeftUntil     Day                   `json:"left_until"`
+	LeftNewest    time.Time             `json:"left_newest"`
+	Unsettled     []checkpointCall      `json:"unsettled"`
+	HasCursors    bool                  `json:"cursors"`
+	Series        []checkpointSeries    `json:"series"`
 
 	Edges map[pipeline.APIVersion]*Edge `json:"edges,omitempty"`
 }
 
 // recentDocument is what the calls that are not open refer to.
 type recentDocument struct {
-	Queries   []queryRecord       `json:"queries"` // those that are kept, without those of open calls
-	History   []checkpointHistory `json:"history"` // of kept queries
-	Earlier   []forecast.History  `json:"earlier"`
+	Shared    sharedQueries       `json:"shared"`
+	Queries   []checkpointQuery   `json:"queries"` // those that are kept, without those of open calls
+	History   []checkpointHistory `json:"history"` // of kept queries, by their numbers
+	Earlier   []checkpointHistory `json:"earlier"` // of others
 	Unsettled []checkpointCall    `json:"unsettled"`
 }
 
@@ -110,9 +112,29 @@ type checkpointRun struct {
 	Recent      pastCalls `json:"recent,omitzero"` // sums up its calls that are kept and not open
 }
 
+// checkpointHistory is a forecast.History.
 type checkpointHistory struct {
-	Number  int              `json:"number"` // of the query
-	History forecast.History `json:"history"`
+	Query    checkpointQuery             `json:"query"`
+	Calls    int64                       `json:"calls"`
+	Entities int64                       `json:"entities"`
+	BySignal map[string]forecast.Moments `json:"by_signal"`
+	All      forecast.Moments            `json:"all"`
+	Credits  int64                       `json:"credits,omitempty"`
+	PerEvent int64                       `json:"per_event,omitempty"`
+	PerPair  int64                       `json:"per_pair,omitempty"`
+	Took     time.Duration               `json:"took,omitempty"`
+}
+
+func newCheckpointHistory(q checkpointQuery, h *forecast.History) checkpointHistory {
+	return checkpointHistory{q, h.Calls, h.Entities, h.BySignal, h.All, h.Credits, h.PerEvent, h.PerPair, h.Took}
+}
+
+// history is the History of a query.
+func (h *checkpointHistory) history(q *pipeline.Query) forecast.History {
+	return forecast.History{
+		Query: *q, Calls: h.Calls, Entities: h.Entities, BySignal: h.BySignal, All: h.All,
+		Credits: h.Credits, PerEvent: h.PerEvent, PerPair: h.PerPair, Took: h.Took,
+	}
 }
 
 type checkpointSeries struct {
@@ -213,13 +235,13 @@ func (k *kept) document(open, recent []int) *checkpointDocument {
 		c := s.calls[n-1]
 		sums[c.Run] = sums[c.Run].with(c)
 	}
-	shared := newSharer(&d.Shared)
+	shared := newSharer()
 	for _, r := range s.runs {
 		run := checkpointRun{
 			Started: r.FirstStarted, Published: r.Published, PublishedAt: placeOf(r.publishedAt), LastBatch: r.LastBatch,
 			LinesAt: placesOf(r.linesAt), FirstCall: r.firstCall, Past: k.runs[r], Recent: sums[r],
 		}
-		run.Spec = shared.divide(r.RunSpec)
+		run.Spec = d.Shared.divide(shared, r.RunSpec)
 		if r.Prepared != nil {
 			at := placeOf(*r.Prepared)
 			run.Prepared = &at
@@ -229,7 +251,7 @@ func (k *kept) document(open, recent []int) *checkpointDocument {
 		}
 		d.Runs = append(d.Runs, run)
 	}
-	d.Queries, d.Unsettled = k.queriesOf(open, nil), k.unsettledOf(open)
+	d.Queries, d.Unsettled = k.queriesOf(newSharer(), &d.SharedQueries, open, nil), k.unsettledOf(open)
 	for _, b := range s.bounds {
 		d.Bounds = append(d.Bounds, [3]int64{int64(b.first), int64(b.last), b.maxCost})
 	}
@@ -245,12 +267,17 @@ func (k *kept) document(open, recent []int) *checkpointDocument {
 }
 
 func (k *kept) recentDocument(open, recent []int) *recentDocument {
-	s := k.state
-	d := &recentDocument{Earlier: k.past.history, Queries: k.queriesOf(recent, open), Unsettled: k.unsettledOf(recent)}
+	s, places := k.state, newSharer()
+	d := &recentDocument{Unsettled: k.unsettledOf(recent)}
+	d.Queries = k.queriesOf(places, &d.Shared, recent, open)
+	for i := range k.past.history {
+		h := &k.past.history[i]
+		d.Earlier = append(d.Earlier, newCheckpointHistory(d.Shared.divide(places, 0, h.Query), h))
+	}
 	used := k.queriesUsed(k.numbers())
 	for i := range s.queries {
 		if h := s.history[i+1]; h != nil && used[i+1] {
-			d.History = append(d.History, checkpointHistory{i + 1, *h})
+			d.History = append(d.History, newCheckpointHistory(checkpointQuery{Number: i + 1}, h))
 		}
 	}
 	return d
@@ -266,11 +293,11 @@ func (k *kept) queriesUsed(calls []int) map[int]bool {
 }
 
 // queriesOf are the queries of calls without those of other ones, in ascending order.
-func (k *kept) queriesOf(calls, without []int) (queries []queryRecord) {
+func (k *kept) queriesOf(places *sharer, shared *sharedQueries, calls, without []int) (queries []checkpointQuery) {
 	used, other := k.queriesUsed(calls), k.queriesUsed(without)
 	for _, n := range slices.Sorted(maps.Keys(used)) {
 		if !other[n] {
-			queries = append(queries, queryRecord{n, *k.state.queries[n-1]})
+			queries = append(queries, shared.divide(places, n, *k.state.queries[n-1]))
 		}
 	}
 	return queries
@@ -482,7 +509,7 @@ func (s *state) restoreDocument(d *checkpointDocument) bool {
 	s.calls, s.queries = make([]*Call, d.Calls), make([]*pipeline.Query, d.QueryCount)
 	s.sizes.Restore(d.Sizes)
 	s.losses, s.past = d.Losses, past{days: d.LeftUntil, newest: d.LeftNewest}
-	if !s.restoreQueries(d.Queries) {
+	if !s.restoreQueries(d.SharedQueries, d.Queries) {
 		return false
 	}
 	for _, b := range d.Bounds {
@@ -508,13 +535,14 @@ func (s *state) restoreDocument(d *checkpointDocument) bool {
 }
 
 // restoreQueries adds queries that a checkpoint has kept. It reports whether they belong to it.
-func (s *state) restoreQueries(queries []queryRecord) bool {
+func (s *state) restoreQueries(shared sharedQueries, queries []checkpointQuery) bool {
 	for i := range queries {
-		q := &queries[i]
-		if q.Number < 1 || q.Number > len(s.queries) {
+		n := queries[i].Number
+		q, ok := shared.restore(&queries[i])
+		if !ok || n < 1 || n > len(s.queries) {
 			return false
 		}
-		s.queries[q.Number-1] = &q.Query
+		s.queries[n-1] = q
 	}
 	return true
 }

@@ -31,32 +31,29 @@ type ownSpec struct {
 	Lateness    int         `json:"lateness"`
 }
 
-// sharer fills sharedSpecs in.
-type sharer struct {
-	shared *sharedSpecs
-	places map[string]int // by kind and JSON
-}
+// sharer finds the places of values that are shared, by kind and JSON.
+type sharer map[string]int
 
-func newSharer(s *sharedSpecs) *sharer { return &sharer{s, map[string]int{}} }
+func newSharer() *sharer { return &sharer{} }
 
 // shareValue is the place of a value among those of its kind, to which it is added if it is new.
 func shareValue[T any](s *sharer, kind string, values *[]T, v T) int {
 	text, _ := json.Marshal(v) // what was read from a record can be written
 	key := kind + string(text)
-	place, known := s.places[key]
+	place, known := (*s)[key]
 	if !known {
 		place = len(*values)
-		s.places[key], *values = place, append(*values, v)
+		(*s)[key], *values = place, append(*values, v)
 	}
 	return place
 }
 
 // divide adds what the spec of a run shares to the others', and returns the rest.
-func (s *sharer) divide(spec pipeline.RunSpec) ownSpec {
+func (s *sharedSpecs) divide(places *sharer, spec pipeline.RunSpec) ownSpec {
 	own := ownSpec{
 		ID: spec.ID, Session: spec.Session, Started: spec.Started, Command: spec.CommandDigest, Input: spec.Input,
 		ListRecords: spec.ListRecords, Used: spec.UsedCredits, Continues: spec.Continues, Rereads: spec.Rereads,
-		Lateness: shareValue(s, "lateness", &s.shared.Lateness, spec.Lateness),
+		Lateness: shareValue(places, "lateness", &s.Lateness, spec.Lateness),
 	}
 	var queries []pipeline.Query
 	if spec.Queries != nil {
@@ -70,7 +67,7 @@ func (s *sharer) divide(spec pipeline.RunSpec) ownSpec {
 	spec.ID, spec.Session, spec.Started, spec.CommandDigest, spec.Input = "", 0, time.Time{}, "", ""
 	spec.ListRecords, spec.UsedCredits, spec.Continues, spec.Rereads = 0, nil, "", ""
 	spec.Lateness, spec.Queries = nil, queries
-	own.Spec = shareValue(s, "spec", &s.shared.Specs, spec)
+	own.Spec = shareValue(places, "spec", &s.Specs, spec)
 	return own
 }
 
@@ -90,4 +87,34 @@ func (s *sharedSpecs) restore(own *ownSpec) (spec pipeline.RunSpec, ok bool) {
 	spec.ID, spec.Session, spec.Started, spec.CommandDigest, spec.Input = own.ID, own.Session, own.Started, own.Command, own.Input
 	spec.ListRecords, spec.UsedCredits, spec.Continues, spec.Rereads = own.ListRecords, own.Used, own.Continues, own.Rereads
 	return spec, true
+}
+
+// sharedQueries are queries that differ in more than their windows. The runs that are opened from a
+// checkpoint share them.
+type sharedQueries []pipeline.Query
+
+// checkpointQuery is a query of a ledger by its number, with the place of what it shares.
+type checkpointQuery struct {
+	Number int    `json:"n"`
+	Shared int    `json:"q"`
+	Since  string `json:"s,omitempty"`
+	Until  string `json:"u,omitempty"`
+}
+
+// divide adds what a query shares to the others', and returns the rest.
+func (s *sharedQueries) divide(places *sharer, number int, q pipeline.Query) checkpointQuery {
+	own := checkpointQuery{Number: number, Since: q.Since, Until: q.Until}
+	q.Since, q.Until = "", ""
+	own.Shared = shareValue(places, "query", (*[]pipeline.Query)(s), q)
+	return own
+}
+
+// restore is the query; false: its parts do not exist.
+func (s sharedQueries) restore(own *checkpointQuery) (*pipeline.Query, bool) {
+	if own.Shared < 0 || own.Shared >= len(s) {
+		return nil, false
+	}
+	q := s[own.Shared]
+	q.Since, q.Until = own.Since, own.Until
+	return &q, true
 }

@@ -94,27 +94,45 @@ func (s *state) decodeRecent() error {
 	}
 	own := *newState()
 	own.runs, own.queries, own.calls = s.runs, slices.Clone(s.queries), slices.Clone(s.calls)
-	if !own.restoreQueries(document.Queries) || !own.decodeCalls(blocks[1]) || !own.restoreUnsettled(document.Unsettled) {
+	if !own.restoreQueries(document.Shared, document.Queries) || !own.decodeCalls(blocks[1]) || !own.restoreUnsettled(document.Unsettled) {
 		s.listCalls()
 		return errContradiction
 	}
 	index, ok := own.decodeIndex(blocks[2])
-	if !ok {
+	if !ok || !own.restoreHistory(&document) {
 		s.listCalls()
 		return errContradiction
 	}
 	s.queries, s.calls, s.index = own.queries, own.calls, index
 	maps.Copy(s.callNumbers, own.callNumbers)
-	for i := range document.History {
-		s.history[document.History[i].Number] = &document.History[i].History
-	}
-	s.past.history = document.Earlier
+	s.history, s.past.history = own.history, own.past.history
 	s.recent = nil
 	for _, r := range s.runs {
 		r.recent = pastCalls{}
 	}
 	s.listCalls()
 	return nil
+}
+
+// restoreHistory adds the history of queries that were restored. It reports whether they exist.
+func (s *state) restoreHistory(d *recentDocument) bool {
+	for i := range d.History {
+		h := &d.History[i]
+		n := h.Query.Number
+		if n < 1 || n > len(s.queries) || s.queries[n-1] == nil {
+			return false
+		}
+		restored := h.history(s.queries[n-1])
+		s.history[n] = &restored
+	}
+	for i := range d.Earlier {
+		q, ok := d.Shared.restore(&d.Earlier[i].Query)
+		if !ok {
+			return false
+		}
+		s.past.history = append(s.past.history, d.Earlier[i].history(q))
+	}
+	return true
 }
 
 // listCalls gives each run its calls, in their order.
