@@ -64,3 +64,51 @@ func TestNightsCapped(t *testing.T) {
 	}
 	n.mustExit(exitComplete, "verify")
 }
+
+// TestNightsCappedInDoubt: if the calls for older events lose their answers, the next night does not
+// repeat them, and they are asked again once they are released.
+func TestNightsCappedInDoubt(t *testing.T) {
+	t.Parallel()
+	n := newNights(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}}, companyDomains(40))
+	flags := []string{"--signals", "surgeInHiring", "--since", "last", "--max-results"}
+	if v := n.run(0, append(flags, "1")...); v.code != exitComplete || n.manifest.Events.CappedPairs == 0 {
+		t.Fatalf("exit %d, %d pairs reached the cap; want some: %s", v.code, n.manifest.Events.CappedPairs, v.stderr)
+	}
+	pairs := n.manifest.Events.CappedPairs
+	if v := n.run(1, append(flags, "50")...); v.code != exitInDoubt {
+		t.Fatalf("exit %d, want %d: %s", v.code, exitInDoubt, v.stderr)
+	}
+	billed := n.sim.Bill().Credits
+	if v := n.run(2, append(flags, "50")...); v.credits > 0 && n.manifest.Events.Known > 0 {
+		t.Errorf("exit %d: %d events bought again while a call is in doubt: %s", v.code, n.manifest.Events.Known, v.stderr)
+	}
+	n.mustExit(exitComplete, "held", "retry", "--as-of", n.day(2).Format(time.DateOnly))
+	if v := n.run(3, append(flags, "50")...); v.code != exitComplete || n.sim.Bill().Credits == billed {
+		t.Errorf("after the release: exit %d, %d credits: %s", v.code, v.credits, v.stderr)
+	}
+	var status app.LakeStatus
+	n.decode([]byte(n.mustExit(exitComplete, "status", "--json", "--as-of", n.day(3).Format(time.DateOnly))), &status)
+	if status.Capped != nil {
+		t.Errorf("of %d pairs these still miss events: %+v", pairs, status.Capped)
+	}
+}
+
+// TestNightsReleasedAndCapped: what was released is asked again once, also if the answer reaches its cap:
+// the nights after it ask from its newest event on.
+func TestNightsReleasedAndCapped(t *testing.T) {
+	t.Parallel()
+	n := newNights(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}}, companyDomains(40))
+	flags := []string{"--signals", "surgeInHiring", "--since", "last", "--max-results", "1"}
+	if v := n.run(0, flags...); v.code != exitInDoubt {
+		t.Fatalf("exit %d, want %d: %s", v.code, exitInDoubt, v.stderr)
+	}
+	n.mustExit(exitComplete, "held", "retry", "--as-of", n.day(0).Format(time.DateOnly))
+	if v := n.run(7, flags...); v.code != exitComplete || n.manifest.Events.CappedPairs == 0 || n.manifest.Events.New == 0 {
+		t.Fatalf("exit %d, %d pairs reached the cap; want some: %s", v.code, n.manifest.Events.CappedPairs, v.stderr)
+	}
+	for night := 14; night < 42; night += 7 {
+		if n.run(night, flags...); n.manifest.Events.Known > 0 {
+			t.Errorf("night %d buys %d known events again", night, n.manifest.Events.Known)
+		}
+	}
+}

@@ -31,7 +31,7 @@ type checkpointHead struct {
 
 // checkpointDays is how long a checkpoint keeps all calls: longer than search results are valid by
 // default, so that no nightly run needs what it has left behind, and than a month, for which
-// MaxCostSince sums calls up.
+// MaxCostSince sums calls up. Windows may be longer: see the package comment.
 const checkpointDays = 35
 
 const (

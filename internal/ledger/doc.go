@@ -59,6 +59,9 @@
 // the rest. They take 12 bytes for each identity and type, so a process has them in memory, and a
 // checkpoint on disk, only once they were asked for.
 //
+// An answer with as many events as its cap allows may lack older ones. Their window is a [Capped], which
+// few pairs have. It stays until an answer contains all of it.
+//
 // # Checkpoints
 //
 // A run that is published ends with a checkpoint if the records since the last one are many: 4 MiB, or
@@ -66,6 +69,18 @@
 // cursors, everything undecided, and the calls and the index of the last 35 days. So a ledger is opened
 // from its newest checkpoint and the records after it, in time and memory that depend on the list and
 // not on the nights, and without reading older segments.
+//
+// A checkpoint consists of parts, of which opening decodes the runs and the calls that may still change.
+// Recent purchases (other calls, queries, history and index) and cursors are decoded when a question needs
+// them; until then each run has the sum of its calls, and outcomes that were recorded since wait for the
+// history and the index. A process that writes needs them in any case.
+//
+// The 35 days are those of search results and of caps on a month, not those of windows: a night looks back
+// by a period and the lateness of events, up to three months. It compares its window with cursors, which a
+// checkpoint has, with calls of the same day, and with calls in doubt, which it keeps. An audit compares
+// with all earlier answers and reads those that were left behind. If an answer was cut, and one that was
+// left behind shows that as long an answer can come whole, smaller batches are asked until the windows
+// have no day in common any more: that costs calls and no credits.
 //
 // A checkpoint is a copy and never a source. It is built from records alone, by the process that writes
 // it as by the one that verifies it, and both get the same bytes. One that is damaged or of another

@@ -15,7 +15,7 @@ const maxLookBack = 366
 // newest events, so these are bought again. It happens once for every cap: after it, the window is
 // complete, or as many events are known as tonight's cap allows.
 //
-// What a call in doubt may have bought is not asked again: the pair waits until that is decided.
+// What a call in doubt may have bought is not asked again: the pair waits until the call is released.
 func (s *Schedule) askCapped(p *pair, identities []pipeline.Identity, q *pipeline.Query, signal string) {
 	w, found := s.cappedOf(identities, q, signal)
 	if !found {
@@ -39,12 +39,13 @@ func (s *Schedule) cappedOf(identities []pipeline.Identity, q *pipeline.Query, s
 	return w, false
 }
 
-// isDoubtful reports whether a call in doubt, or one that was decided about, asked the pair, and no later
+// isDoubtful reports whether a call asked the pair that is undecided or was written off, and no later
 // answer contains what it asked.
 func (s *Schedule) isDoubtful(identities []pipeline.Identity, q *pipeline.Query, signal string) bool {
 	return slices.ContainsFunc(identities, func(identity pipeline.Identity) bool {
 		return slices.ContainsFunc(s.doubts[identity], func(c *ledger.Call) bool {
-			return slices.Contains(c.Query.ResultTypes(), signal) && c.Query.SameFilters(q, signal) && !s.wasAskedAgain(identity, c, signal)
+			return (c.InDoubt() || c.Decision == ledger.WriteOff) &&
+				slices.Contains(c.Query.ResultTypes(), signal) && c.Query.SameFilters(q, signal) && !s.wasAskedAgain(identity, c, signal)
 		})
 	})
 }

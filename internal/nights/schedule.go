@@ -204,10 +204,16 @@ func (s *Schedule) applyDoubts(p *pair, due *pipeline.Due, identities []pipeline
 	return false
 }
 
-// wasAskedAgain reports whether later answers contain all that a call asked about a pair.
+// wasAskedAgain reports whether later answers contain all that a call asked about a pair, or reached their
+// cap: then the API does not return the rest.
 func (s *Schedule) wasAskedAgain(identity pipeline.Identity, c *ledger.Call, signal string) bool {
 	cursor, _ := s.cursors.Cursor(identity, c.Query, signal)
-	return cursor.AskedUntil > 0 && cursor.AskedSince <= ledger.DayOf(c.Query.Since) && cursor.AskedUntil >= ledger.DayOf(c.Query.Until) && cursor.LastAsked > ledger.DayOf(c.Query.Until)
+	since, until := ledger.DayOf(c.Query.Since), ledger.DayOf(c.Query.Until)
+	if cursor.LastAsked <= until || cursor.AskedUntil < until {
+		return false
+	}
+	w, reached := s.cursors.Capped(identity, c.Query, signal)
+	return cursor.AskedSince <= since || reached && w.Since <= since
 }
 
 func (s *Schedule) count(p pair, held bool) {
