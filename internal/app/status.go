@@ -48,7 +48,7 @@ type AuditStatus struct {
 type CappedStatus struct {
 	Pairs int64 `json:"pairs"`          // a higher --max-results asks for their older events
 	Known int64 `json:"events_again"`   // which buys at most so many events again
-	Final int64 `json:"pairs_for_good"` // the API returns no older events of theirs
+	Final int64 `json:"pairs_at_limit"` // the API returns no older events of theirs
 }
 
 // StatusOptions say what status is asked about.

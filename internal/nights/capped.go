@@ -26,7 +26,11 @@ func (s *Schedule) askCapped(p *pair, identities []pipeline.Identity, q *pipelin
 		return
 	}
 	s.Counts.CappedEvents += int64(w.Known)
-	*p = pair{kind: capped, since: w.Since}
+	since := w.Since
+	if p.kind != notDue {
+		since = min(since, p.since)
+	}
+	*p = pair{kind: capped, since: since}
 }
 
 // cappedOf is the window of a pair of which older events are missing, under any of its identities.
