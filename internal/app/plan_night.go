@@ -132,8 +132,8 @@ func nightText(schedule *nights.Schedule, o *NightOptions, maxResults int) []str
 	add(p.Closing, "asked once more for days that may have had late events (--completeness "+o.Completeness+")")
 	add(p.Audited, fmt.Sprintf("with a recent event: the run asks for all days of the look-back, to measure what is missed (--audit %s). It buys their known events again, for at most %s results",
 		o.Audit, format.Thousands(p.Audited*int64(maxResults))))
-	add(p.CappedAgain, fmt.Sprintf("that reached a lower --max-results: the run asks for their older events with %d. It buys %s again that the lake has",
-		maxResults, format.Count(int(p.CappedEvents), "event")))
+	add(p.CappedAgain, fmt.Sprintf("reached a lower --max-results: the run asks for their older events, and buys up to %s again that the lake has",
+		format.Count(int(p.CappedEvents), "event")))
 	add(p.Capped, cappedText(maxResults))
 	add(p.NotDue, "not due tonight: the run does not ask")
 	add(p.Held, "held until a call in doubt is decided about")
