@@ -84,3 +84,23 @@ func TestRecentDamaged(t *testing.T) {
 		}
 	}
 }
+
+// TestCursorsAfterPast: the cursors of a ledger with a checkpoint that has none are the same whether what
+// it left behind was read before or not.
+func TestCursorsAfterPast(t *testing.T) {
+	t.Parallel()
+	n := manyNights()
+	n.companies = 10
+	store := openStore(t, t.TempDir(), unsynced)
+	n.addAll(t, store, 0, 45)
+	l, full := n.open(t, store, 45, false), n.open(t, store, 45, true)
+	if l.state.stored != nil || l.state.past.days == 0 {
+		t.Fatalf("cursors %v, left behind up to %s; want none, and a day", l.state.stored, l.state.past.days)
+	}
+	if err := l.readPast(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(n.answersOf(t, full, 45), n.answersOf(t, l, 45)); diff != "" {
+		t.Errorf("answers (-from all records +from the checkpoint):\n%s", diff)
+	}
+}
