@@ -54,7 +54,7 @@ func TestPruneRule(t *testing.T) {
 	}
 }
 
-// prunable are nights of which the first eight can be pruned: one call is in doubt.
+// prunable are nights of which the first seven can be pruned: one call is in doubt.
 func prunable() *nights {
 	n := manyNights()
 	n.asks, n.companies, n.batch = true, 6, 3
@@ -75,7 +75,7 @@ func prunable() *nights {
 
 const (
 	prunableNights = 44
-	prunedNights   = 8
+	prunedNights   = 7
 )
 
 // allAnswers is what commands ask a ledger, also about old windows and with a higher cap.
