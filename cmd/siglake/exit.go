@@ -99,4 +99,3 @@ func refusalCode(class lusha.Class) int {
 		return exitAuth
 	}
 }
-

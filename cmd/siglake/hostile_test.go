@@ -57,7 +57,7 @@ func TestHostileTextsEndToEnd(t *testing.T) {
 			t.Errorf("%q printed nothing", words)
 		}
 	}
-	for _, words := range [][]string{{"status"}, {"status", "--json"}, {"verify"}, {"held", "list"}, {"compact"}, {"ddl"}, {"doctor"}, {"rebuild", "--into", lake + "2"}} {
+	for _, words := range [][]string{{"status"}, {"status", "--json"}, {"verify"}, {"held", "list"}, {"compact"}, {"ddl"}, {"files"}, {"files", "--json"}, {"doctor"}, {"rebuild", "--into", lake + "2"}} {
 		_, stdout, stderr := runProgram(t, slices.Concat(words, []string{"--lake", lake})...)
 		check(strings.Join(words, " "), stdout, stderr)
 	}

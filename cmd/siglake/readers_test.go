@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -255,6 +256,9 @@ func TestReadersRefuse(t *testing.T) {
 		{"ddl --lake " + r.lake + " --generation 2", exitUsage, "the newest is 1"},
 		{"ddl --lake " + r.lake + " --generation -1", exitUsage, "no generation -1"},
 		{"ddl extra --lake " + r.lake, exitUsage, "no arguments"},
+		{"files extra --lake " + r.lake, exitUsage, "no arguments"},
+		{"files --lake " + r.lake + " --table events", exitUsage, "no table has this name"},
+		{"files --lake " + r.lake + " --generation 2", exitUsage, "the newest is 1"},
 		{"compact extra --lake " + r.lake, exitUsage, "no arguments"},
 		{"compact --lake " + r.lake + "/nowhere", exitUsage, "is not a siglake lake"},
 		{"compact --lake " + r.lake + " --min-files 1", exitUsage, "from 2"},
@@ -266,5 +270,39 @@ func TestReadersRefuse(t *testing.T) {
 		if code != c.code || !strings.Contains(stderr.String(), c.says) {
 			t.Errorf("siglake %s = exit %d, %q, want %d and %q", c.args, code, stderr.String(), c.code, c.says)
 		}
+	}
+}
+
+// TestFiles: the listed files hold every row once, before and after a compaction.
+func TestFiles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	r.buyDomains(5, "--signals", "news")
+	r.buyDomains(9, "--signals", "news")
+	rows := func() (total int64, paths []string) {
+		t.Helper()
+		for line := range strings.Lines(r.mustExit(exitComplete, "files", "--json", "--table", "accounts")) {
+			var f sinks.DataFile
+			if err := json.Unmarshal([]byte(line), &f); err != nil || f.Table != "accounts" {
+				t.Fatalf("line %q: %v", line, err)
+			}
+			total, paths = total+f.Rows, append(paths, f.Path)
+		}
+		return total, paths
+	}
+	total, before := rows()
+	r.mustExit(exitComplete, "compact", "--min-files", "2")
+	compacted, after := rows()
+	if total != 5+9 || compacted != total || len(before) != 2 || len(after) != 1 {
+		t.Errorf("%d rows in %q, after a compaction %d in %q; want 14 in 2 files, then in one", total, before, compacted, after)
+	}
+	for _, path := range append(before, after...) {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	all := r.mustExit(exitComplete, "files")
+	if !strings.Contains(all, after[0]+"\n") || strings.Contains(all, before[0]) || !strings.Contains(all, "/data/news/") && !strings.Contains(all, "/compact/data/news/") {
+		t.Errorf("files of all tables: %s", all)
 	}
 }

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
+)
+
+// filesCommand lists the files of a generation, for programs that take a list of files.
+func filesCommand() *cli.Command {
+	o, table, out := app.DDLOptions{Dialect: "duckdb", Store: app.DefaultStore()}, "", defaultOutput()
+	return &cli.Command{
+		Name:  "files",
+		Usage: "list the files that hold every row of a lake once",
+		Description: "One address a line, for programs that read a list of files: what a run publishes meanwhile does not change it,\n" +
+			"and compacted files stand in for those that they replace. With --json, one object a line with table, partition, rows\n" +
+			"and bytes.",
+		Flags: joinFlags([]cli.Flag{
+			lakeFlag(&o.Lake),
+			&cli.StringFlag{Name: "table", Destination: &table, EnvVars: []string{"SIGLAKE_TABLE"}, Usage: "only the files of `TABLE`, such as news or accounts"},
+			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"}, Usage: "of generation `N`, even when newer ones exist; 0 is the newest"},
+			jsonFlag(&out),
+		}, storeFlags(&o.Store)),
+		Action: func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return app.UsageErrorf("files takes no arguments, got %q", c.Args().First())
+			}
+			if _, known := schema.TableNamed(table); table != "" && !known {
+				return app.UsageErrorf("--table %q: no table has this name; siglake help sql lists them", table)
+			}
+			env := envOf(c)
+			address, snapshot, err := app.ReadSnapshot(c.Context, env, o)
+			if err != nil {
+				return err
+			}
+			e := json.NewEncoder(env.Stdout)
+			for _, f := range slices.DeleteFunc(snapshot.Files, func(f sinks.DataFile) bool { return table != "" && f.Table != table }) {
+				f.Path = address + "/" + f.Path
+				if !out.JSON {
+					format.Fprintf(env.Stdout, "%s\n", f.Path)
+				} else if err := e.Encode(f); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
