@@ -62,7 +62,7 @@ func optionalString(s string) value {
 // flattener types events. It is made once and used by one goroutine.
 type flattener struct {
 	runID       string
-	partitionBy string        // "event_month" or "event_day"
+	partitionBy string        // schema.ByMonth or schema.ByDay
 	version     int           // of the schema
 	layouts     []tableLayout // one per schema.RowTables
 }
@@ -326,7 +326,7 @@ func (b *rowBuilder) setOrigin(o *schema.Origin) {
 // partitionValue is the Hive value of an event date. Dates outside the span in which signals can
 // exist would litter the lake with partitions of one row.
 func (f *flattener) partitionValue(date value) string {
-	byDay := f.partitionBy == "event_day"
+	byDay := f.partitionBy == schema.ByDay
 	t := time.Unix(date.n*86400, 0).UTC()
 	if y := t.Year(); !date.set || y < schema.FirstYear || y > schema.LastYear {
 		if byDay && f.version >= 3 {

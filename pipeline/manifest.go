@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/siglake/siglake/schema"
@@ -405,6 +406,16 @@ func SchemaVersionOf(versions map[string]string) int {
 		return 0
 	}
 	return version
+}
+
+// PartitionKey is the key of the event partitions that the run's files lie in; empty: it wrote no events.
+func (m *Manifest) PartitionKey() string {
+	for i := range m.Files {
+		if key, _, found := strings.Cut(m.Files[i].Partition, "="); found {
+			return key
+		}
+	}
+	return ""
 }
 
 // NewManifest starts the manifest of a run or a compaction.

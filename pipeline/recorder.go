@@ -57,7 +57,7 @@ const (
 
 func newRecorder(sink Sink, spec *RunSpec, version int, m *Manifest) *recorder {
 	return &recorder{
-		sink: sink, flattener: newFlattener(m.Run.ID, spec.partition(), version), manifest: m, uri: spec.URI, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{},
+		sink: sink, flattener: newFlattener(m.Run.ID, spec.PartitionKey(), version), manifest: m, uri: spec.URI, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{},
 		divided: map[int64]*dividedLine{}, searchCosts: map[int64]Credits{}, unknownCosts: map[string]Credits{},
 	}
 }

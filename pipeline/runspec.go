@@ -1,6 +1,10 @@
 package pipeline
 
-import "time"
+import (
+	"time"
+
+	"github.com/siglake/siglake/schema"
+)
 
 // RunSpec says what a run is: what it requests, and under which terms. It is filled once, from
 // what the user asks for and what the API offers. The ledger stores it as it is, so its JSON form
@@ -32,7 +36,7 @@ type RunSpec struct {
 	APIChoice   string        `json:"api_choice,omitempty"`        // which API version, and why
 	Simulated   bool          `json:"simulated,omitempty"`         // the answers are from the embedded simulator
 	Refresh     bool          `json:"refresh,omitempty"`           // what was bought before is bought again
-	// How its event rows are partitioned: "event_month" (default) or "event_day".
+	// The key of its event partitions: schema.ByMonth (default) or schema.ByDay.
 	Partition string `json:"partition,omitempty"`
 	// How many days after its date an event is expected at most, by signal type; absent: not known.
 	Lateness map[string]int    `json:"lateness,omitempty"`
@@ -54,5 +58,5 @@ func (s *RunSpec) info() RunInfo {
 // SinceLast reports whether the run asks for what the lake does not have, and not for one window.
 func (s *RunSpec) SinceLast() bool { return s.Settings["since"] == "last" }
 
-// partition is the key of the run's event partitions.
-func (s *RunSpec) partition() string { return orString(s.Partition, "event_month") }
+// PartitionKey is the key of the run's event partitions.
+func (s *RunSpec) PartitionKey() string { return orString(s.Partition, schema.ByMonth) }

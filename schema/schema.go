@@ -178,7 +178,7 @@ type Origin struct {
 // Hive key and value.
 type Partition struct {
 	Table string // dataset name, for example "news" or "accounts"
-	Key   string // "event_month" or "event_day"; empty for unpartitioned tables
+	Key   string // ByMonth or ByDay; empty for unpartitioned tables
 	Value string // "2026-03", "2026-03-09", or UnknownPartition or UnknownDay
 }
 
@@ -189,6 +189,12 @@ func (p Partition) String() string {
 	}
 	return p.Table + "/" + p.Key + "=" + p.Value
 }
+
+// ByMonth and ByDay are the keys by which a lake partitions its events: all of them by one.
+const (
+	ByMonth = "event_month"
+	ByDay   = "event_day"
+)
 
 // UnknownPartition and UnknownDay are the partition values of events with a missing or implausible
 // date, by month and by day. A day is a date even then: DuckDB and ClickHouse infer the type of

@@ -52,7 +52,7 @@ func demoCommand() *cli.Command {
 func (p *purchaseCommand) demonstrate(c *cli.Context) error {
 	ctx, env := c.Context, envOf(c)
 	// Before anything is written: what is refused leaves nothing behind.
-	if err := app.CheckLakeKind(ctx, env, p.run.Store, p.run.Lake, p.run.API.Simulate); err != nil {
+	if err := app.CheckLakeKind(ctx, env, &p.run); err != nil {
 		return err
 	}
 	p.run.List = p.run.Lake + "-accounts.csv"

@@ -196,7 +196,8 @@ func workFlags(o *app.WorkOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "concurrency", Value: o.Concurrency, Destination: &o.Concurrency, EnvVars: []string{"SIGLAKE_CONCURRENCY"}, Category: "Work", Usage: "batches in flight, 1 to 64"},
 		&cli.IntFlag{Name: "batch-size", Value: o.BatchSize, Destination: &o.BatchSize, EnvVars: []string{"SIGLAKE_BATCH_SIZE"}, Category: "Work", Usage: "entities per call, 1 to 100"},
-		&cli.StringFlag{Name: "partition-by", Value: o.PartitionBy, Destination: &o.PartitionBy, EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Category: "Work", Usage: "partition events by month or day"},
+		&cli.StringFlag{Name: "partition-by", Destination: &o.PartitionBy, EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Category: "Work",
+			Usage: "partition events by month or day; default: month, or what the lake has. siglake rebuild changes that of a lake"},
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func rebuildCommand() *cli.Command {
-	lake, into, store, out := "", "", app.DefaultStore(), defaultOutput()
+	o, out := app.RebuildOptions{Store: app.DefaultStore()}, defaultOutput()
 	return &cli.Command{
 		Name:  "rebuild",
 		Usage: "rebuild a lake from its journal, at no cost",
@@ -19,9 +20,10 @@ func rebuildCommand() *cli.Command {
 			"type appears in old runs too. rebuild copies the journal, so that the new lake can replace the old one: rename\n" +
 			"it when no reader uses the old one.",
 		Flags: joinFlags([]cli.Flag{
-			lakeFlag(&lake),
-			&cli.StringFlag{Name: "into", Destination: &into, EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the new lake; it must be empty or not exist"},
-		}, storeFlags(&store), outputFlags(&out)),
+			lakeFlag(&o.Lake),
+			&cli.StringFlag{Name: "into", Destination: &o.Into, EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the new lake; it must be empty or not exist"},
+			&cli.StringFlag{Name: "partition-by", Destination: &o.PartitionBy, EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Usage: "partition the events of all runs by month or day; default: as in the lake"},
+		}, storeFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("rebuild takes no arguments, got %q", c.Args().First())
@@ -30,12 +32,15 @@ func rebuildCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			r, err := app.RebuildLake(c.Context, env, store, lake, into)
+			r, err := app.RebuildLake(c.Context, env, o)
 			for _, run := range r.Unfinished {
 				invocationOf(c).console.print(slog.LevelWarn, fmt.Sprintf("run %s is unfinished and was not rebuilt; repeat its command to continue it", format.Text(run)))
 			}
 			if err == nil && !out.Quiet {
-				format.Fprintf(env.Stdout, "Rebuilt %s into %s: %s events, originally bought for %s credits; no API call was made.\n", format.Count(r.Runs, "run"), into, format.Thousands(r.Events), format.Thousands(r.Credits))
+				format.Fprintf(env.Stdout, "Rebuilt %s into %s: %s events, originally bought for %s credits; no API call was made.\n", format.Count(r.Runs, "run"), o.Into, format.Thousands(r.Events), format.Thousands(r.Credits))
+				if r.Before != nil {
+					format.Fprintf(env.Stdout, "Its events are partitioned by %s; those of %s by %s.\n", r.PartitionBy, o.Lake, strings.Join(r.Before, " and by "))
+				}
 			}
 			return err
 		},

@@ -39,7 +39,7 @@ func (j *Job) question(ctx context.Context) (*Question, error) {
 	}
 	if l != nil {
 		defer l.close() //nolint:errcheck // nothing was written
-		if err := l.checkSimulated(j.isSimulated()); err != nil {
+		if err := j.checkLake(ctx, l); err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -35,7 +36,7 @@ func Settings(o *RunOptions) map[string]string {
 		"signals": list(o.Query.Signals), "since": o.Query.Since, "max-results": strconv.Itoa(o.Query.MaxResults),
 		"news-event-types": list(o.Query.NewsEventTypes), "hiring-departments": list(o.Query.HiringDepartments), "hiring-locations": list(o.Query.HiringLocations),
 		"map": list(o.Source.Map), "object": o.Source.Object, "header": o.Source.Header, "delimiter": o.Source.Delimiter, "encoding": o.Source.Encoding,
-		"partition-by": o.Work.PartitionBy, "base-url": o.API.BaseURL,
+		partitionSetting: cmp.Or(o.Work.PartitionBy, defaultPartition), "base-url": o.API.BaseURL,
 	}
 	if o.API.Simulate {
 		settings["base-url"] = simulatedAddress + strconv.FormatUint(o.API.Seed, 10)
@@ -112,7 +113,7 @@ func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	if seed := settings["sample-seed"]; seed != "" && err == nil {
 		o.Source.SampleSeed, err = strconv.ParseUint(seed, 10, 64)
 	}
-	o.Work.PartitionBy = settings["partition-by"]
+	o.Work.PartitionBy = settings[partitionSetting]
 	if seed, simulated := strings.CutPrefix(settings["base-url"], simulatedAddress); !simulated {
 		o.API.BaseURL = settings["base-url"]
 	} else if o.API.Simulate = true; err == nil {
@@ -140,7 +141,7 @@ func changesText(asked *pipeline.RunSpec, r *ledger.Run) string {
 	names := maps.Clone(asked.Settings)
 	maps.Copy(names, r.Settings)
 	for name := range names {
-		if now, before := asked.Settings[name], r.Settings[name]; before != now {
+		if now, before := asked.Settings[name], r.Settings[name]; before != now && name != partitionSetting {
 			parts = append(parts, fmt.Sprintf("--%s was %q and is now %q", name, before, now))
 		}
 	}

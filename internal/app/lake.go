@@ -367,7 +367,7 @@ func (l *lake) findMatch(asked *pipeline.RunSpec, rules matchRules) runMatch {
 
 // matchUnfinished matches a command with the lake's unfinished run.
 func (l *lake) matchUnfinished(last *ledger.Run, asked *pipeline.RunSpec, rules matchRules) runMatch {
-	own := last.CommandDigest == asked.CommandDigest && !rules.newRun && (last.Refresh || !asked.Refresh)
+	own := commandKey(&last.RunSpec) == commandKey(asked) && !rules.newRun && (last.Refresh || !asked.Refresh)
 	switch {
 	case own && l.endsInFuture(last):
 		return runMatch{misdated: last}
@@ -381,8 +381,9 @@ func (l *lake) matchUnfinished(last *ledger.Run, asked *pipeline.RunSpec, rules 
 
 // matchPublished matches a command with the newest published run of the same command.
 func (l *lake) matchPublished(asked *pipeline.RunSpec, rules matchRules) runMatch {
+	key := commandKey(asked)
 	for _, r := range slices.Backward(l.ledger.Runs()) {
-		if r.CommandDigest != asked.CommandDigest {
+		if commandKey(&r.RunSpec) != key {
 			continue
 		}
 		if asked.Refresh && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
@@ -459,13 +460,17 @@ func (l *lake) checkSimulated(simulate bool) error {
 	return nil
 }
 
-// CheckLakeKind makes sure that a lake, if there is one, may take invented answers, or real ones.
-func CheckLakeKind(ctx context.Context, env *Env, store StoreOptions, uri string, simulate bool) error {
-	l, err := openLakeIfExists(ctx, env, store, uri)
+// CheckLakeKind makes sure that the lake of a run, if there is one, may take invented answers, or real
+// ones, and events that are partitioned as the run is asked to.
+func CheckLakeKind(ctx context.Context, env *Env, o *RunOptions) error {
+	l, err := openLakeIfExists(ctx, env, o.Store, o.Lake)
 	if l == nil || err != nil {
 		return err
 	}
-	if err := errors.Join(l.checkSimulated(simulate), l.close()); err != nil {
+	if err = l.checkSimulated(o.API.Simulate); err == nil {
+		_, err = l.choosePartition(ctx, o.Work.PartitionBy)
+	}
+	if err := errors.Join(err, l.close()); err != nil {
 		return &Error{KindUsage, err}
 	}
 	return nil

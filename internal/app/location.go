@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -466,28 +465,29 @@ func (c *createdPaths) removeUnused() {
 	}
 }
 
-// openEmptyStore opens the store of a journal that is to be copied somewhere; the
-// place must be empty.
-func openEmptyStore(ctx context.Context, env *Env, o StoreOptions, uri string) (store wal.Store, closer io.Closer, err error) {
+// createJournal writes the journal of a lake that has none yet. Before all of it is written the lake has
+// lost its journal, so that every command refuses it: with a part of the journal, siglake would buy the
+// rest again.
+func createJournal(ctx context.Context, env *Env, o StoreOptions, uri string, write func(wal.Store) error) error {
 	if sinks.OnS3(uri) {
 		b, err := openBucket(ctx, env, o, uri)
 		if err != nil {
-			return nil, nil, UsageErrorf("%v", err)
+			return UsageErrorf("%v", err)
 		}
-		recorded, err := journalLocation{}.checkRecorded(ctx, b, true)
-		if err != nil {
-			return nil, nil, err
+		var inBucket journalLocation
+		objects := inBucket.objects(b, env)
+		if err := errors.Join(write(objects), objects.Close()); err != nil {
+			return &Error{KindStorage, err}
 		}
-		objects := recorded.objects(b, env)
-		return objects, objects, nil
+		_, err = inBucket.checkRecorded(ctx, b, true)
+		return err
 	}
 	path, err := sinks.CheckDir(uri)
-	if err != nil {
-		return nil, nil, &Error{KindStorage, err}
+	if err == nil {
+		err = wal.CreateDir(filepath.Join(path, StateDir, "journal"), env.Hook, write)
 	}
-	dir, err := wal.OpenDir(filepath.Join(path, StateDir, "journal"), env.Hook)
 	if err != nil {
-		return nil, nil, &Error{KindStorage, err}
+		return &Error{KindStorage, err}
 	}
-	return dir, dir, nil
+	return nil
 }

@@ -96,7 +96,7 @@ type TTLOptions struct {
 type WorkOptions struct {
 	Concurrency int
 	BatchSize   int
-	PartitionBy string
+	PartitionBy string // month or day; empty: as the lake does it
 }
 
 // APIOptions say where the API is and how hard it may be asked.
@@ -163,7 +163,7 @@ func DefaultTTL() TTLOptions { return TTLOptions{Positive: "30d", Negative: "7d"
 
 // DefaultWork has the default values of the flags that fill in WorkOptions.
 func DefaultWork() WorkOptions {
-	return WorkOptions{Concurrency: 8, BatchSize: pipeline.MaxBatch, PartitionBy: "month"}
+	return WorkOptions{Concurrency: 8, BatchSize: pipeline.MaxBatch}
 }
 
 // DefaultAPI has the default values of the flags that fill in APIOptions.
@@ -185,14 +185,9 @@ func (o *WorkOptions) check() error {
 	if err := check("concurrency", o.Concurrency, 1, 64); err != nil {
 		return err
 	}
-	return check("batch-size", o.BatchSize, 1, pipeline.MaxBatch)
-}
-
-// partition is the key of a lake's event partitions.
-func (o *WorkOptions) partition() (string, error) {
-	key, ok := map[string]string{"month": "event_month", "day": "event_day"}[o.PartitionBy]
-	if !ok {
-		return "", UsageErrorf("--partition-by %q: expected month or day", o.PartitionBy)
+	if err := check("batch-size", o.BatchSize, 1, pipeline.MaxBatch); err != nil || o.PartitionBy == "" {
+		return err
 	}
-	return key, nil
+	_, err := parsePartition(o.PartitionBy)
+	return err
 }

@@ -130,10 +130,13 @@ func (j *Job) inspect(ctx context.Context, plan func(*lake) error) error {
 		return err
 	}
 	if l == nil {
+		if err := j.choosePartition(ctx, nil); err != nil {
+			return err
+		}
 		return plan(nil)
 	}
 	defer l.close() //nolint:errcheck // nothing was written
-	if err := l.checkSimulated(j.isSimulated()); err != nil {
+	if err := j.checkLake(ctx, l); err != nil {
 		return err
 	}
 	if err := checkJournal(ctx, l, j.Store, l.ledger, false); err != nil {

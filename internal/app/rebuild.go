@@ -1,12 +1,15 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
@@ -16,17 +19,31 @@ type RebuiltLake struct {
 	Runs            int
 	Events, Credits int64
 	Unfinished      []string // runs that were left out
+	PartitionBy     string   // of its events: month or day
+	Before          []string // how those of the old lake are partitioned, if it is not the same; nil: it is
+}
+
+// RebuildOptions say what is rebuilt, and where.
+type RebuildOptions struct {
+	Lake, Into  string
+	PartitionBy string // month or day; empty: as the lake has it
+	Store       StoreOptions
 }
 
 // rebuildHolder is the command that also reads a lake with damaged manifests.
 const rebuildHolder = "siglake rebuild"
 
 // RebuildLake writes the runs of a lake into a new one, from the journal.
-func RebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into string) (rebuilt RebuiltLake, err error) {
-	if err := checkEmpty(ctx, env, store, into); err != nil {
+func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt RebuiltLake, err error) {
+	if o.PartitionBy != "" {
+		if _, err := parsePartition(o.PartitionBy); err != nil {
+			return rebuilt, err
+		}
+	}
+	if err := checkEmpty(ctx, env, o.Store, o.Into); err != nil {
 		return rebuilt, err
 	}
-	l, err := openExistingLake(ctx, env, store, uri, rebuildHolder)
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, rebuildHolder)
 	if err != nil {
 		return rebuilt, err
 	}
@@ -37,13 +54,14 @@ func RebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into st
 	if err := l.checkUnpruned(ctx); err != nil {
 		return rebuilt, err
 	}
+	rebuilt.repartition(ctx, l, o.PartitionBy)
 	for _, r := range l.ledger.Runs() {
 		if r.Published == nil {
 			rebuilt.Unfinished = append(rebuilt.Unfinished, r.ID)
 		}
 	}
 	for _, r := range ledger.InOrderOfPublication(l.ledger.Runs()) {
-		sink, err := l.openSink(ctx, into, r.ID)
+		sink, err := l.openSink(ctx, o.Into, r.ID)
 		if err != nil {
 			return rebuilt, &Error{KindStorage, err}
 		}
@@ -55,14 +73,26 @@ func RebuildLake(ctx context.Context, env *Env, store StoreOptions, uri, into st
 		rebuilt.Events += m.Events.Written
 		rebuilt.Credits += m.Credits.Charged
 	}
-	copied, closer, err := openEmptyStore(ctx, env, store, into)
-	if err != nil {
-		return rebuilt, err
+	return rebuilt, createJournal(ctx, env, o.Store, o.Into, func(to wal.Store) error { return l.ledger.CopyTo(ctx, to) })
+}
+
+// repartition gives all runs of the lake the partitions of the new one. by is month or day; empty: those
+// of the newest events.
+func (r *RebuiltLake) repartition(ctx context.Context, l *lake, by string) {
+	p := l.partition(ctx)
+	before := partitionWord(cmp.Or(p.key, schema.ByMonth))
+	r.PartitionBy = cmp.Or(by, before)
+	switch {
+	case p.mixed:
+		r.Before = []string{"month", "day"}
+	case before != r.PartitionBy:
+		r.Before = []string{before}
 	}
-	if err := errors.Join(l.ledger.CopyTo(ctx, copied), closer.Close()); err != nil {
-		return rebuilt, &Error{KindStorage, err}
+	key := partitionKeys[r.PartitionBy]
+	differs := func(run *ledger.Run) bool { return requestsEvents(run) && run.PartitionKey() != key }
+	if r.Before != nil || slices.ContainsFunc(l.ledger.Runs(), differs) {
+		l.ledger.Repartition(key)
 	}
-	return rebuilt, nil
 }
 
 // checkEmpty refuses a place for a new lake that holds anything.

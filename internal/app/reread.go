@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -130,7 +131,7 @@ func (l rereader) recordRereadings(ctx context.Context, r *ledger.Run, read []*l
 	if r.Published == nil {
 		return r, recordAll(l.ledger.Recorder(r), read)
 	}
-	spec, err := l.rereadSpec(r)
+	spec, err := l.rereadSpec(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -160,12 +161,13 @@ func recordAll(recorder *ledger.Recorder, read []*ledger.Rereading) error {
 }
 
 // rereadSpec is the spec of a run that publishes answers of another run, and requests nothing.
-func (l rereader) rereadSpec(r *ledger.Run) (spec pipeline.RunSpec, err error) {
+func (l rereader) rereadSpec(ctx context.Context, r *ledger.Run) (spec pipeline.RunSpec, err error) {
 	spec, now := r.Spec(), l.env.Now().UTC()
 	if spec.ID, err = newRunID(now, rand.Reader); err != nil {
 		return spec, err
 	}
 	spec.Session, spec.Started, spec.Rereads, spec.Versions = 1, now, r.ID, ComponentVersions(l.env.Build)
+	spec.Partition = cmp.Or(l.partition(ctx).key, spec.Partition)
 	spec.CommandDigest, spec.Continues, spec.Refresh, spec.Budget, spec.UsedCredits = "reread "+r.ID, "", false, 0, nil
 	return spec, nil
 }

@@ -30,9 +30,11 @@ func (o *RunOptions) ContinueRun(r *ledger.Run, stop *pipeline.StopInfo) error {
 	if r.Budget > 0 && (budget < 1 || stop != nil && stop.Kind == pipeline.StopBudget) && !o.Money.MaxCreditsSet {
 		return UsageErrorf("run %s has exhausted its budget of %d credits; set a budget for the rest with --max-credits N, or unlimited", r.ID, r.Budget)
 	}
+	partitionBy := o.Work.PartitionBy
 	if err := RestoreOptions(o, r.Settings); err != nil {
 		return fmt.Errorf("run %s: %w", r.ID, err)
 	}
+	o.Work.PartitionBy = partitionBy // the lake decides, which may have been rebuilt since
 	if r.Budget > 0 && !o.Money.MaxCreditsSet {
 		o.Money.MaxCredits = strconv.FormatInt(budget, 10)
 	}
@@ -89,10 +91,10 @@ func FindResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.R
 func (l *lake) reopenedRun() *ledger.Run {
 	seen := map[string]bool{}
 	for _, r := range slices.Backward(l.ledger.Runs()) {
-		if !seen[r.CommandDigest] && l.ledger.RetryDecided(r) && windowEnd(r).Equal(l.today()) {
+		if !seen[commandKey(&r.RunSpec)] && l.ledger.RetryDecided(r) && windowEnd(r).Equal(l.today()) {
 			return r
 		}
-		seen[r.CommandDigest] = true
+		seen[commandKey(&r.RunSpec)] = true
 	}
 	return nil
 }
@@ -109,7 +111,7 @@ func (l *lake) resumeError(runID string, asked *pipeline.RunSpec) error {
 			return UsageErrorf("the list differs from that of run %s (%s, started %s); name the original list, or use siglake run for this one, with --new-run to close that run",
 				runID, listName(r.URI), r.FirstStarted.Format("2006-01-02 15:04 UTC"))
 		}
-		if r.ID == runID && r.CommandDigest != asked.CommandDigest {
+		if r.ID == runID && commandKey(&r.RunSpec) != commandKey(asked) {
 			return UsageErrorf("%s; to run the command as it is now, use siglake %s", blockingText(r, asked), orDefault(r.Settings[serviceSetting], "run"))
 		}
 		if r.ID == runID && l.endsInFuture(r) {

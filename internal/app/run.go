@@ -47,6 +47,7 @@ type Job struct {
 	paged         *pagedQuery   // of a service that is asked page by page
 	readingLogged bool          // how the list is read is logged
 	unfitReported bool          // signals that do not fit the list are reported
+	mixedReported bool          // that the lake has two kinds of partitions is reported
 	damage        error         // what a pass noticed of the lake's earlier files
 	built         *builtQueries // by this pass; nil: none yet
 	allowance     *allowance    // what the caps leave to this pass; nil: there are none
@@ -151,8 +152,8 @@ func (j *Job) readList(ctx context.Context) (err error) {
 	if err := j.drawSample(ctx); err != nil {
 		return errors.Join(err, j.listInput.close())
 	}
-	j.spec.Settings, j.spec.Input = Settings(&j.RunOptions), j.listInput.digest
-	j.spec.CommandDigest = commandDigest(j.spec.Settings, j.spec.Input)
+	j.spec.Input = j.listInput.digest
+	j.identify()
 	if j.Service.IsPaged() {
 		j.paged, err = newPagedQuery(ctx, &j.RunOptions, j.listInput, j.env.Now())
 	}
@@ -160,6 +161,18 @@ func (j *Job) readList(ctx context.Context) (err error) {
 		return errors.Join(err, j.listInput.close())
 	}
 	return nil
+}
+
+// identify sets the settings of the run and its digest. In a lake that partitions its events by day they
+// change when it is opened.
+func (j *Job) identify() {
+	o := j.RunOptions
+	o.Work.PartitionBy = defaultPartition
+	if o.Service == pipeline.Signals {
+		o.Work.PartitionBy = partitionWord(j.spec.PartitionKey())
+	}
+	j.spec.Settings = Settings(&o)
+	j.spec.CommandDigest = commandDigest(j.spec.Settings, j.spec.Input)
 }
 
 // parseOptions reads the options that can be wrong by themselves.
@@ -173,10 +186,7 @@ func (j *Job) parseOptions() (err error) {
 	if err := j.checkWindow(); err != nil {
 		return err
 	}
-	j.spec = pipeline.RunSpec{Job: j.Money.Job, URI: j.List, Simulated: j.isSimulated(), Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
-	if j.spec.Partition, err = j.Work.partition(); err != nil {
-		return err
-	}
+	j.spec = pipeline.RunSpec{Partition: schema.ByMonth, Job: j.Money.Job, URI: j.List, Simulated: j.isSimulated(), Refresh: j.Money.Refresh, Versions: ComponentVersions(j.env.Build)}
 	if j.listOptions, err = j.Source.parse(j.Store.S3, j.env.Stdin); err != nil {
 		return err
 	}
@@ -299,7 +309,7 @@ func (j *Job) findMissing(ctx context.Context, sink *sinks.Lake, m *pipeline.Man
 // match finds the runs of the lake that the command is about, or that there is
 // nothing to do.
 func (j *Job) match(ctx context.Context, l *lake, list *sources.List) (match runMatch, nothing *NothingToDo, err error) {
-	if err := l.checkSimulated(j.isSimulated()); err != nil {
+	if err := j.checkLake(ctx, l); err != nil {
 		return match, nil, err
 	}
 	if err := j.rereadInDoubt(ctx, l); err != nil {

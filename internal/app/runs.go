@@ -65,7 +65,7 @@ func seriesOf(r *ledger.Run) string {
 	if list == "-" {
 		list = r.Input
 	}
-	return commandDigest(r.Settings, list)
+	return commandDigest(unpartitioned(r.Settings), list)
 }
 
 // isSameSeries reports whether two runs have the same seriesOf without working it out.
@@ -95,8 +95,9 @@ func (l *lake) newestRuns() map[*ledger.Run]bool {
 			series = seriesOf(r)
 		}
 		before = r
-		newest[r] = !later[series] && !later[r.CommandDigest]
-		later[series], later[r.CommandDigest] = true, true
+		key := commandKey(&r.RunSpec)
+		newest[r] = !later[series] && !later[key]
+		later[series], later[key] = true, true
 	}
 	return newest
 }

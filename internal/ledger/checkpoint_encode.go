@@ -87,6 +87,14 @@ type checkpointDocument struct {
 	Series        []checkpointSeries    `json:"series"`
 
 	Edges map[pipeline.APIVersion]*Edge `json:"edges,omitempty"`
+
+	// The runs have the partitions of the last repartition already.
+	Repartitioned *checkpointRepartition `json:"repartitioned,omitempty"`
+}
+
+type checkpointRepartition struct {
+	By string `json:"by"`
+	At place  `json:"at"`
 }
 
 // recentDocument is what the calls that are not open refer to.
@@ -229,6 +237,9 @@ func (k *kept) document(open, recent []int) *checkpointDocument {
 	s := k.state
 	d := &checkpointDocument{
 		Calls: len(s.calls), QueryCount: len(s.queries), Sizes: &s.sizes, Losses: s.losses, LeftUntil: k.past.days, LeftNewest: k.past.newest.UTC(),
+	}
+	if last := s.repartitioned; last != nil {
+		d.Repartitioned = &checkpointRepartition{last.by, placeOf(last.at)}
 	}
 	sums := map[*Run]pastCalls{}
 	for _, n := range recent {
@@ -514,6 +525,9 @@ func (s *state) restoreDocument(d *checkpointDocument) bool {
 	}
 	for _, b := range d.Bounds {
 		s.bounds = append(s.bounds, upperBound{int(b[0]), int(b[1]), b[2]})
+	}
+	if last := d.Repartitioned; last != nil {
+		s.repartitioned = &repartition{last.By, last.At.position()}
 	}
 	for i := range d.Runs {
 		r := &d.Runs[i]

@@ -293,10 +293,6 @@ func load(ctx context.Context, log *wal.Log, o Options) (*Ledger, error) {
 // Position identifies the end of the ledger: it changes with every record.
 func (l *Ledger) Position() string { return l.log.End() }
 
-// CopyTo copies the ledger into an empty store, record by record. Meanwhile the ledger may be
-// read and must not be written.
-func (l *Ledger) CopyTo(ctx context.Context, to wal.Store) error { return l.log.CopyTo(ctx, to) }
-
 // Close makes everything durable and releases the store.
 func (l *Ledger) Close() error { return l.log.Close() }
 

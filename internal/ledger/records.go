@@ -31,6 +31,7 @@ const (
 	kindLoss           kind = 15 // something of a call was missing when the ledger was salvaged; head lossRecord
 	kindCheckpoint     kind = 16 // what the records before it say; head checkpointHead, body see encodeCheckpoint, zstd
 	kindPrune          kind = 17 // bodies of answers are about to be removed; head PruneRecord
+	kindRepartition    kind = 18 // how the events of all runs before it are partitioned; head repartitionRecord
 )
 
 type intentRecord struct {

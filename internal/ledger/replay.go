@@ -74,6 +74,8 @@ func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byt
 		})
 	case kindCheckpoint, kindPrune: // of the records before it; see PrunedRuns
 		return nil
+	case kindRepartition:
+		return decodeHead(head, func(h *repartitionRecord) error { return r.applyRepartition(p, h) })
 	case kindCommit:
 		return decodeHead(head, func(h *Commit) error { return r.applyCommit(p, h) })
 	}

@@ -100,6 +100,9 @@ func (s *salvager) salvage(ctx context.Context, from wal.Store, o SalvageOptions
 	if err := s.comparePublished(ctx, l); err != nil {
 		return err
 	}
+	if err := s.restoreRepartition(l); err != nil {
+		return err
+	}
 	for i := range s.result.Lost {
 		if err := l.recordLoss(&s.result.Lost[i]); err != nil {
 			return err
@@ -241,7 +244,7 @@ func (s *salvager) write(r wal.SalvagedRecord) error {
 		return s.writeIntent(&r)
 	case k == kindReconciliation:
 		return s.writeReconciliation(&r, h.From)
-	case k == kindLoss || k == kindPrune:
+	case k == kindLoss || k == kindPrune || k == kindRepartition:
 		return s.add(k, r.Head, r.Body)
 	case h.Call != "":
 		return s.writeCall(&r, &h)
@@ -294,6 +297,7 @@ func (s *salvager) ensureRun(id string) error {
 	if m := s.published[id]; m != nil {
 		spec.Started, spec.URI, spec.Input, spec.Queries, spec.Versions = m.Run.Started, m.Input.URI, m.Input.SHA256, m.Queries, m.Versions
 		spec.Endpoint, spec.APIChoice, spec.Continues, spec.Simulated = m.Run.Endpoint, m.Run.APIChoice, m.Run.Continues, m.Run.Simulated
+		spec.Partition = m.PartitionKey()
 		if m.Run.Kind == pipeline.RereadGeneration {
 			spec.Continues, spec.Rereads = "", m.Run.Continues
 		}
@@ -345,6 +349,23 @@ func (s *salvager) restorePrepare(id string) error {
 		return err
 	}
 	return s.addJSON(kindPrepare, prepareRecord{Run: id, Files: len(m.Files), Time: m.Run.Finished}, body)
+}
+
+// restoreRepartition records a repartition of which the record is missing: the files of published runs
+// have other partitions than the runs began with.
+func (s *salvager) restoreRepartition(l *Ledger) error {
+	for _, r := range l.state.runs {
+		m := s.published[r.ID]
+		if m == nil {
+			continue
+		}
+		if by := m.PartitionKey(); by != "" && by != r.PartitionKey() {
+			at, err := recordRepartition(s.log, repartitionRecord{by, len(l.state.runs), l.now().UTC()})
+			l.state.repartition(by, at)
+			return err
+		}
+	}
+	return nil
 }
 
 // addQuery gives a query its number in the new ledger.

@@ -32,6 +32,8 @@ type state struct {
 	undated     []undated      // outcomes that are not in the cursors yet, in their order
 	past        past           // what the checkpoint has left behind
 
+	repartitioned *repartition // nil: it never was
+
 	// Guards what calls change during a run. Every call to the API takes it, so it is not held
 	// while a record is read or written.
 	mu sync.Mutex

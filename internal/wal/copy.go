@@ -3,7 +3,35 @@ package wal
 import (
 	"context"
 	"errors"
+	"path/filepath"
+
+	"github.com/siglake/siglake/internal/durable"
 )
+
+// CreateDir writes a log into a directory that does not exist yet. The log is there as a whole or, after
+// an error or a crash, not at all: then what was written lies under another name.
+func CreateDir(path string, hook durable.Hook, write func(Store) error) error {
+	to, err := OpenDir(path+incompleteSuffix, hook)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(to), to.Close()); err != nil {
+		return err
+	}
+	parent, err := durable.Open(filepath.Dir(path), hook)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(path)
+	err = parent.RenameNew(name+incompleteSuffix, name)
+	if err == nil {
+		err = parent.SyncDir(".")
+	}
+	return errors.Join(err, parent.Close())
+}
+
+// incompleteSuffix is that of the name of a log that is being written.
+const incompleteSuffix = ".tmp"
 
 // CopyTo copies the log's segments, unchanged, into an empty store. Meanwhile the
 // log may be read and must not be written.
