@@ -527,6 +527,9 @@ func (s *state) restoreDocument(d *checkpointDocument) bool {
 		s.bounds = append(s.bounds, upperBound{int(b[0]), int(b[1]), b[2]})
 	}
 	if last := d.Repartitioned; last != nil {
+		if !isPartitionKey(last.By) {
+			return false
+		}
 		s.repartitioned = &repartition{last.By, last.At.position()}
 	}
 	for i := range d.Runs {

@@ -37,8 +37,11 @@ func (s *state) repartition(by string, at wal.Position) {
 	s.repartitioned = &repartition{by, at}
 }
 
+// isPartitionKey reports whether this version knows a key.
+func isPartitionKey(key string) bool { return key == schema.ByMonth || key == schema.ByDay }
+
 func (r *replayer) applyRepartition(p wal.Position, h *repartitionRecord) error {
-	if h.By != schema.ByMonth && h.By != schema.ByDay {
+	if !isPartitionKey(h.By) {
 		return fmt.Errorf("%w: events partitioned by %q; was it written by a newer version?", wal.ErrCorrupt, h.By)
 	}
 	r.state.repartition(h.By, p)
