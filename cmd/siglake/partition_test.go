@@ -1,16 +1,19 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/internal/wal"
 )
@@ -287,6 +290,44 @@ func TestRebuildPartitionKilled(t *testing.T) {
 	}
 	if points < 8 {
 		t.Errorf("%d points of %d steps, want some", points, steps)
+	}
+}
+
+// TestRebuildPartitionBucket: a rebuild into a bucket that is interrupted while the journal is copied
+// leaves nothing that a command would buy for; one that is not leaves a lake that knows what is paid.
+func TestRebuildPartitionBucket(t *testing.T) {
+	l, store, list, _ := newBucketLake(t)
+	var journal atomic.Int64
+	proxy := buckettest.StartProxy(t, store, func(q *http.Request) buckettest.Fault {
+		if q.Method == http.MethodPut && strings.Contains(q.URL.Path, app.StateDir+"/journal/") && journal.Add(1) > 1 {
+			return buckettest.Denied
+		}
+		return buckettest.Fault{}
+	})
+	half, day := store.URI("lakes/half"), store.URI("lakes/day")
+	rebuild := func(into string, access []string) {
+		t.Helper()
+		code, _, stderr := runProgram(t, slices.Concat([]string{"rebuild", "--lake", l.uri, "--into", into, "--partition-by", "day"}, access)...)
+		if (code == exitComplete) == (into == half) {
+			t.Errorf("rebuild into %s: exit %d: %s", into, code, stderr)
+		}
+	}
+	rebuild(half, s3LakeFlags(t, proxy))
+	rebuild(day, l.access)
+	run := append([]string{"run", list}, baseFlags...)
+	l.uri = half
+	if code, output, requests := l.buy(run...); code != exitIntegrity || requests != 0 {
+		t.Errorf("a run on the unfinished lake: exit %d after %d requests: %s", code, requests, output)
+	}
+	l.uri = day
+	if code, output, requests := l.buy(run...); code != exitComplete || requests != 0 || !strings.Contains(output, "Nothing to do") {
+		t.Errorf("a run on the new lake: exit %d after %d requests: %s", code, requests, output)
+	}
+	if code, output, requests := l.buy(append(run, "--partition-by", "month")...); code != exitUsage || requests != 0 {
+		t.Errorf("by month: exit %d after %d requests: %s", code, requests, output)
+	}
+	if code, output := l.look("verify"); code != exitComplete {
+		t.Errorf("verify: exit %d: %s", code, output)
 	}
 }
 

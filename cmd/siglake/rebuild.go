@@ -18,11 +18,13 @@ func rebuildCommand() *cli.Command {
 		Usage: "rebuild a lake from its journal, at no cost",
 		Description: "Reads every paid answer from the journal and writes a new lake, run by run. What a newer version of siglake can\n" +
 			"type appears in old runs too. rebuild copies the journal, so that the new lake can replace the old one: rename\n" +
-			"it when no reader uses the old one.",
+			"it when no reader uses the old one.\n\n" +
+			"With --partition-by it changes how the events are partitioned; the new lake knows every earlier command, and its\n" +
+			"runs do the same. A lake with both kinds, of an earlier version, gets one: that of its newest events.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
 			&cli.StringFlag{Name: "into", Destination: &o.Into, EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the new lake; it must be empty or not exist"},
-			&cli.StringFlag{Name: "partition-by", Destination: &o.PartitionBy, EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Usage: "partition the events of all runs by month or day; default: as in the lake"},
+			&cli.StringFlag{Name: "partition-by", Destination: &o.PartitionBy, EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Usage: "partition the events of all runs by month or day; default: what the lake has"},
 		}, storeFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
