@@ -395,11 +395,12 @@ func (w *widening) between() {
 	}
 }
 
-// rebuild replaces the lake by one that is rebuilt from its journal.
+// rebuild replaces the lake by one that is rebuilt from its journal, by month or by day.
 func (w *widening) rebuild(at []string) (code int, text string) {
 	w.t.Helper()
-	into := w.store.uri(int(w.rng.Int32()))
-	args := slices.Concat([]string{"rebuild", "--into", into}, at)
+	number := int(w.rng.Int32())
+	into := w.store.uri(number)
+	args := slices.Concat([]string{"rebuild", "--into", into, "--partition-by", []string{"month", "day"}[number%2]}, at)
 	if code, text = w.live(w.rng.IntN(2) == 0, args...); code == -1 {
 		w.store.remove(w.t, into)
 		code, text = w.live(false, args...)
