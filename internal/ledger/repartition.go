@@ -14,7 +14,7 @@ import (
 // A lake partitions its events by one key. What a run's record says about that is overruled by a later
 // record of a repartition: a rebuild wrote the rows of all runs before it by another key. Earlier
 // versions would verify and continue these runs by the old one, so they must not open such a ledger:
-// they do not know the kind of the record, nor the version of the checkpoints after it.
+// they know neither the kind of the record nor the version of the checkpoints after it.
 
 // repartitionRecord says how the events of all runs before it are partitioned.
 type repartitionRecord struct {

