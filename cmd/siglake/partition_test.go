@@ -308,6 +308,7 @@ func TestRebuildPartitionBucket(t *testing.T) {
 		return buckettest.Fault{}
 	})
 	access := s3LakeFlags(t, proxy)
+	envFor(t).JournalRetryFor, envFor(t).BucketMaxBackoff = time.Nanosecond, time.Nanosecond
 	rebuild := func(name string) (code int) {
 		t.Helper()
 		written.Store(0)
