@@ -140,7 +140,7 @@ func TestKeptColumnsInViews(t *testing.T) {
 		"SELECT extra_owner, extra_we_quote FROM accounts WHERE account_key = 'k3'":                                                                                                                                         `=1+1 \n`,
 		"SELECT extra_arr::VARCHAR, extra_owner FROM accounts WHERE account_key = 'k4'":                                                                                                                                     "12.00 <nil>",
 		"SELECT count(*), count(extra_owner), count(DISTINCT extra), count(*) FILTER (json_valid(extra)) FROM accounts":                                                                                                     "4 2 4 4",
-		`SELECT comment FROM duckdb_columns() WHERE table_name = 'accounts' AND column_name = 'extra_owner_3'`:                                                                                                              "Column Owner of the lists, as --keep has kept it in extra; null for an empty cell",
+		`SELECT comment FROM duckdb_columns() WHERE table_name = 'accounts' AND column_name = 'extra_owner_3'`:                                                                                                              "Column Owner of the lists, as --keep has kept it in extra. Null for an empty cell",
 	} {
 		_, rows, err := d.Query(t.Context(), query)
 		if err != nil || len(rows) != 1 || strings.TrimSpace(fmt.Sprintln(rows[0]...)) != want {

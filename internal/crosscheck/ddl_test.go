@@ -115,19 +115,27 @@ func readGlobs(t *testing.T, lake string) map[string][]string {
 	return rows
 }
 
+// viewFrom is the view of a table, without the columns that other tables give it.
+func viewFrom(table schema.Table) string {
+	if table.Name == string(schema.CategoryContact) {
+		return "(SELECT * EXCLUDE (person_name, person_email) FROM contact)"
+	}
+	return table.Name
+}
+
 // readViews reads the rows of every view.
 func readViews(t *testing.T, d *DuckDB) map[string][]string {
 	t.Helper()
 	rows := map[string][]string{}
 	for _, table := range allTables() {
-		described, err := d.DescribeColumns(t.Context(), table.Name)
+		described, err := d.DescribeColumns(t.Context(), viewFrom(table))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(wantColumns(table), described); diff != "" {
 			t.Errorf("DescribeColumns(%s) (-want +got):\n%s", table.Name, diff)
 		}
-		_, got, err := d.Query(t.Context(), "SELECT * FROM "+table.Name)
+		_, got, err := d.Query(t.Context(), "SELECT * FROM "+viewFrom(table))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,12 +274,15 @@ func TestViewsDocument(t *testing.T) {
 		}
 		if table.IsEvent() {
 			want = append(want, said("event_month"+"Month of the event date, or unknown: the directory that the row lies in"))
+			if table.Name == string(schema.CategoryContact) {
+				want = append(want, said("person_name"+"Name of the person, as a list has it"), said("person_email"+"E-mail address of the person, as a list has it"))
+			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("comments of %s (-want +got):\n%s", table.Name, diff)
 		}
 		_, rows, err = d.Query(t.Context(), "SELECT comment FROM duckdb_views() WHERE view_name = "+QuoteLiteral(table.Name))
-		if err != nil || len(rows) != 1 || said(rows[0][0]) != said(table.Doc) {
+		if err != nil || len(rows) != 1 || !strings.HasPrefix(said(rows[0][0]), said(table.Doc)) {
 			t.Errorf("comment of %s = %v, %v, want %q", table.Name, rows, err, table.Doc)
 		}
 	}
@@ -317,7 +328,7 @@ func TestViewsOfMonthsAndDays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, got, err := d.Query(t.Context(), "SELECT * FROM "+table.Name)
+			_, got, err := d.Query(t.Context(), "SELECT * FROM "+viewFrom(table))
 			if err != nil {
 				t.Fatal(err)
 			}
