@@ -1,15 +1,11 @@
 package main
 
 import (
-	"encoding/json"
-	"slices"
-
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
-	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/schema"
-	"github.com/siglake/siglake/sinks"
 )
 
 // filesCommand lists the files of a generation, for programs that take a list of files.
@@ -39,16 +35,7 @@ func filesCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			e := json.NewEncoder(env.Stdout)
-			for _, f := range slices.DeleteFunc(snapshot.Files, func(f sinks.DataFile) bool { return table != "" && f.Table != table }) {
-				f.Path = address + "/" + f.Path
-				if !out.JSON {
-					format.Fprintf(env.Stdout, "%s\n", f.Path)
-				} else if err := e.Encode(f); err != nil {
-					return err
-				}
-			}
-			return nil
+			return report.PrintFiles(env.Stdout, address, snapshot, table, out.JSON)
 		},
 	}
 }

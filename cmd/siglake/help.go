@@ -84,7 +84,7 @@ var guides = map[string]guide{
 	"compact":    {[]string{"siglake compact --lake lake", "siglake compact --lake lake --min-files 2"}, []string{"lake"}},
 	"prune":      {[]string{"siglake prune --lake lake --older-than 30d", "siglake prune --lake lake --journal --older-than 400d"}, []string{"lake", "nights"}},
 	"ddl":        {[]string{"siglake ddl --lake lake > lake.sql"}, []string{"sql"}},
-	"files":      {[]string{"siglake files --lake lake --table news", "siglake files --lake lake --generation 12 --json"}, []string{"sql"}},
+	"files":      {[]string{"siglake files --lake lake --table news", "siglake files --lake lake --generation 3 --json"}, []string{"sql"}},
 	"doctor":     {[]string{"siglake doctor --lake lake --simulate"}, []string{"nights", "s3"}},
 	"signals":    {[]string{"siglake signals", "siglake signals riskNews", "siglake signals growth --json"}, []string{"api"}},
 	"simulate":   {[]string{"siglake simulate --list-faults"}, []string{"simulator"}},

@@ -17,6 +17,7 @@ import (
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/sinks"
 )
 
 // hostile is a text that no terminal should see: a title, a bidirectional override, a
@@ -94,6 +95,10 @@ func hostileEnd() *RunEnd {
 // printers calls every printer of the package with hostile texts; those for machines
 // write through the guard that the program puts around its output.
 var printers = map[string]func(w io.Writer){
+	"PrintFiles": func(w io.Writer) {
+		_ = PrintFiles(w, hostile, filled[*sinks.Snapshot](), "", false)
+		_ = PrintFiles(format.NewWriter(w), hostile, filled[*sinks.Snapshot](), "", true)
+	},
 	"PrintJSON": func(w io.Writer) { _ = PrintJSON(format.NewWriter(w), hostileManifest()) },
 	"PrintInDoubtCalls": func(w io.Writer) {
 		PrintInDoubtCalls(w, filled[[]app.InDoubtCall](), 1)
