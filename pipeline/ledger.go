@@ -217,6 +217,15 @@ func IdentityOf(a *schema.Account) Identity {
 // IdentityByID is the identity of an entity with an id of the API.
 func IdentityByID(o schema.Object, id string) Identity { return newIdentity(o, schema.ByID, id) }
 
+// IdentifierText is the identifier of an account as it is requested, in the form that the accounts table
+// has.
+func IdentifierText(a *schema.Account) string { return identifierText(a, a.Identifier()) }
+
+// IdentityOfText is the identity of an identifier that is normalised, as those of the accounts table are.
+func IdentityOfText(o schema.Object, kind schema.Identifier, text string) Identity {
+	return newIdentity(o, kind, text)
+}
+
 func newIdentity(o schema.Object, kind schema.Identifier, text string) Identity {
 	if kind == schema.ByName {
 		// The others are normalised by their source, and ids are opaque.

@@ -64,11 +64,22 @@ type Options struct {
 	// Rejects receives the rejected records as they stand in the list, in UTF-8, with the reason in a
 	// further column, so that they can be mended and read as a list. Nil: nothing does.
 	Rejects io.Writer
+	// Cells receives each record right before Accounts yields its account. Nil: nothing does.
+	Cells func(RawRecord)
 	// Clashes are shared by all readings of one list. Nil: this reading has its own.
 	Clashes *Clashes
 
 	// Columns that were chosen by their content, by header, for the files of one list.
 	chosen chosenColumns
+}
+
+// RawRecord is a record as it stands in the list, in UTF-8. It is valid until the next one.
+type RawRecord struct {
+	// Names of the columns, the same slice for all records of a file: header cells as written, or
+	// "column 3" where there is none. Empty columns at the end have none.
+	Names []string
+	// Cells may be fewer or more than the names. A record that cannot be split is one cell.
+	Cells [][]byte
 }
 
 // Header says whether a list begins with a header.
@@ -558,6 +569,9 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 		if in.Records++; !l.options.Sample.contains(in.Records) {
 			continue
 		}
+		if l.options.Cells != nil {
+			l.options.Cells(f.rawRecord(&rec))
+		}
 		a := f.layout.parseAccount(&rec)
 		a.Row, a.File = in.Records, f.object.URI
 		if a.Reject != nil {
@@ -573,6 +587,15 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 			return errBreak
 		}
 	}
+}
+
+// rawRecord is a record with the names of its columns.
+func (f *file) rawRecord(rec *record) RawRecord {
+	r := RawRecord{Names: f.layout.names[:min(f.layout.width, len(f.layout.names))], Cells: rec.cells}
+	if rec.fault != nil {
+		r.Cells = [][]byte{bytes.TrimRight(rec.raw, "\r\n")}
+	}
+	return r
 }
 
 // setContext sets the context for the rest of a file that was opened with another context.

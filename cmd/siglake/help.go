@@ -28,7 +28,7 @@ var commandGroups = []struct {
 }{
 	{"Start here", []string{"demo", "check", "plan", "run", "resume", "job", "config"}},
 	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
-	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "prune", "ddl", "files"}},
+	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "prune", "ddl", "files", "export"}},
 	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "examples", "completion", "version", "help"}},
 }
 
@@ -78,13 +78,18 @@ var guides = map[string]guide{
 	"held accept-loss": {[]string{
 		"siglake held accept-loss --lake lake",
 	}, []string{"money"}},
-	"verify":     {[]string{"siglake verify --lake lake"}, []string{"lake"}},
-	"salvage":    {[]string{"siglake salvage --lake lake", "siglake salvage --lake lake --accept-loss"}, []string{"lake"}},
-	"rebuild":    {[]string{"siglake rebuild --lake lake --into new-lake"}, []string{"lake"}},
-	"compact":    {[]string{"siglake compact --lake lake", "siglake compact --lake lake --min-files 2"}, []string{"lake"}},
-	"prune":      {[]string{"siglake prune --lake lake --older-than 30d", "siglake prune --lake lake --journal --older-than 400d"}, []string{"lake", "nights"}},
-	"ddl":        {[]string{"siglake ddl --lake lake > lake.sql"}, []string{"sql"}},
-	"files":      {[]string{"siglake files --lake lake --table news", "siglake files --lake lake --generation 3 --json"}, []string{"sql"}},
+	"verify":  {[]string{"siglake verify --lake lake"}, []string{"lake"}},
+	"salvage": {[]string{"siglake salvage --lake lake", "siglake salvage --lake lake --accept-loss"}, []string{"lake"}},
+	"rebuild": {[]string{"siglake rebuild --lake lake --into new-lake"}, []string{"lake"}},
+	"compact": {[]string{"siglake compact --lake lake", "siglake compact --lake lake --min-files 2"}, []string{"lake"}},
+	"prune":   {[]string{"siglake prune --lake lake --older-than 30d", "siglake prune --lake lake --journal --older-than 400d"}, []string{"lake", "nights"}},
+	"ddl":     {[]string{"siglake ddl --lake lake > lake.sql"}, []string{"sql"}},
+	"files":   {[]string{"siglake files --lake lake --table news", "siglake files --lake lake --generation 3 --json"}, []string{"sql"}},
+	"export": {[]string{
+		"siglake export --lake lake --list accounts.csv --output prospects.xlsx",
+		"siglake export --lake lake --list accounts.csv --signals news --since 30d --output news.csv",
+		"siglake export --lake lake --events --output events.parquet",
+	}, []string{"sheets", "lists"}},
 	"doctor":     {[]string{"siglake doctor --lake lake --simulate"}, []string{"nights", "s3"}},
 	"signals":    {[]string{"siglake signals", "siglake signals riskNews", "siglake signals growth --json"}, []string{"api"}},
 	"simulate":   {[]string{"siglake simulate --list-faults"}, []string{"simulator"}},

@@ -120,6 +120,7 @@ var printers = map[string]func(w io.Writer){
 	},
 	"PrintCheckup":  func(w io.Writer) { PrintCheckup(w, filled[[]app.CheckResult](), "{\n}", false) },
 	"PrintFindings": func(w io.Writer) { PrintFindings(w, filled[[]app.Finding](), false) },
+	"PrintExport":   func(w io.Writer) { PrintExport(w, filled[*app.ExportReport]()) },
 	"PrintList":     func(w io.Writer) { PrintList(w, filled[*app.ListReport]()) },
 	"PrintQuestion": func(w io.Writer) {
 		PrintQuestion(w, app.Question{Plan: filled[*app.PlanReport]()})

@@ -1,0 +1,20 @@
+package report
+
+import (
+	"cmp"
+	"io"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
+)
+
+// PrintExport says what was exported.
+func PrintExport(w io.Writer, r *app.ExportReport) {
+	format.Fprintf(w, "%s: %s rows, %d columns, %s\n\n", r.Output, format.Thousands(r.Rows), r.Columns, format.Bytes(r.Bytes))
+	format.Fprintf(w, "  Lake      %s, generation %d\n", r.Lake, r.Generation)
+	format.Fprintf(w, "  Lines     %s of %s, %s with events\n", format.Thousands(r.Lines), cmp.Or(r.List, "the lake"), format.Thousands(r.WithEvents))
+	format.Fprintf(w, "  Events    %s\n", format.Thousands(r.Events))
+	for _, note := range r.Notes {
+		format.Fprintf(w, "  Note      %s\n", note)
+	}
+}
