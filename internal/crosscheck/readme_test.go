@@ -89,6 +89,10 @@ func TestStatementsOfTheREADME(t *testing.T) {
 			costs = append(costs, fmt.Sprintf("[%s 1 1 1]", s.Key))
 		}
 	}
+	var recent []string // of crm-1, and of crm-3, which repeats it
+	for _, key := range []string{"crm-1", "crm-3"} {
+		recent = append(recent, slices.Repeat([]string{fmt.Sprintf("[list.csv %s news %s 00:00:00 +0000 UTC Kestrel Loom made the papers.]", key, yesterday)}, len(news))...)
+	}
 	got := map[string][]string{}
 	for comment, statement := range readmeStatements(t) {
 		in, on := lake, d
@@ -118,7 +122,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(map[string][]string{
-		"what happened to my accounts last month":                                              news,
+		"what happened to my accounts in the last 30 days (in a session of siglake ddl)":       recent,
 		"news of each account, and what all its signals cost":                                  {fmt.Sprintf("[crm-1 %d %d]", len(news), len(eventsOf(t, schema.Company, unedited)))},
 		"events of each type (in a session of siglake ddl)":                                    newsTypes,
 		"the newest content of each event, without views":                                      news,
@@ -126,17 +130,18 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		"what each run cost, by its manifest":                                                  {fmt.Sprintf("[r1 8 %d]", len(eventsOf(t, schema.Company, unedited))+6), "[r2 8 0]"},
 		"what each account cost":                                                               {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
 		"which lines could not be requested, and why, by the newest run of each list":          {`[list.csv 5 Website Website "?": not a host name]`},
-		"the latest state of each account, each once, whatever list it came in (a cached line has that of the run that bought it)": {
-			"[crm-1 kestrelloom.example enriched Kestrel Loom <nil> r1]",
-			"[crm-2 https://www.linkedin.com/in/ida-moen enriched Ida Moen <nil> r1]",
-			`[crm-4 <nil> rejected <nil> Website "?": not a host name r2]`,
-			"[crm-5 50099 no_signal Brackwater Mills <nil> r1]",
-			"[crm-6 Quiet & Sons held <nil> the connection broke r1]",
-			"[crm-7 nobody.example not_found <nil> not in the vendor's data r1]",
-			"[crm-8 50031 enriched Fjord Fibre <nil> r1]",
+		"the latest state of each line of each list (in a session of siglake ddl)": {
+			"[list.csv crm-1 kestrelloom.example enriched Kestrel Loom]",
+			"[list.csv crm-2 https://www.linkedin.com/in/ida-moen enriched Ida Moen]",
+			"[list.csv crm-3 kestrelloom.example enriched Kestrel Loom]",
+			"[list.csv crm-4 <nil> <nil> <nil>]",
+			"[list.csv crm-5 50099 no_signal Brackwater Mills]",
+			"[list.csv crm-6 Quiet & Sons <nil> <nil>]",
+			"[list.csv crm-7 nobody.example not_found <nil>]",
+			"[list.csv crm-8 50031 enriched Fjord Fibre]",
 		},
 		"news of every account key of every list (in a session of siglake ddl)": newsOfKeys,
-		"accounts with a column of their list, by --keep Owner":                 {"[crm-1 Ann enriched]", "[crm-2 <nil> enriched]", "[crm-8 <nil> enriched]"},
+		"the rows of accounts with a column of their list, by --keep Owner":     {"[r1 list.csv crm-1 Ann enriched]", "[r2 list.csv crm-1 Ann cached]"},
 		"calls whose charge differs from what their events explain: their credits are spread by events": {
 			"[000002-1 5 2 3 credits more than its events explain; spread over its events by their number]",
 			"[000003-1 1 0 1 credit more than its events explain; it returned none]",

@@ -27,7 +27,7 @@ func (s *script) writeViews() {
 	for _, t := range schema.EventTables {
 		s.writeView(s.newestView(t))
 	}
-	for _, v := range []view{s.eventsView(), s.accountsLatestView(), s.accountEventsView(), s.askedView()} {
+	for _, v := range []view{s.eventsView(), s.accountsLatestView(), s.entitiesView(), s.accountEventsView(), s.askedView()} {
 		s.writeView(v)
 	}
 }
@@ -189,6 +189,12 @@ func (s *script) commonExpr(t schema.Table, c schema.Column) string {
 	return s.null(c.Type)
 }
 
+// answeredStatus is what an answer says about a line for which its newest run made no call.
+var answeredStatus = schema.Column{Name: "answered_status", Type: schema.String, Doc: "Status by the newest answer about what the line requests, from any run or list; null if there is none"}
+
+// isAnswered holds for rows of accounts whose status is that of an answer.
+var isAnswered = fmt.Sprintf("status IN ('%s', '%s', '%s', '%s')", schema.Enriched, schema.NoSignal, schema.NotFound, schema.Restricted)
+
 // accountsLatestView has the lines of each list as the newest run of signals left them. A line is known
 // by its key, or else by what it is requested by, and one without both by its place. Lines of one run
 // with the same key are all there. Rows that siglake wrote before version 4 of the schema have no entity
@@ -206,6 +212,8 @@ func (s *script) accountsLatestView() view {
 		v.fields[schema.Accounts.ColumnIndex(name)].expr = fmt.Sprintf("coalesce(a.%s, a.known_%s)", name, name)
 		known += fmt.Sprintf(", max(%s) OVER (PARTITION BY object_type, identifier_type, identifier) AS known_%s", name, name)
 	}
+	v.fields = append(v.fields, s.of("a", []schema.Column{answeredStatus})...)
+	known += ",\n  first_value(CASE WHEN " + isAnswered + " THEN status END) OVER (PARTITION BY object_type, identifier_type, identifier ORDER BY CASE WHEN " + isAnswered + " THEN 0 ELSE 1 END, run_id DESC) AS answered_status"
 	v.fields = append(v.fields, s.of("a", keptAsColumns(kept))...)
 	v.from = fmt.Sprintf("(SELECT %s%s,\n  rank() OVER (PARTITION BY input_file, coalesce(account_key, identifier, CAST(%s AS %s)) ORDER BY run_id DESC) AS place\n  FROM %s AS a WHERE command = 'run' OR command IS NULL) AS a\nWHERE place = 1",
 		inner, known, s.ident("row"), s.columnType(schema.String), s.table(schema.Accounts.Name))
@@ -218,6 +226,22 @@ func keptAsColumns(kept []viewColumn) []schema.Column {
 		columns[i] = schema.Column{Name: kept[i].name, Doc: kept[i].doc()}
 	}
 	return columns
+}
+
+// entitiesView has every id that an entity had. It need not be the same in the next month, nor in both
+// API versions: an identifier has all that answers about it gave, and those that aliases relate to them.
+func (s *script) entitiesView() view {
+	column := func(name string) schema.Column {
+		return schema.Accounts.Columns[schema.Accounts.ColumnIndex(name)]
+	}
+	columns := []schema.Column{column("object_type"), column("identifier_type"), column("identifier"), column("entity_id")}
+	accounts, aliases := s.table(schema.Accounts.Name), s.table(schema.Aliases.Name)
+	const named = "a.object_type, a.identifier_type, a.identifier"
+	return view{"entities", "Each identifier of the lists with every id that its entity had", s.of("i", columns), fmt.Sprintf(`(SELECT DISTINCT object_type, identifier_type, identifier, entity_id FROM (
+  SELECT object_type, identifier_type, identifier, entity_id FROM %s WHERE entity_id IS NOT NULL AND identifier IS NOT NULL
+  UNION ALL SELECT %s, l.alias_id AS entity_id FROM %s AS a JOIN %s AS l ON l.object_type = a.object_type AND l.entity_id = a.entity_id WHERE a.identifier IS NOT NULL
+  UNION ALL SELECT %s, l.entity_id AS entity_id FROM %s AS a JOIN %s AS l ON l.object_type = a.object_type AND l.alias_id = a.entity_id WHERE a.identifier IS NOT NULL
+) AS u) AS i`, accounts, named, accounts, aliases, named, accounts, aliases)}
 }
 
 // lineColumns are the columns of a line in the view of lines with their events.
@@ -240,7 +264,8 @@ func (s *script) accountEventsView() view {
 	}
 	return view{"account_events", "Every line of every list with each of its events, whatever line or list requested it first",
 		slices.Concat(s.of("a", line), s.of("e", event)),
-		fmt.Sprintf("%s AS a JOIN %s AS e ON e.entity_id = a.entity_id AND e.object_type = a.object_type", s.table("accounts_latest"), s.table("events"))}
+		fmt.Sprintf("%s AS a JOIN %s AS i ON i.object_type = a.object_type AND i.identifier_type = a.identifier_type AND i.identifier = a.identifier\nJOIN %s AS e ON e.entity_id = i.entity_id AND e.object_type = i.object_type",
+			s.table("accounts_latest"), s.table("entities"), s.table("events"))}
 }
 
 // askedView sums up what was requested, also what returned nothing.
