@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/schema"
 )
@@ -32,8 +33,11 @@ func filesCommand() *cli.Command {
 			}
 			env := envOf(c)
 			address, snapshot, err := app.ReadSnapshot(c.Context, env, o)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
+			case format.Text(address) != address && !out.JSON: // a line would show another address
+				return app.UsageErrorf("--lake %q contains control or invisible characters, which a list cannot show; use --json", address)
 			}
 			return report.PrintFiles(env.Stdout, address, snapshot, table, out.JSON)
 		},

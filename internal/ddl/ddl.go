@@ -52,7 +52,7 @@ func Write(w io.Writer, o Options) error {
 	if i < 0 {
 		return fmt.Errorf("no dialect %q", o.Dialect)
 	}
-	s := &script{dialect: dialects[i], o: o}
+	s := &script{dialect: dialects[i], o: o, local: map[string]bool{}}
 	if err := s.tables(s); err != nil {
 		return err
 	}
@@ -66,6 +66,16 @@ type script struct {
 	strings.Builder
 	dialect
 	o Options
+	// Names of views that the database of the tables cannot hold.
+	local map[string]bool
+}
+
+// view is the full name of a view that a statement creates.
+func (s *script) view(name string) string {
+	if s.localViews {
+		s.local[name] = true
+	}
+	return s.table(name)
 }
 
 // writeBlock writes one statement, or a comment.
@@ -74,7 +84,7 @@ func (s *script) writeBlock(format string, args ...any) { fmt.Fprintf(s, format+
 // table is the full name of a table or view, as a statement names it.
 func (s *script) table(name string) string {
 	var parts []string
-	if s.o.Database != "" {
+	if s.o.Database != "" && !s.local[name] {
 		for part := range strings.SplitSeq(s.o.Database, ".") {
 			parts = append(parts, s.ident(part))
 		}

@@ -19,6 +19,10 @@ type dialect struct {
 	member func(name string) string
 	// How a text becomes a type, or null if it has another: of the text and the type. Empty: not at all.
 	tryCast string
+	// Whether a text has a form: of the text and a regular expression.
+	matches string
+	// The database of the tables cannot hold views: these are in the database of the session.
+	localViews bool
 	// tables writes the first part of a script.
 	tables func(*script) error
 	// comment documents a view; nil: the engine has no comments on views, or no need.
@@ -26,14 +30,14 @@ type dialect struct {
 }
 
 var dialects = []dialect{
-	{name: "duckdb", ident: doubleQuoted, types: standardTypes("TIMESTAMPTZ"), createView: "CREATE OR REPLACE VIEW", tables: duckTables, comment: duckComments, member: duckMember, tryCast: "try_cast(%s AS %s)"},
-	{name: "athena", ident: doubleQuoted, types: standardTypes("TIMESTAMP"), createView: "CREATE OR REPLACE VIEW", tables: athenaTables, member: trinoMember, tryCast: "try_cast(%s AS %s)"},
-	{name: "trino", ident: doubleQuoted, types: standardTypes("TIMESTAMP(6)"), createView: "CREATE OR REPLACE VIEW", tables: trinoTables, member: trinoMember, tryCast: "try_cast(%s AS %s)"},
-	{name: "spark", ident: backQuoted, types: hiveTypes, createView: "CREATE OR REPLACE VIEW", tables: sparkTables, member: sparkMember, tryCast: "try_cast(%s AS %s)"},
-	{name: "clickhouse", ident: backQuoted, types: clickhouseTypes, createView: "CREATE OR REPLACE VIEW", tables: clickhouseTables, member: clickhouseMember, tryCast: "accurateCastOrNull(%s, '%s')"},
-	{name: "snowflake", ident: doubleQuoted, types: standardTypes("TIMESTAMP_TZ"), createView: "CREATE OR REPLACE VIEW", tables: snowflakeTables, member: snowflakeMember, tryCast: "try_cast(%s AS %s)"},
-	{name: "bigquery", ident: backQuoted, types: bigqueryTypes, createView: "CREATE OR REPLACE VIEW", tables: bigqueryTables, member: bigqueryMember, tryCast: "SAFE_CAST(%s AS %s)"},
-	{name: "redshift", ident: doubleQuoted, types: standardTypes("TIMESTAMP"), createView: "CREATE OR REPLACE VIEW", tables: redshiftTables, member: redshiftMember, tryCast: ""},
+	{name: "duckdb", ident: doubleQuoted, types: standardTypes("TIMESTAMPTZ"), createView: "CREATE OR REPLACE VIEW", tables: duckTables, comment: duckComments, member: duckMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_matches(%s, %s)"},
+	{name: "athena", ident: doubleQuoted, types: standardTypes("TIMESTAMP"), createView: "CREATE OR REPLACE VIEW", tables: athenaTables, member: trinoMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
+	{name: "trino", ident: doubleQuoted, types: standardTypes("TIMESTAMP(6)"), createView: "CREATE OR REPLACE VIEW", tables: trinoTables, member: trinoMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
+	{name: "spark", ident: backQuoted, types: hiveTypes, createView: "CREATE OR REPLACE VIEW", tables: sparkTables, member: sparkMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
+	{name: "clickhouse", ident: backQuoted, types: clickhouseTypes, createView: "CREATE OR REPLACE VIEW", tables: clickhouseTables, member: clickhouseMember, tryCast: "accurateCastOrNull(%s, '%s')", matches: "match(%s, %s)"},
+	{name: "snowflake", ident: doubleQuoted, types: standardTypes("TIMESTAMP_TZ"), createView: "CREATE OR REPLACE VIEW", tables: snowflakeTables, member: snowflakeMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
+	{name: "bigquery", ident: backQuoted, types: bigqueryTypes, createView: "CREATE OR REPLACE VIEW", tables: bigqueryTables, member: bigqueryMember, tryCast: "SAFE_CAST(%s AS %s)", matches: "regexp_contains(%s, %s)"},
+	{name: "redshift", ident: doubleQuoted, types: standardTypes("TIMESTAMP"), createView: "CREATE OR REPLACE VIEW", tables: redshiftTables, member: redshiftMember, tryCast: "", matches: "", localViews: true},
 }
 
 func standardTypes(timestamp string) [6]string {
@@ -73,7 +77,7 @@ func (s *script) listColumns(columns []schema.Column, line func(schema.Column) s
 func (s *script) about(engine string, notes ...string) {
 	fmt.Fprintf(s, "-- The lake %s, for %s\n", plain(fmt.Sprintf("%q", s.o.Address)), engine)
 	for _, note := range notes {
-		fmt.Fprintf(s, "-- %s\n", plain(note))
+		fmt.Fprintf(s, "-- %s\n", strings.ReplaceAll(note, ";", ","))
 	}
 	s.WriteString("\n")
 }

@@ -38,8 +38,8 @@ func months() []string {
 
 // writeMonthView adds event_month to a table that is divided by day.
 func (s *script) writeMonthView(t schema.Table, files string) {
-	s.writeBlock("%s %s AS\nSELECT %s, CASE WHEN event_day = '%s' THEN '%s' ELSE substr(event_day, 1, 7) END AS %s\nFROM %s AS f;",
-		s.createView, s.table(baseName(t)), s.columnsOf("f", t.Columns), schema.UnknownDay, schema.UnknownPartition, s.ident(monthColumn), files)
+	s.writeBlock("%s %s AS\nSELECT %s, CASE WHEN event_day = '%s' THEN '%s' ELSE substr(event_day, 1, 7) END AS %s\nFROM %s AS f%s;",
+		s.createView, s.view(baseName(t)), s.columnsOf("f", t.Columns), schema.UnknownDay, schema.UnknownPartition, s.ident(monthColumn), files, s.viewEnd)
 }
 
 // filesName is the name of a dataset's table, which is not shown if a view completes it.
@@ -141,8 +141,9 @@ func redshiftTables(s *script) error {
 	if err != nil {
 		return err
 	}
-	s.about("Redshift Spectrum", "The schema is an external one, CREATE EXTERNAL SCHEMA … FROM DATA CATALOG. Print and run the script again when a run",
-		"has written a new month. Views of external tables need WITH NO SCHEMA BINDING, which they have.")
+	s.about("Redshift Spectrum", "The tables are in an external schema, CREATE EXTERNAL SCHEMA … FROM DATA CATALOG, and the views in that of the session,",
+		"since an external one cannot hold views. Print and run the script again when a run has written a new month.")
+	s.viewEnd = "\nWITH NO SCHEMA BINDING"
 	byTable := map[string][]string{}
 	seen := map[string]bool{}
 	for _, f := range s.o.Snapshot.Files {
@@ -170,7 +171,6 @@ func redshiftTables(s *script) error {
 			s.writeMonthView(t, s.table(name))
 		}
 	}
-	s.viewEnd = "\nWITH NO SCHEMA BINDING"
 	return nil
 }
 

@@ -39,7 +39,7 @@ func keptViewColumns(t schema.Table, files []sinks.DataFile) (columns []viewColu
 	// A name that stays as it is comes before those that become the same.
 	slices.SortFunc(list, func(a, b pipeline.KeptColumn) int {
 		x, y := foldColumn(a.Name), foldColumn(b.Name)
-		return cmp.Or(cmp.Compare(x, y), order(a.Name != x, b.Name != y), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(order(a.Name != x, b.Name != y), cmp.Compare(x, y), cmp.Compare(a.Name, b.Name))
 	})
 	used := map[string]bool{}
 	for _, c := range list {
@@ -50,6 +50,7 @@ func keptViewColumns(t schema.Table, files []sinks.DataFile) (columns []viewColu
 		used[name] = true
 		columns = append(columns, viewColumn{name, c})
 	}
+	slices.SortFunc(columns, func(a, b viewColumn) int { return cmp.Compare(a.name, b.name) })
 	return columns
 }
 
@@ -80,11 +81,25 @@ func (s *script) keptType(c *viewColumn) string {
 	case pipeline.KeptInteger:
 		return s.columnType(schema.Int64)
 	case pipeline.KeptDecimal:
+		if s.name == "bigquery" { // its DECIMAL has nine digits after the point
+			return "BIGNUMERIC"
+		}
 		return fmt.Sprintf("DECIMAL(%d, %d)", c.kept.Digits+c.kept.Scale, c.kept.Scale)
 	case pipeline.KeptDate:
 		return s.columnType(schema.Date)
 	}
 	return ""
+}
+
+// form is what texts of the column's type look like, as a regular expression.
+func (c *viewColumn) form() string {
+	switch c.kept.Type {
+	case pipeline.KeptDecimal:
+		return fmt.Sprintf("-?(0|[1-9][0-9]{0,%d})([.][0-9]{1,%d})?", max(c.kept.Digits-1, 0), c.kept.Scale)
+	case pipeline.KeptDate:
+		return "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+	}
+	return "-?(0|[1-9][0-9]{0,17})"
 }
 
 // typed is an expression for a kept column with the type that its cells have; empty if the dialect cannot
@@ -95,11 +110,11 @@ func (s *script) typed(c *viewColumn) string {
 		return ""
 	}
 	text = fmt.Sprintf("nullif(%s, '')", text)
-	if t := s.keptType(c); t != "" && s.tryCast != "" {
+	if t := s.keptType(c); t != "" && s.tryCast != "" { // a cast alone would round what does not fit
 		if inner, ok := strings.CutPrefix(t, "Nullable("); ok { // what a cast gives is nullable anyway
 			t = strings.TrimSuffix(inner, ")")
 		}
-		text = fmt.Sprintf(s.tryCast, text, t)
+		text = fmt.Sprintf("CASE WHEN %s THEN %s END", fmt.Sprintf(s.matches, text, sqlString("^"+c.form()+"$")), fmt.Sprintf(s.tryCast, text, t))
 	}
 	return text
 }
@@ -134,7 +149,7 @@ func trinoMember(name string) string {
 }
 
 func sparkMember(name string) string {
-	if pathMember(name, "%s%s", "") == "" {
+	if name == "*" || strings.Contains(name, "?") || pathMember(name, "%s%s", "") == "" { // wildcards of its paths
 		return ""
 	}
 	return fmt.Sprintf("get_json_object(%s, %s)", schema.ExtraColumn, escapedString("$['"+name+"']"))

@@ -92,7 +92,7 @@ func snowflakeTables(s *script) error {
 func bigqueryTables(s *script) error {
 	address := "gs://" + strings.TrimPrefix(s.o.Address, "s3://")
 	s.about("BigQuery", "BigQuery reads a copy of the lake in Cloud Storage, of the same bucket name and prefix:",
-		"gcloud storage rsync -r "+s.o.Address+" "+address)
+		fmt.Sprintf("gcloud storage rsync -r %q %q", s.o.Address, address))
 	for _, t := range schema.Tables {
 		files := address + "/" + folderOf(t) + "/*.parquet"
 		name := filesName(t, "")

@@ -38,7 +38,7 @@ func (s *script) writeView(v view) {
 	for i, f := range v.fields {
 		selected[i], columns[i] = fmt.Sprintf("%s AS %s", f.expr, s.ident(f.Name)), f.Column
 	}
-	s.writeBlock("%s %s AS\nSELECT %s\nFROM %s%s;", s.createView, s.table(v.name), strings.Join(selected, ", "), v.from, s.viewEnd)
+	s.writeBlock("%s %s AS\nSELECT %s\nFROM %s%s;", s.createView, s.view(v.name), strings.Join(selected, ", "), v.from, s.viewEnd)
 	if s.comment != nil {
 		s.comment(s, v.name, v.doc, columns)
 	}
@@ -97,7 +97,7 @@ func (s *script) newestView(t schema.Table) view {
 	v.from = fmt.Sprintf("%s AS e LEFT JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 GROUP BY event_uid) AS r ON r.event_uid = e.event_uid", all, all)
 	if t.Name == string(schema.CategoryContact) {
 		v.fields = append(v.fields, s.of("p", []schema.Column{personName, personEmail})...)
-		v.from += fmt.Sprintf("\nLEFT JOIN %s AS p ON p.entity_id = e.entity_id", s.table("people"))
+		v.from += fmt.Sprintf("\nLEFT JOIN %s AS p ON p.entity_id = e.entity_id AND e.object_type = 'contact'", s.table("people"))
 	}
 	v.from += "\nWHERE r.newest IS NULL OR coalesce(e.revision, 1) >= r.newest"
 	return v
@@ -193,32 +193,42 @@ func (s *script) commonExpr(t schema.Table, c schema.Column) string {
 var answeredStatus = schema.Column{Name: "answered_status", Type: schema.String, Doc: "Status by the newest answer about what the line requests, from any run or list; null if there is none"}
 
 // isAnswered holds for rows of accounts whose status is that of an answer.
-var isAnswered = fmt.Sprintf("status IN ('%s', '%s', '%s', '%s')", schema.Enriched, schema.NoSignal, schema.NotFound, schema.Restricted)
+var isAnswered = fmt.Sprintf("a.status IN ('%s', '%s', '%s', '%s')", schema.Enriched, schema.NoSignal, schema.NotFound, schema.Restricted)
 
-// accountsLatestView has the lines of each list as the newest run of signals left them. A line is known
-// by its key, or else by what it is requested by, and one without both by its place. Lines of one run
-// with the same key are all there. Rows that siglake wrote before version 4 of the schema have no entity
+// accountsLatestView has each line of each list as the newest run of signals that has it left it. A line
+// is known by its key, or else by what it is requested by, and one without both by its place. Lines of one
+// run with the same key are all there. Rows that siglake wrote before version 4 of the schema have no entity
 // if no call was made for them, and no row of them has a name: those of other rows with the same
 // identifier stand in.
 func (s *script) accountsLatestView() view {
-	v := view{"accounts_latest", "The lines of each list, as the newest run of signals left them", s.of("a", schema.Accounts.Columns), ""}
+	v := view{"accounts_latest", "Each line of each list, as the newest run of signals that has it left it", s.of("a", schema.Accounts.Columns), ""}
 	kept := s.keptColumns()
-	inner := "a.*"
-	if s.name != "duckdb" { // its view of accounts has them
+	inner := s.columnsOf("a", schema.Accounts.Columns)
+	if s.name == "duckdb" { // its view of accounts has them
+		for _, c := range keptAsColumns(kept) {
+			inner += ", a." + s.ident(c.Name)
+		}
+	} else {
 		inner += s.selectKept(kept)
 	}
-	known := ""
+	const same = "OVER (PARTITION BY a.object_type, a.identifier_type, a.identifier"
 	for _, name := range []string{"entity_id", "entity_name", "entity_domain"} {
 		v.fields[schema.Accounts.ColumnIndex(name)].expr = fmt.Sprintf("coalesce(a.%s, a.known_%s)", name, name)
-		known += fmt.Sprintf(", max(%s) OVER (PARTITION BY object_type, identifier_type, identifier) AS known_%s", name, name)
+		inner += fmt.Sprintf(",\n  max(a.%s) %s) AS known_%s", name, same, name)
 	}
-	v.fields = append(v.fields, s.of("a", []schema.Column{answeredStatus})...)
-	known += ",\n  first_value(CASE WHEN " + isAnswered + " THEN status END) OVER (PARTITION BY object_type, identifier_type, identifier ORDER BY CASE WHEN " + isAnswered + " THEN 0 ELSE 1 END, run_id DESC) AS answered_status"
-	v.fields = append(v.fields, s.of("a", keptAsColumns(kept))...)
-	v.from = fmt.Sprintf("(SELECT %s%s,\n  rank() OVER (PARTITION BY input_file, coalesce(account_key, identifier, CAST(%s AS %s)) ORDER BY run_id DESC) AS place\n  FROM %s AS a WHERE command = 'run' OR command IS NULL) AS a\nWHERE place = 1",
-		inner, known, s.ident("row"), s.columnType(schema.String), s.table(schema.Accounts.Name))
+	answered := fmt.Sprintf("first_value(CASE WHEN %s THEN a.status END) %s ORDER BY CASE WHEN %[1]s THEN 0 ELSE 1 END, a.run_id DESC) AS answered_status", isAnswered, same)
+	newest := fmt.Sprintf(latestLines, s.ident("row"))
+	v.fields = append(append(v.fields, s.of("a", []schema.Column{answeredStatus})...), s.of("a", keptAsColumns(kept))...)
+	v.from = fmt.Sprintf("(SELECT %s,\n  %s,\n  %s\n  FROM %s AS a LEFT JOIN %s AS r ON r.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL) AS a\nWHERE place = 1",
+		inner, answered, newest, s.table(schema.Accounts.Name), s.table(schema.Runs.Name))
 	return v
 }
+
+// latestLines ranks the rows of a line, newest first. The id of a run begins with the second in which it
+// began.
+const latestLines = `rank() OVER (PARTITION BY a.input_file, a.object_type, a.account_key,
+    CASE WHEN a.account_key IS NULL THEN a.identifier END, CASE WHEN a.account_key IS NULL AND a.identifier IS NULL THEN a.%s END
+    ORDER BY substr(a.run_id, 1, 16) DESC, r.finished_at DESC, a.run_id DESC) AS place`
 
 func keptAsColumns(kept []viewColumn) []schema.Column {
 	columns := make([]schema.Column, len(kept))
@@ -278,11 +288,17 @@ func (s *script) askedView() view {
 	for i, f := range keys {
 		groups[i] = f.expr
 	}
-	fields = append(keys, field{schema.Column{Name: "calls", Type: schema.Int64, Doc: "Calls that requested it"}, "count(*)"})
-	for _, name := range []string{"entities", "entities_with_events", "events", "credits"} {
-		c := schema.Requests.Columns[schema.Requests.ColumnIndex(name)]
-		fields = append(fields, field{c, fmt.Sprintf("CAST(sum(q.%s) AS %s)", s.ident(name), s.columnType(c.Type))})
+	number := func(name, doc, expr string) field {
+		return field{schema.Column{Name: name, Type: schema.Int64, Doc: doc}, fmt.Sprintf("CAST(%s AS %s)", expr, s.columnType(schema.Int64))}
 	}
+	fields = append(keys,
+		number("calls", "Calls that requested it", "count(*)"),
+		number("unanswered_calls", "Of these: without a known answer", "sum(CASE WHEN q.outcome = 'charged' THEN 0 ELSE 1 END)"),
+		number("entities", "Entities that answered calls requested", "sum(CASE WHEN q.outcome = 'charged' THEN q.entities ELSE 0 END)"),
+		number("entities_with_events", "Entities of which an answer had events", "sum(q.entities_with_events)"),
+		number("events", "Events returned", "sum(q.events)"),
+		number("credits", "Charged; calls of unknown charge are left out", "sum(q.credits)"),
+		number("unknown_charges", "Calls of which the charge is unknown", "sum(CASE WHEN q.credits IS NULL THEN 1 ELSE 0 END)"))
 	return view{"asked", "What was requested of each list, by signal and window, also what returned nothing", fields,
 		s.table(schema.Requests.Name) + " AS q GROUP BY " + strings.Join(groups, ", ")}
 }

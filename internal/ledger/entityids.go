@@ -14,7 +14,7 @@ import (
 
 // idsVersion begins the encoded ids of an answer. Each entity that the answer decides follows, in the
 // order of answeredIdentities: the number of its identities and the length of its id, as unsigned
-// varints, and the id. It is empty if the answer states none, or the one by which it was requested.
+// varints, and the id. It is empty if the answer states none, or only the one by which it was requested.
 const idsVersion = 1
 
 // encodeIDs says which ids an answer states for the entities that it decides; nil: it decides none.
@@ -32,7 +32,7 @@ func encodeIDs(b *pipeline.Batch, items []pipeline.ItemReply) []byte {
 			out = []byte{idsVersion}
 		}
 		id := items[i].Entity.ID
-		if id == b.Items[i].Account.ID {
+		if id == b.Items[i].Account.ID && len(identities) == 1 { // other ids do not say it
 			id = ""
 		}
 		out = append(appendUvarints(out, uint64(len(identities)), uint64(len(id))), id...)

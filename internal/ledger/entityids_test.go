@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -62,6 +64,26 @@ func TestEntityIDs(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("pruned, and all records", true, false)
+}
+
+// TestEntityIDsOfAliases: an answer under the id that was requested says it also for the other ids of the
+// entity.
+func TestEntityIDsOfAliases(t *testing.T) {
+	t.Parallel()
+	b := &pipeline.Batch{Query: &pipeline.Query{Object: schema.Company, Ask: pipeline.SignalsAsk{}}, Items: []pipeline.Item{{Account: schema.Account{Object: schema.Company, ID: "token"}}, {Account: schema.Account{Object: schema.Company, ID: "9"}}}}
+	items := []pipeline.ItemReply{
+		{Status: schema.Enriched, Entity: schema.Entity{Object: schema.Company, ID: "token"}, Aliases: []string{"8"}},
+		{Status: schema.NoSignal, Entity: schema.Entity{Object: schema.Company, ID: "9"}},
+	}
+	var identities []byte
+	for _, identity := range answeredIdentities(b, items) {
+		identities = append(identities, identity[:]...)
+	}
+	got, err := decodeIDs(encodeIDs(b, items), identities)
+	want := map[pipeline.Identity]string{pipeline.IdentityByID(schema.Company, "token"): "token", pipeline.IdentityByID(schema.Company, "8"): "token"}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("ids, %v (-want +got):\n%s", err, diff)
+	}
 }
 
 // TestCompleteLine: a cached line of an earlier version gets the entity that was known when it was

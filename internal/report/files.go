@@ -17,9 +17,13 @@ func PrintFiles(w io.Writer, address string, s *sinks.Snapshot, table string, as
 			continue
 		}
 		f.Path = address + "/" + f.Path
-		if !asJSON {
-			format.Fprintf(w, "%s\n", f.Path)
-		} else if err := e.Encode(f); err != nil {
+		var err error
+		if asJSON {
+			err = e.Encode(f)
+		} else { // a list that is cut would leave out rows
+			_, err = io.WriteString(w, format.Text(f.Path)+"\n")
+		}
+		if err != nil {
 			return err
 		}
 	}
