@@ -123,7 +123,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string][]string{
 		"what happened to my accounts in the last 30 days (in a session of siglake ddl)":       recent,
-		"news of each account that was requested, and what all its signals cost":                                  {fmt.Sprintf("[crm-1 %d %d]", len(news), len(eventsOf(t, schema.Company, unedited)))},
+		"news of each account that was requested, and what all its signals cost":               {fmt.Sprintf("[crm-1 %d %d]", len(news), len(eventsOf(t, schema.Company, unedited)))},
 		"events of each type (in a session of siglake ddl)":                                    newsTypes,
 		"the newest content of each event, without views":                                      news,
 		"news of each type that were known on the first of June (in a session of siglake ddl)": newsTypes,
