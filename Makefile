@@ -29,7 +29,7 @@ RACE := ./cmd/siglake ./internal/app ./internal/bucket ./internal/lease ./intern
 	./internal/notify ./internal/policy ./internal/ratelimit ./internal/simulator ./internal/wal ./pipeline ./sinks
 # These run without it: packages without goroutines, and the sequential tests of others; cmd/siglake
 # runs in whole.
-WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/ddl ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \
+WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/ddl ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \
 	./internal/forecast ./internal/format ./internal/idmap ./internal/jobfile ./internal/jsonscan ./internal/ledger ./internal/lusha \
 	./internal/mutants ./internal/nights ./internal/proof ./internal/ratelimit ./internal/report ./internal/simulator ./internal/wal \
 	./pipeline ./schema ./sinks ./sources
