@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -29,6 +30,7 @@ type shop struct {
 	twinNow   time.Time
 	ids       map[string]string // domains by the ids that searches found
 	ahead     atomic.Int64      // nanoseconds of its clock
+	open      atomic.Int64      // connections
 
 	mu     sync.Mutex
 	bodies map[string][]byte // of requests, by digest
@@ -67,7 +69,9 @@ func newShop(t *testing.T, seed uint64, ahead time.Duration) *shop {
 	if s.twin, err = simulator.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(s)
+	server := httptest.NewUnstartedServer(s)
+	server.Config.ConnState = s.countConnection
+	server.Start()
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return s
@@ -75,6 +79,28 @@ func newShop(t *testing.T, seed uint64, ahead time.Duration) *shop {
 
 // now is the clock of the API, and of those who ask.
 func (s *shop) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+
+func (s *shop) countConnection(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.open.Add(-1)
+	}
+}
+
+// settle waits until the requests of processes that have ended are served: one that was killed leaves some
+// behind, and what is counted next is not about them.
+func (s *shop) settle() {
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for quiet := 0; quiet < 3; quiet++ {
+		<-poll.C
+		if s.open.Load() > 0 {
+			quiet = -1
+		}
+	}
+}
 
 // ServeHTTP is the simulator, with requests kept, usage that comes late, and answers with bytes
 // that are not UTF-8, with raw controls, or unreadable.

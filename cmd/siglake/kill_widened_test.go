@@ -355,6 +355,7 @@ func (w *widening) between() {
 	w.t.Helper()
 	at := slices.Concat([]string{"--lake", w.lake}, w.store.flags())
 	choice := []string{"held retry", "held accept-loss", "held reread", "compact", "rebuild", "salvage", "tomorrow", "nothing"}[w.rng.IntN(8)]
+	w.shop.settle()
 	requests := len(w.shop.sim.Bill().Entries)
 	code, text, wanted := 0, "", []int{exitComplete}
 	switch choice {

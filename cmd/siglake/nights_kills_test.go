@@ -181,6 +181,7 @@ func (n *killedNights) decide() {
 	if words == nil {
 		return
 	}
+	n.shop.settle()
 	before := len(n.shop.sim.Bill().Entries)
 	code, text := n.repeat(append(words, "--lake", n.lake)...)
 	if code != exitComplete && code != exitInDoubt && (code != exitUsage || n.seen > 0) { // there may be no lake yet
