@@ -111,6 +111,11 @@ func TestSampleFirst(t *testing.T) {
 	if again := r.rerun(list, sampled...); again.code != exitComplete || again.calls != 0 {
 		t.Errorf("the same sample again: exit %d, %d calls", again.code, again.calls)
 	}
+	var status app.LakeStatus
+	r.decode([]byte(r.mustExit(exitStale, "status", "--json", "--max-age", "26h")), &status)
+	if s := status.Lists[0]; s.LastGood != "" || !s.Stale {
+		t.Errorf("status after the sample: %+v, want no good run of the list", s)
+	}
 	rest := r.rerun(list, flags...)
 	if rest.code != exitComplete || rest.entities != 350 {
 		t.Errorf("the whole list: exit %d, %d entities requested, want 350\n%s", rest.code, rest.entities, rest.stderr)

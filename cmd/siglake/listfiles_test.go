@@ -8,6 +8,7 @@ import (
 
 	"github.com/xuri/excelize/v2"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -34,6 +35,11 @@ func TestSharedKeys(t *testing.T) {
 		}
 		if v := r.rerun(list, "--signals", "growth", "--allow-rejected", c.allowed, "--refresh"); v.code != c.code {
 			t.Errorf("--allow-rejected %s: exit %d, want %d", c.allowed, v.code, c.code)
+		}
+		var h app.History
+		r.decode([]byte(r.mustExit(exitComplete, "runs", "--json")), &h)
+		if exit := h.Runs[len(h.Runs)-1].Exit; exit == nil || *exit != c.code {
+			t.Errorf("runs after --allow-rejected %s: exit code %v, want %d", c.allowed, exit, c.code)
 		}
 	}
 }

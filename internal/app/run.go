@@ -273,6 +273,7 @@ func (j *Job) runOnce(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if err != nil {
 		return nil, nil, err
 	}
+	recorder.AllowsRejects = func(m *pipeline.Manifest) bool { return j.allowedRejects.allows(FaultyLines(m), m.Accounts.Lines) }
 	m, err := j.ask(ctx, l, recorder, match, sink, lines)
 	if m == nil {
 		return nil, nil, runError(err)

@@ -131,6 +131,9 @@ func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[*ledger.
 		}
 		if r.Rereads == "" && totals.Stop != pipeline.StopClosed {
 			exit := RunExit(r.Published.Outcome, totals.Stop, totals.Excess)
+			if exit == ExitRejects && r.Published.RejectsAllowed {
+				exit = ExitComplete
+			}
 			s.Exit = &exit
 		}
 	}
@@ -204,7 +207,7 @@ func (l *lake) listStatuses(runs []RunStatus, maxAge time.Duration) []ListStatus
 		s.Runs++
 		s.LastRun, s.lastStarted = r.Run, r.Started
 		s.Open += r.Open
-		if r.Finished != nil && l.endedWell(run, r.Exit) {
+		if r.Finished != nil && l.endedWell(run, r.Exit) && run.Settings["sample"] == "" { // a sample leaves the rest of the list
 			s.LastGood, s.GoodAt = r.Run, r.Finished
 		}
 	}

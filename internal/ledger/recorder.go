@@ -22,6 +22,10 @@ type Recorder struct {
 	state   *state
 	queries *queryNumbers
 	run     *Run
+
+	// AllowsRejects reports whether the command accepts the rejected lines of a run that is published;
+	// nil: it accepts none.
+	AllowsRejects func(*pipeline.Manifest) bool
 }
 
 // BeginRun records durably that a run begins, or is resumed in another session, and returns its
@@ -38,7 +42,9 @@ func (l *Ledger) BeginRun(b pipeline.RunSpec) (*Recorder, error) {
 }
 
 // Recorder is the Recorder of a run that has begun.
-func (l *Ledger) Recorder(r *Run) *Recorder { return &Recorder{l, l.log, l.now, l.state, l.queries, r} }
+func (l *Ledger) Recorder(r *Run) *Recorder {
+	return &Recorder{ledger: l, log: l.log, now: l.now, state: l.state, queries: l.queries, run: r}
+}
 
 // Run is the run that is recorded.
 func (r *Recorder) Run() *Run { return r.run }
@@ -87,6 +93,7 @@ func (r *Recorder) Prepare(m *pipeline.Manifest) error {
 // Commit records durably that the run is published.
 func (r *Recorder) Commit(m *pipeline.Manifest) error {
 	c := commitOf(r.run.ID, m, r.now().UTC())
+	c.RejectsAllowed = m.Run.Outcome == pipeline.RunWithRejects && r.AllowsRejects != nil && r.AllowsRejects(m)
 	head, err := json.Marshal(c)
 	if err != nil {
 		return err

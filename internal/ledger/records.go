@@ -160,14 +160,16 @@ type prepareRecord struct {
 
 // Commit is how a published run ended.
 type Commit struct {
-	Run         string              `json:"run"`
-	Generation  int64               `json:"generation"`
-	Outcome     pipeline.RunOutcome `json:"outcome"`
-	Deferred    int64               `json:"deferred"` // lines left for another run
-	Held        int64               `json:"held"`
-	Rejected    int64               `json:"rejected,omitempty"`
-	BlockedBy   []string            `json:"holds,omitempty"`  // calls in doubt of earlier runs, as "run/call", that its lines wait for
-	InputUnread bool                `json:"unread,omitempty"` // the list was not read to its end: further lines are in no count
+	Run        string              `json:"run"`
+	Generation int64               `json:"generation"`
+	Outcome    pipeline.RunOutcome `json:"outcome"`
+	Deferred   int64               `json:"deferred"` // lines left for another run
+	Held       int64               `json:"held"`
+	Rejected   int64               `json:"rejected,omitempty"`
+	// The command accepted the lines because of which it is not complete: it exited as if there were none.
+	RejectsAllowed bool     `json:"rejects_allowed,omitempty"`
+	BlockedBy      []string `json:"holds,omitempty"`  // calls in doubt of earlier runs, as "run/call", that its lines wait for
+	InputUnread    bool     `json:"unread,omitempty"` // the list was not read to its end: further lines are in no count
 	// What the run's audits found; nil: it had none.
 	Audit  *pipeline.AuditCounts `json:"audit,omitempty"`
 	Time   time.Time             `json:"time"`
