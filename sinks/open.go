@@ -90,7 +90,18 @@ func (o Options) withDefaults() (Options, error) {
 
 var validRunID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
-// CheckDir returns where a lake lies, and checks that nothing else lies there. It creates
+// NotLakeError says that there is no lake at a path, and can be none.
+type NotLakeError struct {
+	Path   string
+	Reason string // it is a file, it holds "x" and no _meta
+}
+
+// Error says what is there, and what to do.
+func (e *NotLakeError) Error() string {
+	return fmt.Sprintf("%s is not a lake: %s; choose an empty directory, or one that siglake wrote", e.Path, e.Reason)
+}
+
+// CheckDir returns where a lake lies, and checks that nothing else lies there: that is a NotLakeError. It creates
 // nothing.
 func CheckDir(uri string) (path string, err error) {
 	if path, err = localPath(uri); err != nil {
@@ -101,7 +112,7 @@ func CheckDir(uri string) (path string, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return path, nil
 	case errors.Is(err, syscall.ENOTDIR):
-		return "", fmt.Errorf("%s is a file; a lake is a directory: choose another path", path)
+		return "", &NotLakeError{path, "it is a file"}
 	case err != nil:
 		return "", err
 	}
@@ -112,7 +123,7 @@ func CheckDir(uri string) (path string, err error) {
 }
 
 func notLakeError(path, foreign string) error {
-	return fmt.Errorf("%s is not a lake: it holds %q and no %s; choose an empty directory, or one that siglake wrote", path, foreign, metaDir)
+	return &NotLakeError{path, fmt.Sprintf("it holds %q and no %s", foreign, metaDir)}
 }
 
 // Open opens the lake at uri, a directory or a file:// address, and creates it if
@@ -271,7 +282,7 @@ func localPath(uri string) (string, error) {
 // openLakeDir opens the lake's directory, creating it when it does not exist.
 func openLakeDir(path string, hook durable.Hook) (*durable.Dir, error) {
 	if info, err := os.Stat(path); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("%s is a file; a lake is a directory: choose another path", path)
+		return nil, &NotLakeError{path, "it is a file"}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -119,13 +119,45 @@ func dressAll(commands []*cli.Command, under string) {
 	for _, cmd := range commands {
 		path := strings.TrimSpace(under + " " + cmd.Name)
 		cmd.HideHelp = true // answersHelp prints it
-		cmd.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return flagError(cmd, path, err) }
+		cmd.OnUsageError = func(c *cli.Context, err error, _ bool) error { return flagError(cmd, path, invocationOf(c).args, err) }
+		cmd.Before = requireFlags(cmd, path)
 		if len(cmd.Subcommands) > 0 && cmd.Action == nil {
 			cmd.Action = func(c *cli.Context) error {
 				return app.UsageErrorf("unknown command %q%s; see siglake %s --help", path+" "+c.Args().First(), suggestCommand(cmd.Subcommands, c.Args().First()), path)
 			}
 		}
 		dressAll(cmd.Subcommands, path)
+	}
+}
+
+// requireFlags takes the check of a command's required flags over from the flag library, which prints a help of its
+// own layout; nil if there are none.
+func requireFlags(cmd *cli.Command, path string) cli.BeforeFunc {
+	var required []*cli.StringFlag
+	for _, f := range cmd.Flags {
+		if text, ok := f.(*cli.StringFlag); ok && text.Required {
+			text.Required = false
+			required = append(required, text)
+		}
+	}
+	if len(required) == 0 {
+		return nil
+	}
+	return func(c *cli.Context) error {
+		for _, f := range required {
+			if c.String(f.Name) != "" {
+				continue
+			}
+			if f.Name == "lake" {
+				return app.ErrNoLake
+			}
+			usage, word := f.Usage, "VALUE"
+			if _, rest, quoted := strings.Cut(usage, "`"); quoted {
+				word, _, _ = strings.Cut(rest, "`")
+			}
+			return app.UsageErrorf("%s needs --%s %s; see siglake %s --help", path, f.Name, word, path)
+		}
+		return nil
 	}
 }
 

@@ -58,7 +58,10 @@ func (inv *invocation) run(ctx context.Context, args []string) int {
 		}
 	}
 	inv.presetFlags(cmd)
-	err := program.RunContext(ctx, flagsFirst(program, args))
+	args, err := flagsFirst(program, args)
+	if err == nil {
+		err = program.RunContext(ctx, args)
+	}
 	code, message := endOf(ctx, err)
 	inv.console.report(code, inv.named(message))
 	inv.finish(cmd, code, message)
@@ -82,12 +85,7 @@ func (inv *invocation) presetFlags(cmd *cli.Command) {
 	if inv.checkOnly && flagNamed(cmd, "max-credits") == nil && !slices.Contains([]string{"status", "compact"}, cmd.Name) { // these look at their options first
 		cmd.Action = func(*cli.Context) error { return nil }
 	}
-	for _, f := range cmd.Flags {
-		isSet := slices.ContainsFunc(inv.settings, func(s setting) bool { return s.flag == f.Names()[0] })
-		if text, ok := f.(*cli.StringFlag); ok && isSet {
-			text.Required = false // the flag library looks for it before
-		}
-	}
+	required := cmd.Before
 	cmd.Before = func(c *cli.Context) error {
 		for _, s := range inv.settings {
 			if c.IsSet(s.flag) {
@@ -99,6 +97,9 @@ func (inv *invocation) presetFlags(cmd *cli.Command) {
 				}
 			}
 		}
-		return nil
+		if required == nil {
+			return nil
+		}
+		return required(c)
 	}
 }

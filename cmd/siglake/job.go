@@ -95,7 +95,10 @@ func parseJobLine(env *app.Env, program *cli.App, args []string) (line jobLine, 
 	}
 	line.path = cmp.Or(env.Getenv(configVariable), configDefault)
 	zero := env.Getenv(completeVariable)
-	given, names := splitFlags(known, args)
+	given, names, err := splitFlags(known, args)
+	if err != nil {
+		return line, err
+	}
 	line.names = names
 	for i := 0; i < len(given); i++ {
 		name, value, joined := strings.Cut(strings.TrimLeft(given[i], "-"), "=")

@@ -134,7 +134,7 @@ func newCLI(env *app.Env) *cli.App {
 		ErrWriter:      env.Stderr,
 		Metadata:       map[string]any{envKey: env},
 		ExitErrHandler: func(*cli.Context, error) {}, // execute decides the code
-		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return flagError(nil, "", err) },
+		OnUsageError:   func(c *cli.Context, err error, _ bool) error { return flagError(nil, "", invocationOf(c).args, err) },
 		Commands: []*cli.Command{
 			demoCommand(), checkCommand(), planCommand(), runCommand(), resumeCommand(), jobCommand(), configCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), verifyCommand(), rebuildCommand(), salvageCommand(), compactCommand(), pruneCommand(), ddlCommand(), filesCommand(), exportCommand(), statusCommand(), runsCommand(), heldCommand(), doctorCommand(), simulateCommand(), signalsCommand(), examplesCommand(), completionCommand(), versionCommand(), helpCommand(),
 		},
@@ -147,48 +147,34 @@ func newCLI(env *app.Env) *cli.App {
 	}
 }
 
-// flagProblem says in the user's words what the flag library could not read.
-func flagProblem(err error) string {
-	text := err.Error()
-	if i := strings.Index(text, ": strconv."); i > 0 {
-		text = text[:i]
-	}
-	text = strings.TrimSuffix(text, ": parse error")
-	switch text = strings.ReplaceAll(text, "flag -", "flag --"); {
-	case strings.Contains(text, "duration"), strings.Contains(text, "--timeout"), strings.Contains(text, "--max-wait"), strings.Contains(text, "--latency"):
-		text += ": expected a duration such as 90s, 15m or 2h"
-	case strings.Contains(text, "bool"):
-		text += ": expected true or false"
-	}
-	return text
-}
-
 // flagsFirst lets flags stand after a command's arguments, as people write
-// them ("run LIST --lake DIR"): the library reads flags only before them.
-func flagsFirst(program *cli.App, args []string) []string {
+// them ("run LIST --lake DIR"): the library reads flags only before them. A flag that
+// lacks its value is an error.
+func flagsFirst(program *cli.App, args []string) ([]string, error) {
 	if len(args) < 2 {
-		return args
+		return args, nil
 	}
 	cmd, from := program.Command(args[1]), 2
 	for cmd != nil && len(cmd.Subcommands) > 0 {
 		if from >= len(args) || strings.HasPrefix(args[from], "-") {
-			return args
+			return args, nil
 		}
 		i := slices.IndexFunc(cmd.Subcommands, func(sub *cli.Command) bool { return sub.HasName(args[from]) })
 		if i < 0 {
-			return args
+			return args, nil
 		}
 		cmd, from = cmd.Subcommands[i], from+1
 	}
 	if cmd == nil || cmd.SkipFlagParsing {
-		return args
+		return args, nil
 	}
-	flags, rest := splitFlags(cmd.Flags, args[from:])
-	return slices.Concat(args[:from], flags, rest)
+	flags, rest, err := splitFlags(cmd.Flags, args[from:])
+	return slices.Concat(args[:from], flags, rest), err
 }
 
-// splitFlags separates the flags among a command's arguments, with their values, from the rest.
-func splitFlags(known []cli.Flag, args []string) (flags, rest []string) {
+// splitFlags separates the flags among a command's arguments, with their values, from the rest. A flag of the command
+// is not the value of another one: --lake --simulate lacks the lake.
+func splitFlags(known []cli.Flag, args []string) (flags, rest []string, err error) {
 	takesValue := map[string]bool{}
 	for _, f := range known {
 		_, isBool := f.(*cli.BoolFlag)
@@ -207,10 +193,20 @@ func splitFlags(known []cli.Flag, args []string) (flags, rest []string) {
 			continue
 		}
 		flags = append(flags, a)
-		if name := strings.TrimLeft(a, "-"); takesValue[name] && i+1 < len(args) {
-			i++
-			flags = append(flags, args[i])
+		if !takesValue[strings.TrimLeft(a, "-")] {
+			continue
 		}
+		if i++; i == len(args) || isFlag(takesValue, args[i]) {
+			return nil, nil, app.UsageErrorf("%s needs a value", a)
+		}
+		flags = append(flags, args[i])
 	}
-	return flags, rest
+	return flags, rest, nil
+}
+
+// isFlag reports whether an argument is one of the flags.
+func isFlag(known map[string]bool, arg string) bool {
+	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+	_, isKnown := known[name]
+	return isKnown && len(arg) > 1 && arg[0] == '-'
 }

@@ -328,9 +328,9 @@ func TestFlagsFirst(t *testing.T) {
 		{"siglake", "siglake"},
 		{"siglake --help", "siglake --help"},
 	} {
-		got := flagsFirst(program, strings.Fields(c.args))
-		if want := strings.Fields(c.want); !slices.Equal(got, want) {
-			t.Errorf("flagsFirst(%q) = %q, want %q", c.args, got, want)
+		got, err := flagsFirst(program, strings.Fields(c.args))
+		if want := strings.Fields(c.want); err != nil || !slices.Equal(got, want) {
+			t.Errorf("flagsFirst(%q) = %q, %v; want %q", c.args, got, err, want)
 		}
 	}
 }

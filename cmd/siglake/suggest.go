@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -20,19 +21,65 @@ func unknownFlag(message string) string {
 
 // flagError is the error of a command line whose flags cannot be read. path is
 // the command's full name, empty for none.
-func flagError(cmd *cli.Command, path string, err error) error {
+func flagError(cmd *cli.Command, path string, args []string, err error) error {
 	see := strings.Join(strings.Fields("siglake "+path+" --help"), " ")
 	name := unknownFlag(err.Error())
 	if name == "" {
-		return app.UsageErrorf("%s; see %s", flagProblem(err), see)
+		return app.UsageErrorf("%s; see %s", flagProblem(cmd, err), see)
+	}
+	return app.UsageErrorf("unknown flag %s%s; see %s", asTyped(name, args), suggestFlag(cmd, name), see)
+}
+
+// suggestFlag is what the message says about a flag that is not known. Almost any flag is like one of one or two
+// letters, so nothing is suggested for these, and none of one letter.
+func suggestFlag(cmd *cli.Command, name string) string {
+	if cmd == nil || len(name) < 3 {
+		return ""
 	}
 	var known []string
-	if cmd != nil {
-		for _, f := range cmd.VisibleFlags() {
-			known = append(known, affixed(f.Names(), "--", "")...)
+	for _, f := range cmd.VisibleFlags() {
+		for _, n := range f.Names() {
+			if len(n) > 1 {
+				known = append(known, "--"+n)
+			}
 		}
 	}
-	return app.UsageErrorf("unknown flag --%s%s; see %s", name, app.DidYouMean("--"+name, known), see)
+	return app.DidYouMean("--"+name, known)
+}
+
+// asTyped is a flag with its dashes.
+func asTyped(name string, args []string) string {
+	for _, a := range args {
+		typed, _, _ := strings.Cut(a, "=")
+		if strings.HasPrefix(typed, "-") && strings.TrimLeft(typed, "-") == name {
+			return typed
+		}
+	}
+	return "--" + name
+}
+
+// The messages of the flag library about a value that it cannot read: on the command line, and in a variable.
+var (
+	badValue    = regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-([a-z0-9-]+):`)
+	badVariable = regexp.MustCompile(`^could not parse ("(?:[^"\\]|\\.)*") as .* from environment variable "([A-Z0-9_]+)" for flag ([a-z0-9-]+):`)
+)
+
+// flagProblem says in the user's words what the flag library could not read, and what it expected.
+func flagProblem(cmd *cli.Command, err error) string {
+	text := err.Error()
+	if m := badVariable.FindStringSubmatch(text); m != nil && cmd != nil && flagNamed(cmd, m[3]) != nil {
+		return m[2] + " " + m[1] + ": expected " + expectedWord(flagNamed(cmd, m[3]))
+	}
+	if m := badValue.FindStringSubmatch(text); m != nil && cmd != nil && flagNamed(cmd, m[2]) != nil {
+		return "--" + m[2] + " " + m[1] + ": expected " + expectedWord(flagNamed(cmd, m[2]))
+	}
+	return strings.ReplaceAll(text, "flag -", "flag --")
+}
+
+// expectedWord says what a flag takes.
+func expectedWord(f cli.Flag) string {
+	word, _ := valueWord(f, "")
+	return word
 }
 
 // suggestCommand is what the message says about a command that is not known.

@@ -207,18 +207,29 @@ func createRejects(name string) (r rejectsFile, err error) {
 	if name == "" {
 		return r, nil
 	}
-	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
-		if err == nil {
-			err = errors.New("it exists")
-		}
-		return r, UsageErrorf("--rejects %s: %v; name a file that does not exist yet", name, err)
+	if _, err := os.Lstat(name); err == nil {
+		return r, UsageErrorf("--rejects %s: it exists; name a file that does not exist yet", name)
 	}
 	r.name = name
 	if r.file, err = os.CreateTemp(filepath.Dir(name), ".siglake-rejects-*"); err != nil {
-		return r, &Error{KindStorage, fmt.Errorf("--rejects %s: %w", name, err)}
+		return r, newFileError("--rejects "+name, filepath.Dir(name), err)
 	}
 	r.w = r.file
 	return r, nil
+}
+
+// newFileError is the error that no file can be created in a directory, which the cause says of a temporary one.
+func newFileError(what, dir string, err error) error {
+	if info, statErr := os.Stat(dir); errors.Is(statErr, fs.ErrNotExist) {
+		return UsageErrorf("%s: the directory %s does not exist", what, dir)
+	} else if statErr == nil && !info.IsDir() {
+		return UsageErrorf("%s: %s is not a directory", what, dir)
+	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = &fs.PathError{Op: "create a file in", Path: dir, Err: path.Err}
+	}
+	return &Error{KindStorage, fmt.Errorf("%s: %w", what, err)}
 }
 
 // close gives the file its name, or removes it.

@@ -3,8 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,7 +28,7 @@ func ReadSnapshot(ctx context.Context, env *Env, o DDLOptions) (address string, 
 		return "", nil, err
 	}
 	if address, err = lakeAddress(o.Lake); err != nil {
-		return "", nil, UsageErrorf("--lake: %v", err)
+		return "", nil, err
 	}
 	inspector, err := inspectLake(ctx, env, o.Store, o.Lake)
 	if err != nil {
@@ -44,7 +42,10 @@ func ReadSnapshot(ctx context.Context, env *Env, o DDLOptions) (address string, 
 		}
 		return "", nil, lakeError(err)
 	}
-	return address, snapshot, nil
+	if snapshot.Generation == 0 {
+		err = mustExist(ctx, env, o.Store, o.Lake)
+	}
+	return address, snapshot, err
 }
 
 // sqlName is a name that is the same in every engine, however it is quoted.
@@ -77,17 +78,4 @@ func (o *DDLOptions) validate() error {
 // inspectLake opens a lake for looking at. Readers need no lock.
 func inspectLake(ctx context.Context, env *Env, o StoreOptions, uri string) (*sinks.Inspector, error) {
 	return sinks.Inspect(ctx, uri, sinkOptions(env, o))
-}
-
-// lakeAddress is a lake's address as it is understood from everywhere on this
-// machine. The lake must be there.
-func lakeAddress(lake string) (string, error) {
-	if sinks.OnS3(lake) {
-		return strings.TrimRight(lake, "/"), nil
-	}
-	path, err := sinks.CheckDir(lake)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	return filepath.ToSlash(path), err
 }

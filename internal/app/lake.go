@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/siglake/siglake/internal/ledger"
@@ -77,17 +80,57 @@ func (l *lake) beginRun(ctx context.Context, spec pipeline.RunSpec) (*ledger.Rec
 
 // openExistingLake opens the journal of a lake that must be there.
 func openExistingLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (*lake, error) {
-	if exists, err := lakeExists(ctx, env, o, uri); err != nil || !exists {
-		if err == nil {
-			err = noLakeError(uri)
-		}
+	if err := mustExist(ctx, env, o, uri); err != nil {
 		return nil, err
 	}
 	return openLake(ctx, env, o, uri, holder)
 }
 
-func noLakeError(uri string) error {
-	return UsageErrorf("--lake: %s is not a siglake lake: no journal found", uri)
+// mustExist refuses a lake that is not there, with one message for all commands.
+func mustExist(ctx context.Context, env *Env, o StoreOptions, uri string) error {
+	if _, err := lakeAddress(uri); err != nil {
+		return err
+	}
+	exists, err := lakeExists(ctx, env, o, uri)
+	if err == nil && !exists {
+		err = noLakeError(uri, "no journal found")
+	}
+	return err
+}
+
+// lakeAddress is a lake's address as it is understood from everywhere on this
+// machine. A local directory must be there, and hold nothing else.
+func lakeAddress(uri string) (string, error) {
+	if sinks.OnS3(uri) {
+		return strings.TrimRight(uri, "/"), nil
+	}
+	path, err := sinks.CheckDir(uri)
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	var not *sinks.NotLakeError
+	switch {
+	case errors.As(err, &not):
+		err = noLakeError(uri, not.Reason)
+	case errors.Is(err, fs.ErrNotExist):
+		err = noLakeError(uri, "the directory does not exist")
+	case err != nil:
+		err = UsageErrorf("--lake: %w", err)
+	}
+	return filepath.ToSlash(path), err
+}
+
+func noLakeError(uri, reason string) error {
+	return UsageErrorf("--lake: %s is not a siglake lake: %s", uri, reason)
+}
+
+// notLake is the error of a command that could create a lake, and cannot there.
+func notLake(err error) error {
+	var not *sinks.NotLakeError
+	if errors.As(err, &not) {
+		return UsageErrorf("--lake: %w", err)
+	}
+	return lakeError(err)
 }
 
 // openLakeIfExists opens the journal of a lake to read it; nil when there is none.

@@ -383,7 +383,7 @@ func lakeExists(ctx context.Context, env *Env, o StoreOptions, uri string) (bool
 		return false, nil
 	}
 	if err != nil {
-		return false, lakeError(err)
+		return false, notLake(err)
 	}
 	defer inspector.Close() //nolint:errcheck // it was only read
 	if err := checkNothingPublished(ctx, inspector, o, uri); err != nil {
@@ -407,7 +407,7 @@ func findJournal(ctx context.Context, env *Env, o StoreOptions, uri string) (exi
 			journal, err = wal.HasSegments(filepath.Join(path, StateDir, "journal"))
 		}
 		if err != nil {
-			return false, false, &Error{KindStorage, err}
+			return false, false, notLake(err)
 		}
 		return true, journal, checkSalvaged(filepath.Join(path, StateDir, "journal"), uri)
 	}

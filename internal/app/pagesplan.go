@@ -31,7 +31,7 @@ type PagesPlan struct {
 // PlanPages finds out what lookalikes or visitors would request. It buys nothing.
 func (j *Job) PlanPages(ctx context.Context) (*PagesPlan, error) {
 	if j.Lake == "" {
-		return nil, UsageErrorf("name the lake with --lake DIR or --lake s3://bucket/prefix")
+		return nil, ErrNoLake
 	}
 	var plan *PagesPlan
 	err := j.inspect(ctx, func(l *lake) (err error) {

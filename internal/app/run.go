@@ -58,13 +58,13 @@ type Job struct {
 // NewJob prepares a job for run or plan.
 func NewJob(env *Env, o RunOptions) *Job { return &Job{RunOptions: o, env: env} }
 
-// errNoLake refuses a command that needs a lake.
-var errNoLake = UsageErrorf("name the lake with --lake DIR or --lake s3://bucket/prefix")
+// ErrNoLake refuses a command that needs a lake.
+var ErrNoLake = UsageErrorf("name the lake with --lake DIR or --lake s3://bucket/prefix")
 
 // Run executes the job. The manifest is nil when there was nothing to do.
 func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error) {
 	if j.Lake == "" {
-		return nil, nil, errNoLake
+		return nil, nil, ErrNoLake
 	}
 	if err := j.parseOptions(); err != nil {
 		return nil, nil, err
@@ -105,7 +105,7 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 // time of the run is warned about.
 func CheckOptions(env *Env, o RunOptions) error {
 	if o.Lake == "" {
-		return errNoLake
+		return ErrNoLake
 	}
 	j := NewJob(env, o)
 	err := j.parseOptions()
