@@ -301,6 +301,10 @@ type Stop struct {
 	RetryAt time.Time
 	// StopBudget: the rest of the budget is less than the maximum cost of one more entity.
 	Exhausted bool
+	// Exhausted, and a higher cap of the run lets the same command continue: one more entity needs this many credits,
+	// or, with LowerResults, fewer results. 0: another cap is exhausted, or the number is not known.
+	CapNeeded    int64
+	LowerResults bool
 }
 
 func (s *Stop) Error() string {
@@ -308,6 +312,20 @@ func (s *Stop) Error() string {
 		return s.Reason
 	}
 	return s.Reason + "; " + s.Advice
+}
+
+// adviceFor is what to do about lines that an exhausted budget left, which can cost at most so many credits. The cap that
+// one more entity needs would not get far.
+func (s *Stop) adviceFor(lines, maxCost int64) string {
+	if s.CapNeeded == 0 {
+		return fmt.Sprintf("%s; the remaining %d lines can cost at most %d credits", s.Advice, lines, maxCost)
+	}
+	advice := fmt.Sprintf("run the same command again with --max-credits %d: the remaining %d lines can cost at most %d credits; one of them needs --max-credits %d or more",
+		maxCost, lines, maxCost, s.CapNeeded)
+	if s.LowerResults {
+		advice += ", or a lower --max-results"
+	}
+	return advice
 }
 
 // stopOf finds the Stop in an error chain.

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -588,7 +587,7 @@ func (m *Manifest) finish(files []File, compared Comparison, stop *Stop) {
 		}
 		if deferred := byStatus[schema.Deferred]; stop.Exhausted && deferred > 0 && m.Pages == nil { // lines of pages cost nothing of their own
 			m.Run.Stop.CreditsNeeded = m.maxCost(deferred)
-			m.Run.Stop.Advice += fmt.Sprintf("; the remaining %d lines can cost at most %d credits", deferred, m.Run.Stop.CreditsNeeded)
+			m.Run.Stop.Advice = stop.adviceFor(deferred, m.Run.Stop.CreditsNeeded)
 		}
 	}
 }

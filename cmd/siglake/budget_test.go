@@ -204,7 +204,11 @@ func (p *budgetCase) checkBudget(v runResult, budget int64) ending {
 	if !p.paged {
 		says = append(says, fmt.Sprintf("remaining %d lines can cost at most %d", deferred, p.maxCost(deferred)))
 	}
-	if p.searchMax > 0 && strings.Contains(stop.Advice, "with a higher --max-credits;") {
+	searching := p.searchMax > 0 && strings.Contains(stop.Advice, "with a higher --max-credits;")
+	if cap := fmt.Sprintf("run the same command again with --max-credits %d:", p.maxCost(deferred)); !p.paged && !searching && !strings.HasPrefix(stop.Advice, cap) {
+		p.t.Errorf("the manifest advises %q, want the cap that suffices: %q", stop.Advice, cap)
+	}
+	if searching {
 		says = says[1:] // it stopped while it searched
 	}
 	for _, want := range says {

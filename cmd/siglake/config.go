@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -133,10 +134,12 @@ func (j *job) effective(env *app.Env, own []report.JobSetting) (all []report.Job
 	}
 	cmd := newCLI(env).Command(j.command)
 	flags := scratchFlags(cmd)
-	for _, f := range cmd.VisibleFlags() {
+	visible := cmd.VisibleFlags()
+	for _, f := range cmd.Flags {
 		name := f.Names()[0]
 		d, ok := f.(cli.DocGenerationFlag)
 		switch s, isOwn := set[name]; {
+		case !isOwn && !slices.Contains(visible, f):
 		case ok && f.IsSet(): // by the environment
 			all = append(all, report.JobSetting{Flag: name, Values: valuesOfFlag(flags.Lookup(name)), Origin: "variable " + strings.Join(d.GetEnvVars(), ", ")})
 		case isOwn:

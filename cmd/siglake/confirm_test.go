@@ -100,6 +100,12 @@ func TestSampleFirst(t *testing.T) {
 	if text := plan(flags...); !strings.Contains(text, "siglake run --lake "+r.lake) || !strings.Contains(text, " --signals news,growth --since 30d --sample 200\n") {
 		t.Errorf("a plan without experience does not advise a sample:\n%s", text)
 	}
+	whole := list
+	list = domainLines(60)
+	if text := plan(flags...); !strings.Contains(text, "a cap of the most that it can cost") || !strings.Contains(text, " --sample 20\n") || strings.Contains(text, "nineteen") {
+		t.Errorf("a plan of a short list does not advise a smaller sample:\n%s", text)
+	}
+	list = whole
 	sampled := append(slices.Clone(flags), "--sample", "50")
 	if text := plan(sampled...); !strings.Contains(text, "Entities           50") || !strings.Contains(text, "sample of 50 of 400 lines") {
 		t.Errorf("the plan of a sample:\n%s", text)

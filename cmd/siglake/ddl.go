@@ -29,7 +29,7 @@ func ddlCommand() *cli.Command {
 			&cli.BoolFlag{Name: "persistent", Destination: &o.Persistent, EnvVars: []string{"SIGLAKE_PERSISTENT"}, Usage: "DuckDB: views for a database file, of one generation"},
 			&cli.StringFlag{Name: "database", Destination: &o.Database, EnvVars: []string{"SIGLAKE_DATABASE"}, Usage: "write tables and views to the database `NAME`, or CATALOGUE.NAME"},
 			&cli.StringFlag{Name: "prefix", Destination: &o.Prefix, EnvVars: []string{"SIGLAKE_PREFIX"}, Usage: "begin the name of every table and view with `TEXT`"},
-		}, storeFlags(&o.Store)),
+		}, readFlags(&o.Store)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("ddl takes no arguments, got %q", c.Args().First())

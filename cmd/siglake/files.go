@@ -1,9 +1,12 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/ddl"
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/schema"
@@ -23,13 +26,13 @@ func filesCommand() *cli.Command {
 			&cli.StringFlag{Name: "table", Destination: &table, EnvVars: []string{"SIGLAKE_TABLE"}, Usage: "only the files of `TABLE`, such as news or accounts"},
 			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"}, Usage: "of generation `N`, even when newer ones exist; 0 is the newest"},
 			jsonFlag(&out),
-		}, storeFlags(&o.Store)),
+		}, readFlags(&o.Store)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("files takes no arguments, got %q", c.Args().First())
 			}
-			if _, known := schema.TableNamed(table); table != "" && !known {
-				return app.UsageErrorf("--table %q: no table has this name; siglake help sql lists them", table)
+			if err := checkTable(table); err != nil {
+				return err
 			}
 			env := envOf(c)
 			address, snapshot, err := app.ReadSnapshot(c.Context, env, o)
@@ -42,4 +45,19 @@ func filesCommand() *cli.Command {
 			return report.PrintFiles(env.Stdout, address, snapshot, table, out.JSON)
 		},
 	}
+}
+
+// checkTable refuses the name of a table that has no files; empty: all tables.
+func checkTable(name string) error {
+	if _, known := schema.TableNamed(name); known || name == "" {
+		return nil
+	}
+	var tables []string
+	for _, t := range schema.Tables {
+		tables = append(tables, t.Name)
+	}
+	if combined := ddl.TablesOfView(name); combined != nil {
+		return app.UsageErrorf("--table %s: a view of siglake ddl, which has no files of its own; its rows come from %s", name, strings.Join(combined, ", "))
+	}
+	return app.UsageErrorf("--table %q: no table has this name%s; expected one of %s", name, app.DidYouMean(name, tables), strings.Join(tables, ", "))
 }

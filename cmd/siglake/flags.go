@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -238,6 +239,18 @@ func storeFlags(o *app.StoreOptions) []cli.Flag {
 			Usage: "local `DIR` for the journal of a lake on S3; default: the bucket, so that any machine can continue a run"},
 	}, s3Flags(&o.S3))
 }
+
+// writeFlags are those of storeFlags that say how a lake is written.
+var writeFlags = []string{"umask", "delta-integers", "s3-sse", "s3-kms-key", "s3-storage-class", "s3-checksum", "s3-part-size"}
+
+// readFlags are storeFlags of a command that writes no lake. It takes the others, so that one command line serves
+// several commands, and does not list them.
+func readFlags(o *app.StoreOptions) []cli.Flag {
+	flags := storeFlags(o)
+	return append(slices.DeleteFunc(slices.Clone(flags), isWriteFlag), hideFlags(slices.DeleteFunc(flags, func(f cli.Flag) bool { return !isWriteFlag(f) }))...)
+}
+
+func isWriteFlag(f cli.Flag) bool { return slices.Contains(writeFlags, f.Names()[0]) }
 
 // applyUmask makes the permissions of --umask those of the process.
 func applyUmask(c *cli.Context, text string) error {

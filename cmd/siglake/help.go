@@ -309,9 +309,7 @@ func printCommandHelp(w io.Writer, cmd *cli.Command, path string) {
 			printFlag(w, f)
 		}
 	}
-	if len(groupFlags(cmd)) > 0 {
-		fmt.Fprint(w, "\n"+manual.Wrap("Each flag can be set by an environment variable: --log-format by SIGLAKE_LOG_FORMAT.", helpWidth, "", ""))
-	}
+	printVariableRule(w, cmd)
 	if len(g.topics) > 0 {
 		fmt.Fprintf(w, "See also: siglake help %s\n", strings.Join(g.topics, ", "))
 	}
@@ -326,6 +324,18 @@ func usageLine(cmd *cli.Command, path string) string {
 		line += " " + cmd.ArgsUsage
 	}
 	return line + " [FLAGS]"
+}
+
+// printVariableRule says which variable sets a flag, by the first flag that follows the rule.
+func printVariableRule(w io.Writer, cmd *cli.Command) {
+	for _, group := range groupFlags(cmd) {
+		for _, f := range group.flags {
+			if d, ok := f.(cli.DocGenerationFlag); ok && len(d.GetEnvVars()) > 0 && variableOf(f) == "" {
+				fmt.Fprint(w, "\n"+manual.Wrap(fmt.Sprintf("Each flag can be set by an environment variable: --%s by %s.", f.Names()[0], d.GetEnvVars()[0]), helpWidth, "", ""))
+				return
+			}
+		}
+	}
 }
 
 // reflow lays out a description: paragraphs are wrapped, lines that begin with a

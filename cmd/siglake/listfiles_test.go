@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/xuri/excelize/v2"
@@ -33,8 +34,8 @@ func TestSharedKeys(t *testing.T) {
 		if v := r.rerun(list, "--signals", "news", "--allow-rejected", c.allowed); v.code != c.code || v.calls != 0 {
 			t.Errorf("nothing to do with --allow-rejected %s: exit %d and %d calls, want %d and none", c.allowed, v.code, v.calls, c.code)
 		}
-		if v := r.rerun(list, "--signals", "growth", "--allow-rejected", c.allowed, "--refresh"); v.code != c.code {
-			t.Errorf("--allow-rejected %s: exit %d, want %d", c.allowed, v.code, c.code)
+		if v := r.rerun(list, "--signals", "growth", "--allow-rejected", c.allowed, "--refresh", "--quiet"); v.code != c.code || strings.Contains(v.stderr, "run ended") != (c.code == exitRejects) {
+			t.Errorf("--allow-rejected %s: exit %d, want %d, and a warning unless it is %d: %s", c.allowed, v.code, c.code, exitComplete, v.stderr)
 		}
 		var h app.History
 		r.decode([]byte(r.mustExit(exitComplete, "runs", "--json")), &h)

@@ -201,7 +201,7 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 			if logsJSON { // its last line says all of this
 				return
 			}
-			if code := app.ManifestExit(m); code != exitComplete && code != exitUnexplained { // of which LogRun warns
+			if code := j.ExitOf(app.ManifestExit(m), app.FaultyLines(m), m.Accounts.Lines); code != exitComplete && code != exitUnexplained { // of which LogRun warns
 				report.LogIncomplete(env.Log, m)
 			}
 			return

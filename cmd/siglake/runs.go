@@ -28,7 +28,7 @@ func runsCommand() *cli.Command {
 				Usage: "one line for each month and list, with the sums of its runs"},
 			&cli.IntFlag{Name: "last", Destination: &o.Last, EnvVars: []string{"SIGLAKE_LAST"},
 				Usage: "only the newest `N` runs; 0 means all"},
-		}, storeFlags(&o.Store), outputFlags(&out)),
+		}, readFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("runs takes no arguments, got %q; --list LIST shows the runs about one list", c.Args().First())

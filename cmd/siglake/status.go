@@ -31,7 +31,7 @@ func statusCommand() *cli.Command {
 				Usage: "show only the newest `N` runs; totals are those of all"},
 			&cli.StringFlag{Name: "max-age", Destination: &o.MaxAge, EnvVars: []string{"SIGLAKE_MAX_AGE"},
 				Usage: "for monitors: exit 22 if the last run of a job, or about a list, that ended well is older than this `AGE` (26h, 2d)"},
-		}, storeFlags(&o.Store), outputFlags(&out)),
+		}, readFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("status takes no arguments, got %q", c.Args().First())

@@ -18,7 +18,7 @@ func verifyCommand() *cli.Command {
 		Usage: "check a lake and its journal against each other, offline",
 		Description: "Reads every answer in the journal, derives the rows of every published file from them, and compares these with the\n" +
 			"lake. Makes no API call and changes no data. Exit codes: 0 all invariants hold, 60 one is broken.",
-		Flags: joinFlags([]cli.Flag{lakeFlag(&lake)}, storeFlags(&store), outputFlags(&out)),
+		Flags: joinFlags([]cli.Flag{lakeFlag(&lake)}, readFlags(&store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("verify takes no arguments, got %q", c.Args().First())

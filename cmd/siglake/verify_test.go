@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/schema"
 )
@@ -20,6 +21,14 @@ func TestVerifySaysWhatToDo(t *testing.T) {
 	if out := r.mustExit(exitComplete, "verify"); strings.Contains(out, "siglake rebuild") || !strings.Contains(out, "credits over 2 answers") {
 		t.Errorf("verify of a sound lake with 2 answers and a lost one:\n%s", out)
 	}
+	if out := r.mustExit(exitComplete, "verify"); !strings.Contains(out, "holds       the API key is stored nowhere") {
+		t.Errorf("verify with a key:\n%s", out)
+	}
+	envFor(t).set(app.KeyVariable, "")
+	if out := r.mustExit(exitComplete, "verify"); !strings.Contains(out, "not checked the API key is stored nowhere: "+app.KeyVariable) || strings.Count(out, "holds") != 11 {
+		t.Errorf("verify without a key:\n%s", out)
+	}
+	envFor(t).set(app.KeyVariable, canary)
 	var calls, accounts string
 	for _, f := range r.manifest.Files {
 		switch f.Table {

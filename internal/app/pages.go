@@ -190,7 +190,7 @@ func uniqueAccounts(list string, accounts []schema.Account, o schema.Object) (ou
 		if o == schema.Company {
 			s = schema.Account{Object: o, Domain: a.Domain} // the API takes no ids of companies
 			if s.Domain == "" {
-				return nil, UsageErrorf("%s, line %d has no domain, and the API takes companies by domain here; --map domain=COLUMN names its column", list, a.Line)
+				return nil, noDomainError(list, &a)
 			}
 		} else if s.Identifier() == "" {
 			s.Name, s.CompanyName, s.CompanyDomain = a.Name, a.CompanyName, a.CompanyDomain
@@ -201,6 +201,15 @@ func uniqueAccounts(list string, accounts []schema.Account, o schema.Object) (ou
 		}
 	}
 	return out, nil
+}
+
+// noDomainError refuses a company without a domain, and says why a domain that its line has does not count.
+func noDomainError(list string, a *schema.Account) error {
+	if len(a.Notes) > 0 {
+		return UsageErrorf("%s, line %d has no domain of the company, and the API takes companies by domain here: %s; correct or remove the line",
+			list, a.Line, strings.Join(a.Notes, "; "))
+	}
+	return UsageErrorf("%s, line %d has no domain, and the API takes companies by domain here; --map domain=COLUMN names its column", list, a.Line)
 }
 
 // readExclude reads the list of those that must not be returned.

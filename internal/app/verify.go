@@ -23,6 +23,8 @@ type Finding struct {
 	Violations []string // nil when it holds
 	inLedger   bool     // what is broken, if anything is, another lake from this journal would have too
 	pruned     bool     // answers are gone from the journal
+	// The check could not run; Detail says why.
+	Unchecked bool
 }
 
 // VerifyLake checks the invariants of a lake. When some are violated it returns an
@@ -91,20 +93,20 @@ func (l *lake) verify(ctx context.Context, key string) ([]Finding, error) {
 	p := published
 	return []Finding{
 		{1, "the ledger equals the sum of the charges, and every charge is allocated to the credit",
-			answersText(audit), append(audit.Mismatched, p.unbalanced...), len(audit.Mismatched) > 0, len(audit.Pruned) > 0},
+			answersText(audit), append(audit.Mismatched, p.unbalanced...), len(audit.Mismatched) > 0, len(audit.Pruned) > 0, false},
 		{2, "the vendor's bill lies within the interval",
-			intervalText(audit), p.undeclared, false, false},
+			intervalText(audit), p.undeclared, false, false, false},
 		{3, "every attempt was recorded before it was sent, and the journal has all that manifests name",
-			format.Thousands(int64(audit.Attempts)) + " attempts", slices.Concat(audit.WithoutIntent, audit.Checkpoint, audit.Unannounced, p.older), true, false},
-		{4, "nothing was bought twice, except on request", format.Thousands(audit.Entities) + " identities with an answer", audit.BoughtTwice, true, false},
-		{5, "published rows match the answers", p.rowText(), p.differing, false, false},
-		{6, "a manifest lists every visible file", p.fileText(), p.unlisted, false, false},
-		{7, "every visible file is intact", format.Bytes(p.bytes) + " read", p.damaged, false, false},
-		{8, "the generations form one chain, and each lists the files that hold every row", format.Count(p.generations, "generation"), p.brokenChain, false, false},
-		{9, "every line has exactly one status", format.Thousands(p.lines) + " lines", p.badStatus, false, false},
-		{10, "no run could exceed its budget at any time", format.Count(audit.Runs, "run"), audit.OverBudget, true, false},
-		{11, "the API key is stored nowhere", secretText(secret, p), append(audit.WithSecret, p.leaks...), true, false},
-		{12, "a finished run has nothing left to request", p.finishedText, p.unfinished, false, false},
+			format.Thousands(int64(audit.Attempts)) + " attempts", slices.Concat(audit.WithoutIntent, audit.Checkpoint, audit.Unannounced, p.older), true, false, false},
+		{4, "nothing was bought twice, except on request", format.Thousands(audit.Entities) + " identities with an answer", audit.BoughtTwice, true, false, false},
+		{5, "published rows match the answers", p.rowText(), p.differing, false, false, false},
+		{6, "a manifest lists every visible file", p.fileText(), p.unlisted, false, false, false},
+		{7, "every visible file is intact", format.Bytes(p.bytes) + " read", p.damaged, false, false, false},
+		{8, "the generations form one chain, and each lists the files that hold every row", format.Count(p.generations, "generation"), p.brokenChain, false, false, false},
+		{9, "every line has exactly one status", format.Thousands(p.lines) + " lines", p.badStatus, false, false, false},
+		{10, "no run could exceed its budget at any time", format.Count(audit.Runs, "run"), audit.OverBudget, true, false, false},
+		{11, "the API key is stored nowhere", secretText(secret, p), append(audit.WithSecret, p.leaks...), true, false, secret == nil},
+		{12, "a finished run has nothing left to request", p.finishedText, p.unfinished, false, false, false},
 	}, nil
 }
 
@@ -141,7 +143,7 @@ func intervalText(a *ledger.Audit) string {
 
 func secretText(secret func([]byte) bool, p *publicationCheck) string {
 	if secret == nil {
-		return "not checked: " + KeyVariable + " is not set, or too short to distinguish from other text"
+		return KeyVariable + " is not set, or too short to distinguish from other text"
 	}
 	return format.Bytes(p.scanned) + " and every answer searched"
 }

@@ -241,3 +241,23 @@ func TestPlain(t *testing.T) {
 		}
 	}
 }
+
+// TestTablesOfView: each view of a script is a table, or its tables are known.
+func TestTablesOfView(t *testing.T) {
+	t.Parallel()
+	views := regexp.MustCompile(`(?m)^CREATE .*VIEW "?([a-z_]+)"? AS`).FindAllStringSubmatch(printed(t, Options{Dialect: "duckdb"}), -1)
+	if len(views) < len(schema.Tables) {
+		t.Fatalf("%d views, want %d or more", len(views), len(schema.Tables))
+	}
+	for _, v := range views {
+		tables := TablesOfView(v[1])
+		if _, isTable := schema.TableNamed(v[1]); isTable != (tables == nil) {
+			t.Errorf("view %s is a table: %t, its tables are %v", v[1], isTable, tables)
+		}
+		for _, name := range tables {
+			if _, known := schema.TableNamed(name); !known {
+				t.Errorf("view %s: no table is called %s", v[1], name)
+			}
+		}
+	}
+}

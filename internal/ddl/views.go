@@ -21,6 +21,29 @@ type field struct {
 	expr string
 }
 
+// TablesOfView are the tables of a lake, by the names of schema, whose rows a view of the scripts combines; nil: there
+// is no such view. A view with the name of a table is none of these.
+func TablesOfView(name string) (tables []string) {
+	eventTables := make([]string, len(schema.EventTables))
+	for i, t := range schema.EventTables {
+		eventTables[i] = t.Name
+		if baseName(t) == name {
+			return []string{t.Name}
+		}
+	}
+	switch name {
+	case "events":
+		return eventTables
+	case "account_events":
+		return append(eventTables, schema.Accounts.Name)
+	case "accounts_latest", "people":
+		return []string{schema.Accounts.Name}
+	case "asked":
+		return []string{schema.Requests.Name, schema.Runs.Name, schema.Accounts.Name}
+	}
+	return nil
+}
+
 // writeViews writes all views, each after those that it reads.
 func (s *script) writeViews() {
 	s.writeView(s.peopleView())

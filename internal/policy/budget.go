@@ -117,8 +117,10 @@ func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
 			g.spent, g.cfg.Credits, unit, next.Ceiling()),
 		Advice:    fmt.Sprintf("run the same command again with --max-credits %d or more%s", next.Ceiling(), advice),
 		Exhausted: true,
+		CapNeeded: next.Ceiling(), LowerResults: advice != "",
 	}
 	if g.cfg.Cap != "" {
+		stop.CapNeeded = 0
 		stop.Reason = fmt.Sprintf("%s leaves %d credits to this run, of which %d are spent or reserved, and one more %s can cost %d",
 			g.cfg.Cap, g.cfg.Credits-g.cfg.Spent, g.spent-g.cfg.Spent, unit, next.Ceiling())
 		stop.Advice, stop.RetryAt = "run the same command again when the cap begins anew, or with a higher cap", g.cfg.RetryAt
@@ -128,7 +130,7 @@ func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
 		return stop
 	}
 	if next.Query.Service() == pipeline.Search { // the calls that use the ids come on top
-		stop.Advice = "run the same command again with a higher --max-credits"
+		stop.Advice, stop.CapNeeded = "run the same command again with a higher --max-credits", 0
 	}
 	return stop
 }

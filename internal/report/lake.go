@@ -43,18 +43,21 @@ func PrintCheckup(w io.Writer, results []app.CheckResult, policy string, quiet b
 func PrintFindings(w io.Writer, findings []app.Finding, quiet bool) {
 	for _, f := range findings {
 		mark := "holds"
-		if len(f.Violations) > 0 {
+		switch {
+		case len(f.Violations) > 0:
 			mark = "BROKEN"
+		case f.Unchecked:
+			mark = "not checked"
 		}
 		if !quiet || len(f.Violations) > 0 {
-			format.Fprintf(w, "%3d  %-7s %s: %s\n", f.Number, mark, f.Text, f.Detail)
+			format.Fprintf(w, "%3d  %-11s %s: %s\n", f.Number, mark, f.Text, f.Detail)
 		}
 		for i, b := range f.Violations {
 			if i == 10 {
-				format.Fprintf(w, "             and %d more\n", len(f.Violations)-i)
+				format.Fprintf(w, "                 and %d more\n", len(f.Violations)-i)
 				break
 			}
-			format.Fprintf(w, "             %s\n", b)
+			format.Fprintf(w, "                 %s\n", b)
 		}
 	}
 }

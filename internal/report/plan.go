@@ -68,9 +68,22 @@ func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 	case p.AdvisedBudget == 0:
 		format.Fprintf(w, "\n  Next: buy a random sample, which costs at most %s credits, and plan again; the run of the whole list buys only the rest:\n    %s --sample %d\n",
 			format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines), command, app.SampleLines)
+	case !budgeted && p.AdvisedBudget == p.SpentBefore+p.Credits.Ceiling:
+		format.Fprintf(w, "\n  Next: run it with a cap of the most that it can cost:\n    %s --max-credits %d\n", command, p.AdvisedBudget)
+		printSmallSample(w, p, command)
 	case !budgeted:
 		format.Fprintf(w, "\n  Next: run it with a cap, which is enough nineteen times in twenty (batches shrink near it, which takes more calls):\n    %s --max-credits %d\n", command, p.AdvisedBudget)
 	}
+}
+
+// printSmallSample advises a sample of a list that is itself no longer than the usual sample, if what it costs is a guess.
+func printSmallSample(w io.Writer, p *app.PlanReport, command string) {
+	const smallSample = 20
+	if p.Credits.ObservedEntities > 0 || p.Entities <= smallSample || p.Entities > app.SampleLines || p.ResumesRun != "" {
+		return
+	}
+	format.Fprintf(w, "  Or buy a random sample first, which costs at most %s credits, and plan again; the run of the whole list buys only the rest:\n    %s --sample %d\n",
+		format.Thousands(p.Credits.Ceiling/p.Entities*smallSample), command, smallSample)
 }
 
 // PrintQuestion prints what a command would buy, before it asks whether it may.
