@@ -29,8 +29,9 @@ func peekSample(p *preview) (head []byte, atEOF bool) {
 // csvDialect says how the text of a list is split into cells, and holds its first records.
 type csvDialect struct {
 	delimiter byte // 0: one column
-	// Bytes of a "sep=;" line before the first record.
+	// Bytes before the first record: a "sep=;" line, and lines above the header.
 	preamble int
+	notes    []string
 	line     int64 // physical line of the first record
 	// The first well-formed records, including the header.
 	sample [][]string
@@ -54,16 +55,25 @@ func (d csvDialect) delimiterName() string {
 func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
 	d := csvDialect{}
 	sep, preamble := separatorLine(head)
-	d.preamble = preamble
+	above := countLines(head[:preamble])
 	head = head[preamble:]
+	if sep != 0 && o.Delimiter == 0 {
+		o.Delimiter = rune(sep)
+	}
+	t, err := findTitles(head, atEOF, o)
+	if err != nil {
+		return d, err
+	}
+	if t.size > 0 {
+		d.notes = append(d.notes, titles{lines: above + t.lines}.note())
+	}
+	d.preamble = preamble + t.size
+	above, head = above+t.lines, head[t.size:]
 	switch {
 	case o.Delimiter == '\n':
 	case o.Delimiter != 0:
 		d.delimiter = byte(o.Delimiter)
-	case sep != 0:
-		d.delimiter = sep
 	default:
-		var err error
 		if d.delimiter, err = detectDelimiter(head, atEOF); err != nil {
 			return d, err
 		}
@@ -71,13 +81,7 @@ func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
 	first, records := readSample(head, atEOF, d.delimiter)
 	d.sample = records
 	if first != nil {
-		d.line = first.line
-		if preamble > 0 {
-			d.line++
-		}
-	}
-	if isTitle(records) && o.Header == HeaderAuto && len(o.Map) == 0 {
-		return d, &Error{Line: d.line, Problem: "the first line is a title above the header", Expected: "the same columns on every line, under at most one header line", Fix: "remove the title line"}
+		d.line = above + first.line
 	}
 	if d.delimiter == 0 && o.Delimiter == 0 {
 		if err := wholeLinesQuoted(records); err != nil {
@@ -110,6 +114,12 @@ func separatorLine(head []byte) (delimiter byte, size int) {
 // faulty. records are the well-formed ones, without a last one that the end of the sample may have
 // cut.
 func readSample(head []byte, atEOF bool, delimiter byte) (first *record, records [][]string) {
+	first, records, _ = readLines(head, atEOF, delimiter)
+	return first, records
+}
+
+// readLines is readSample, with the line of each record.
+func readLines(head []byte, atEOF bool, delimiter byte) (first *record, records [][]string, lines []int64) {
 	r := newReader(bytes.NewReader(head), delimiter)
 	r.requireUTF8 = true
 	for len(records) < sampleRecords {
@@ -129,10 +139,10 @@ func readSample(head []byte, atEOF bool, delimiter byte) (first *record, records
 			for i, c := range rec.cells {
 				row[i] = plainText(tidyText(string(c)), true)
 			}
-			records = append(records, row)
+			records, lines = append(records, row), append(lines, rec.line)
 		}
 	}
-	return first, records
+	return first, records, lines
 }
 
 // delimiterScore says how well a delimiter splits a text. Its parts count in this order.
@@ -215,22 +225,6 @@ func wholeNumbers(records [][]string, delimiter byte) int {
 		}
 	}
 	return 0
-}
-
-// isTitle reports whether the first record has one filled cell, above a header of several.
-func isTitle(records [][]string) bool {
-	if len(records) < 3 || len(records[0]) < 2 {
-		return false
-	}
-	filled := func(row []string) (n int) {
-		for _, cell := range row {
-			if cell != "" {
-				n++
-			}
-		}
-		return n
-	}
-	return filled(records[0]) == 1 && filled(records[1]) > 1 && len(headerRoles(records[1])) > 0
 }
 
 // wholeLinesQuoted is the error about lines that are one quoted cell each, which holds the cells of a

@@ -416,7 +416,7 @@ func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options)
 	if err != nil {
 		return err
 	}
-	in.Delimiter = d.delimiterName()
+	in.Delimiter, in.Notes = d.delimiterName(), append(in.Notes, d.notes...)
 
 	f.csv = newReader(text, d.delimiter)
 	f.csv.requireUTF8 = in.Encoding == utf8Name
