@@ -33,6 +33,7 @@ const (
 type reader struct {
 	r           io.Reader
 	delimiter   byte // 0: one column
+	reasons     byte // delimiter behind the reason in front of each record; 0: there are none
 	requireUTF8 bool
 	maxRecord   int
 	maxCell     int
@@ -99,7 +100,7 @@ func (r *reader) next() (record, error) {
 			window = window[:r.maxRecord]
 		}
 		final := r.err == io.EOF && r.start+len(window) == r.end
-		s := r.split(window, final)
+		s, reason := r.splitBehindReason(window, final)
 		r.recordStart, r.recordLine = r.start, r.line
 		rec := record{line: r.line, cells: r.cells, fault: s.fault}
 		switch {
@@ -109,16 +110,16 @@ func (r *reader) next() (record, error) {
 			continue
 		case s.complete:
 			if rec.fault == nil {
-				rec.fault = r.checkCells(window[:s.size])
+				rec.fault = r.checkCells(window[reason:s.size])
 			}
-			rec.raw = window[:s.size]
+			rec.raw = window[reason:s.size]
 			r.consumeLines(s.size, s.lines)
 			rec.last = r.lineCount()
 			return rec, nil
 		case full || final:
 			rec.fault = r.overflowFault(window, s, final)
 			_, size, _ := lineEnd(window[max(s.quote, 0):], true)
-			rec.raw = bytes.Clone(window[:max(s.quote, 0)+size])
+			rec.raw = bytes.Clone(window[reason : max(s.quote, 0)+size])
 			err := r.skipFaulty(window, s.quote)
 			rec.last = r.lineCount()
 			return rec, err
@@ -127,6 +128,24 @@ func (r *reader) next() (record, error) {
 			return record{}, err
 		}
 	}
+}
+
+// splitBehindReason is split for the part of a window behind a reason, and returns where that part begins.
+func (r *reader) splitBehindReason(window []byte, final bool) (s span, reason int) {
+	reason, ok := r.reasonSize(window, final)
+	if !ok {
+		return span{quote: -1}, 0
+	}
+	s = r.split(window[reason:], final)
+	if reason > 0 {
+		s.size += reason
+		s.blank = false
+		s.lines += countLines(window[:reason])
+		if s.quote >= 0 {
+			s.quote += reason
+		}
+	}
+	return s, reason
 }
 
 // rewindRecord moves back to the second line of the last record, which must have had no fault, and

@@ -35,9 +35,19 @@ type csvDialect struct {
 	line     int64 // physical line of the first record
 	// The first well-formed records, including the header.
 	sample [][]string
+	mark   *rejectMark // of a list of rejected records; nil for others
 }
 
-func (d csvDialect) delimiterName() string {
+// newReader reads a text in the dialect.
+func (d *csvDialect) newReader(text io.Reader) *reader {
+	r := newReader(text, d.delimiter)
+	if d.mark != nil {
+		r.reasons = d.mark.delimiter
+	}
+	return r
+}
+
+func (d *csvDialect) delimiterName() string {
 	if d.delimiter == 0 {
 		return ""
 	}
@@ -54,6 +64,9 @@ func (d csvDialect) delimiterName() string {
 // would cost money.
 func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
 	d := csvDialect{}
+	if d.mark = readRejectMark(head); d.mark != nil {
+		d.mark.apply(&o)
+	}
 	sep, preamble := separatorLine(head)
 	above := countLines(head[:preamble])
 	head = head[preamble:]
@@ -78,7 +91,7 @@ func detectDialect(head []byte, atEOF bool, o Options) (csvDialect, error) {
 			return d, err
 		}
 	}
-	first, records := readSample(head, atEOF, d.delimiter)
+	first, records, _ := readLines(d.newReader(bytes.NewReader(head)), atEOF)
 	d.sample = records
 	if first != nil {
 		d.line = above + first.line
@@ -114,13 +127,12 @@ func separatorLine(head []byte) (delimiter byte, size int) {
 // faulty. records are the well-formed ones, without a last one that the end of the sample may have
 // cut.
 func readSample(head []byte, atEOF bool, delimiter byte) (first *record, records [][]string) {
-	first, records, _ = readLines(head, atEOF, delimiter)
+	first, records, _ = readLines(newReader(bytes.NewReader(head), delimiter), atEOF)
 	return first, records
 }
 
 // readLines is readSample, with the line of each record.
-func readLines(head []byte, atEOF bool, delimiter byte) (first *record, records [][]string, lines []int64) {
-	r := newReader(bytes.NewReader(head), delimiter)
+func readLines(r *reader, atEOF bool) (first *record, records [][]string, lines []int64) {
 	r.requireUTF8 = true
 	for len(records) < sampleRecords {
 		rec, err := r.next()

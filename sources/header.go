@@ -159,6 +159,9 @@ func newLayout(d csvDialect, o Options) (layout, error) {
 	if len(records) > 0 {
 		first = records[0]
 	}
+	if d.mark != nil {
+		o.Header = HeaderYes
+	}
 	isHeader, err := hasHeader(records, o)
 	if err != nil {
 		return l, err
@@ -183,6 +186,10 @@ func newLayout(d csvDialect, o Options) (layout, error) {
 	}
 	if err := l.chooseKept(o); err != nil {
 		return l, err
+	}
+	if d.mark != nil && l.readMark(d.mark, o) {
+		l.described = l.describeColumns()
+		return l, l.validateColumns(rows)
 	}
 	roles := l.bestColumns()
 	l.resolveNames(&roles, rows)

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/schema"
@@ -61,8 +62,8 @@ type Options struct {
 	StrictFiles bool
 	// Sample are the records that Accounts yields. Nil: all.
 	Sample *Sample
-	// Rejects receives the rejected records as they stand in the list, in UTF-8, with the reason in a
-	// further column, so that they can be mended and read as a list. Nil: nothing does.
+	// Rejects receives the rejected records as they stand in the list, in UTF-8, behind a first column
+	// with the reason, so that they can be mended and read as a list. Nil: nothing does.
 	Rejects io.Writer
 	// Cells receives each record right before Accounts yields its account. Nil: nothing does.
 	Cells func(RawRecord)
@@ -352,6 +353,9 @@ func (f *file) detectText(o Options) error {
 	if head, _ := stream.peek(sampleSize); isZip(head) && mayBeWorkbook(head) {
 		return f.detectSheet(stream, o)
 	}
+	if head, _ := stream.peek(sampleSize); readRejectMark(head) != nil && (o.Encoding == "" || utf8.Valid(head[:len(head)-partialRuneLen(head)])) {
+		o.Encoding = utf8Name
+	}
 	text, encoding, err := decodeText(stream, o.Encoding)
 	if err != nil {
 		return err
@@ -364,6 +368,9 @@ func (f *file) detectText(o Options) error {
 	head, atEOF := peekSample(text)
 	if len(head) == 0 && text.err != nil && text.err != io.EOF {
 		return text.err
+	}
+	if readRejectMark(head) != nil {
+		return f.detectColumns(text, head, atEOF, o)
 	}
 	if format, foreign := textFormat(head, f.object.URI); foreign {
 		return format.refuse()
@@ -418,14 +425,14 @@ func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options)
 	}
 	in.Delimiter, in.Notes = d.delimiterName(), append(in.Notes, d.notes...)
 
-	f.csv = newReader(text, d.delimiter)
+	f.csv = d.newReader(text)
 	f.csv.requireUTF8 = in.Encoding == utf8Name
 	f.preamble = d.preamble
 	if err := f.csv.skipBytes(d.preamble); err != nil {
 		return err
 	}
 	f.layout, err = newLayout(d, o)
-	if fault := new(Error); errors.As(err, &fault) && len(d.sample) == 1 && atEOF && headerOnly(head[d.preamble:], d.delimiter) {
+	if fault := new(Error); errors.As(err, &fault) && len(d.sample) == 1 && atEOF && headerOnly(d.newReader(bytes.NewReader(head[d.preamble:]))) {
 		fault.sole = d.sample[0]
 	}
 	if err != nil {
@@ -437,11 +444,16 @@ func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options)
 	if d.delimiter == 0 {
 		in.Format = FormatText
 	}
-	if in.Header == nil {
+	if in.Header == nil && d.mark == nil {
 		return nil
 	}
-	in.HeaderLine = d.line
-	if atEOF && headerOnly(head[d.preamble:], d.delimiter) {
+	if in.Header != nil {
+		in.HeaderLine = d.line
+	}
+	if d.mark != nil {
+		in.Notes = append(in.Notes, "a list of rejected lines: the reasons in its first column are not read")
+	}
+	if atEOF && headerOnly(d.newReader(bytes.NewReader(head[d.preamble:]))) {
 		// An interrupted export looks like this, and must not pass as a complete list. A part of many
 		// is different: job engines write one for each partition, also for an empty one.
 		return &Error{Problem: noLineBelowHeader, Expected: "one account per line", Fix: "check how the list was exported", empty: true}
@@ -453,9 +465,8 @@ func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options)
 
 const noLineBelowHeader = "the header is not followed by any line"
 
-// headerOnly reports whether the text of a list ends after its first record.
-func headerOnly(text []byte, delimiter byte) bool {
-	r := newReader(bytes.NewReader(text), delimiter)
+// headerOnly reports whether the text of a reader ends after its first record.
+func headerOnly(r *reader) bool {
 	_, err := r.next()
 	if err == nil {
 		_, err = r.next()

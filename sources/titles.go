@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,7 +41,7 @@ func findTitles(head []byte, atEOF bool, o Options) (best titles, err error) {
 	}
 	var unclear *Error
 	for _, c := range candidates {
-		_, records, lines := readLines(head, atEOF, c)
+		_, records, lines := readLines(newReader(bytes.NewReader(head), c), atEOF)
 		i, sure := headerBelowTitles(records, o)
 		switch {
 		case i < 0:

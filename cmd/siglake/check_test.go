@@ -42,17 +42,23 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	mended, err := os.ReadFile(rejects)
-	if err != nil || !strings.HasPrefix(string(mended), "Firma;Webseite;Kunde Nr;Partner-Web;reject_reason\n;?;6;;\"") {
+	if err != nil || !strings.HasPrefix(string(mended), "\"siglake_reason company ") || !strings.Contains(string(mended), "\";Firma;Webseite;Kunde Nr;Partner-Web\n\"no company identifier: nothing usable in Webseite, Firma\";;?;6;\n") {
 		t.Errorf("the rejects are %q, %v", mended, err)
 	}
 	if code, _, errs := check(list, "--rejects", rejects); code != exitUsage || !strings.Contains(errs, "exists") {
 		t.Errorf("over an existing file: exit %d\n%s", code, errs)
 	}
-	if err := os.WriteFile(rejects, []byte(strings.Replace(strings.Replace(string(mended), ";?;6", ";zeta-test.de;6", 1), "Gesamt;;;", "Gesamt;gesamt-test.de;7;", 1)), 0o600); err != nil {
+	if err := os.WriteFile(rejects, []byte(strings.Replace(strings.Replace(string(mended), ";?;6;", ";zeta-test.de;6;", 1), "Gesamt;;;", "Gesamt;gesamt-test.de;7;", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if code, out, errs := check(rejects); code != exitComplete {
 		t.Errorf("the mended rejects: exit %d\n%s%s", code, out, errs)
+	}
+	if code, out, _ := check(rejects, "--rejects", rejects+"2"); code != exitComplete || !strings.Contains(out, "no line is rejected: ") {
+		t.Errorf("--rejects without rejected lines: exit %d\n%s", code, out)
+	}
+	if _, err := os.Stat(rejects + "2"); err == nil {
+		t.Error("a file of rejects was written without rejected lines")
 	}
 	if code, _, _ := check(list, "--allow-rejected", "2"); code != exitComplete {
 		t.Errorf("--allow-rejected 2: exit %d, want %d", code, exitComplete)

@@ -31,7 +31,9 @@ type ListReport struct {
 	Noted       int64                       `json:"lines_with_notes"`
 	Reasons     []RejectReason              `json:"reject_reasons"` // most frequent first
 	First       []schema.Account            `json:"first_lines"`
-	RejectsFile string                      `json:"rejects_file,omitempty"`
+	RejectsFile string                      `json:"rejects_file,omitempty"` // empty: none was written
+	// UnwrittenRejects is the name of a file of rejected lines that was not written, because there are none.
+	UnwrittenRejects string `json:"-"`
 }
 
 // RejectReason is a reason for which lines are rejected, with the first of them.
@@ -82,8 +84,8 @@ const (
 // ListMeter shows how far a list is read.
 type ListMeter func(total int64) Meter
 
-// CheckList reads a list to its end, without a network but that of a list on S3. It writes the rejected lines to a
-// file that must not exist yet; empty: to none.
+// CheckList reads a list to its end, without a network but that of a list on S3. It writes the rejected lines, if
+// there are any, to a file that must not exist yet; empty: to none.
 func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, meter ListMeter) (report *ListReport, exit int, err error) {
 	j := NewJob(env, o)
 	if j.allowedRejects, err = parseRejectAllowance(o.Source.AllowRejected); err != nil {
@@ -96,7 +98,7 @@ func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, mete
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { err = errors.Join(err, out.close(err == nil)) }()
+	defer func() { err = errors.Join(err, out.close(err == nil && report.RejectsFile != "")) }()
 	if out.w != nil {
 		j.listOptions.Rejects = out.w
 	}
@@ -114,7 +116,7 @@ func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, mete
 	defer list.Close() //nolint:errcheck // it was only read
 	j.NewMeter = func(total int64, _ *pipeline.Activity) Meter { return meter(total) }
 	reading := j.readingMeter(list)
-	c := &listCheck{source: reading, report: &ListReport{List: j.List, Object: list.Input().Object, RejectsFile: rejects, Reasons: []RejectReason{}, First: []schema.Account{}}, reasons: map[string]*RejectReason{}}
+	c := &listCheck{source: reading, report: &ListReport{List: j.List, Object: list.Input().Object, Reasons: []RejectReason{}, First: []schema.Account{}}, reasons: map[string]*RejectReason{}}
 	plan, err := (&pipeline.Runner{BatchSize: pipeline.MaxBatch, Queries: anyQueries()}).Plan(ctx, c)
 	reading.Close()
 	if err != nil {
@@ -122,6 +124,9 @@ func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, mete
 	}
 	r := c.finish(plan)
 	r.Input = describeList(list)
+	if r.RejectsFile = rejects; list.Input().Rejected == 0 {
+		r.RejectsFile, r.UnwrittenRejects = "", rejects
+	}
 	exit = ExitComplete
 	if faulty := r.Rejected + sharedKeyLines(list); faulty > 0 {
 		exit = j.ExitOf(ExitRejects, faulty, r.Lines)

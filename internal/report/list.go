@@ -90,7 +90,10 @@ func PrintList(w io.Writer, r *app.ListReport) {
 	printReasons(w, r)
 	printSharedKeys(w, r.Input.SharedKeys, "in the output of --json")
 	if r.RejectsFile != "" {
-		format.Fprintf(w, "\n  Rejects   %s has the rejected lines, each with its reason in the last column: mend them there, and run that file as a list\n", r.RejectsFile)
+		format.Fprintf(w, "\n  Rejects   %s has the rejected lines, each behind its reason: mend them there, and run that file as a list\n", r.RejectsFile)
+	}
+	if r.UnwrittenRejects != "" {
+		format.Fprintf(w, "\n  Rejects   no line is rejected: %s is not written\n", r.UnwrittenRejects)
 	}
 }
 
