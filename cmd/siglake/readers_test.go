@@ -243,7 +243,7 @@ func TestReadersRefuse(t *testing.T) {
 		code int
 		says string
 	}{
-		{"ddl --lake " + r.lake + "/nowhere", exitUsage, "no such file"},
+		{"ddl --lake " + r.lake + "/nowhere", exitUsage, "the directory does not exist"},
 		{"ddl --lake " + file, exitUsage, "is a file"},
 		{"ddl --lake " + r.lake + " --dialect hive", exitUsage, "duckdb, athena, trino"},
 		{"ddl --lake " + r.lake + " --dialect athena", exitUsage, "needs a lake on S3"},
@@ -257,7 +257,8 @@ func TestReadersRefuse(t *testing.T) {
 		{"ddl --lake " + r.lake + " --generation -1", exitUsage, "no generation -1"},
 		{"ddl extra --lake " + r.lake, exitUsage, "no arguments"},
 		{"files extra --lake " + r.lake, exitUsage, "no arguments"},
-		{"files --lake " + r.lake + " --table events", exitUsage, "no table has this name"},
+		{"files --lake " + r.lake + " --table events", exitUsage, "a view of siglake ddl"},
+		{"files --lake " + r.lake + " --table event", exitUsage, "no table has this name"},
 		{"files --lake " + r.lake + " --generation 2", exitUsage, "the newest is 1"},
 		{"compact extra --lake " + r.lake, exitUsage, "no arguments"},
 		{"compact --lake " + r.lake + "/nowhere", exitUsage, "is not a siglake lake"},

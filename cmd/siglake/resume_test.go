@@ -67,7 +67,7 @@ func TestResume(t *testing.T) {
 				cancel()
 			}
 		}})
-		r.runList(ctx, nil, path, baseFlags...)
+		r.runList(ctx, nil, path, append(slices.Clone(baseFlags), "--concurrency", "1")...)
 		if r.code != exitDeferred || r.manifest.Accounts.ByStatus[schema.Deferred] == 0 {
 			t.Fatalf("exit %d, want %d and lines left", r.code, exitDeferred)
 		}

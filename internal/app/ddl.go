@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,10 +44,16 @@ func ReadSnapshot(ctx context.Context, env *Env, o DDLOptions) (address string, 
 		}
 		return "", nil, lakeError(err)
 	}
-	if snapshot.Generation == 0 {
+	if snapshot.Generation == 0 && !hasLayout(address) {
 		err = mustExist(ctx, env, o.Store, o.Lake)
 	}
 	return address, snapshot, err
+}
+
+// hasLayout reports whether a directory has been prepared for the files of a lake.
+func hasLayout(address string) bool {
+	_, err := os.Stat(filepath.Join(filepath.FromSlash(address), "_meta"))
+	return err == nil && !sinks.OnS3(address)
 }
 
 // sqlName is a name that is the same in every engine, however it is quoted.

@@ -155,7 +155,7 @@ func exportSince(text string, now time.Time) (c export.Cell, err error) {
 // openLake finds the files of the generation.
 func (e *exporter) openLake(ctx context.Context) (err error) {
 	if e.report.Lake, err = lakeAddress(e.options.Lake); err != nil {
-		return UsageErrorf("--lake: %v", err)
+		return err
 	}
 	if e.inspector, err = inspectLake(ctx, e.env, e.options.Store, e.options.Lake); err != nil {
 		return &Error{KindStorage, err}
@@ -169,7 +169,13 @@ func (e *exporter) openLake(ctx context.Context) (err error) {
 		return lakeError(err)
 	}
 	e.files, e.report.Generation = snapshot.Files, snapshot.Generation
-	return nil
+	if e.report.Generation > 0 || hasLayout(e.report.Lake) {
+		return nil
+	}
+	if err = mustExist(ctx, e.env, e.options.Store, e.options.Lake); err != nil {
+		_ = e.inspector.Close() // it was only read
+	}
+	return err
 }
 
 // write joins lines and events, and writes them.

@@ -35,11 +35,15 @@ func TablesOfView(name string) (tables []string) {
 	case "events":
 		return eventTables
 	case "account_events":
-		return append(eventTables, schema.Accounts.Name)
-	case "accounts_latest", "people":
+		return append(eventTables, schema.Accounts.Name, schema.Aliases.Name, schema.Runs.Name)
+	case "accounts_latest":
+		return []string{schema.Accounts.Name, schema.Runs.Name}
+	case "people":
 		return []string{schema.Accounts.Name}
+	case "entities":
+		return []string{schema.Accounts.Name, schema.Aliases.Name}
 	case "asked":
-		return []string{schema.Requests.Name, schema.Runs.Name, schema.Accounts.Name}
+		return []string{schema.Requests.Name}
 	}
 	return nil
 }
