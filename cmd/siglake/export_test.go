@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -231,7 +232,7 @@ func TestExportEmptyLake(t *testing.T) {
 	t.Parallel()
 	lake := t.TempDir()
 	list := filepath.Join(t.TempDir(), "list.csv")
-	if err := os.WriteFile(list, []byte("website\nadobe.com\n"), 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(list, []byte("website\nadobe.com\n"), 0o600), os.Mkdir(filepath.Join(lake, "_meta"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	if _, rows := exportedRows(t, "--lake", lake, "--list", list, "--signals", "news"); len(rows) != 1 || rows[0]["siglake_status"] != "not_requested" || rows[0]["riskNews_count"] != "0" {
