@@ -144,7 +144,7 @@ func TestDemoPartition(t *testing.T) {
 }
 
 // TestRebuildPartition: a lake with a finished and an interrupted run is rebuilt by day. The new lake
-// verifies, knows the commands and what they paid, and goes on by day, also after a salvage; rebuilt by
+// verifies, knows the commands and what they paid, and continues by day, also after a salvage; rebuilt by
 // month, it has the files of the old one. The bill is that of an undisturbed lake.
 func TestRebuildPartition(t *testing.T) {
 	t.Parallel()

@@ -91,7 +91,7 @@ type table struct {
 // addColumn adds a column of siglake's own.
 func (t *table) addColumn(name string, typ schema.Type, doc string) {
 	if t.join.options.Events || t.join.options.FromLake {
-		// There are no columns of a list from which it would have to be told apart.
+		// There are no columns of a list from which it would have to be distinguished.
 		name = strings.TrimPrefix(name, "siglake_")
 	}
 	t.columns = append(t.columns, schema.Column{Name: t.join.taken.add(name), Type: typ, Doc: doc})

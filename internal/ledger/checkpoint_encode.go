@@ -14,7 +14,7 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// The parts of a checkpoint. Each is compressed by itself, so that a command decodes only those that it
+// The parts of a checkpoint. Each is compressed on its own, so that a command decodes only those that it
 // needs: the document and the open calls when the ledger is opened, recent purchases and cursors when
 // they are asked for.
 const (

@@ -55,7 +55,7 @@
 //
 // An answer with as many events as --max-results allows may lack older ones. The API cannot be asked for
 // them alone: a question has a first day and no last one, no pages, and returns the newest events. The next
-// question begins behind the newest event all the same, so that nothing is bought twice, and the ledger
+// question begins behind the newest event nevertheless, so that nothing is bought twice, and the ledger
 // remembers the window. Once a night runs with a cap above the number of events that are known of it,
 // the pair is asked for the whole window again, which buys the known events again: that is how older
 // ones are had, on purpose. A night with the same cap never does it.
