@@ -335,7 +335,7 @@ func (w *world) reconcile() (doubts int) {
 	}
 	ours := map[string]*sum{}
 	for _, run := range j.Runs() {
-		for a, err := range j.Answers(context.Background(), run) {
+		for a, err := range j.Reader().Answers(context.Background(), run) {
 			if err != nil {
 				w.t.Fatal(err)
 			}

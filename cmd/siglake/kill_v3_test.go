@@ -195,7 +195,7 @@ func (w *world) countSessions() (lost, begun int) {
 	w.t.Helper()
 	j := w.openJournal()
 	for _, run := range j.Runs() {
-		for a, err := range j.Answers(context.Background(), run) {
+		for a, err := range j.Reader().Answers(context.Background(), run) {
 			if err != nil {
 				w.t.Fatal(err)
 			}

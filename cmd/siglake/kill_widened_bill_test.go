@@ -77,7 +77,7 @@ func (w *widening) attempts() map[string]*attempts {
 		for _, c := range run.Calls {
 			decisions[c.ID] = c.Decision
 		}
-		for a, err := range j.Answers(context.Background(), run) {
+		for a, err := range j.Reader().Answers(context.Background(), run) {
 			if err != nil {
 				w.t.Fatal(err)
 			}

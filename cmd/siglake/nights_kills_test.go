@@ -446,7 +446,7 @@ func (n *killedNights) walkJournal(visit func(*ledger.Run, *pipeline.AnsweredBat
 	}
 	defer j.Close()
 	for _, run := range j.Runs() {
-		for a, err := range j.Answers(context.Background(), run) {
+		for a, err := range j.Reader().Answers(context.Background(), run) {
 			if err != nil {
 				n.t.Fatal(err)
 			}

@@ -85,7 +85,7 @@ type allowance struct {
 func (j *Job) findAllowance(l *ledger.Ledger) (tightest *allowance) {
 	for _, c := range j.caps {
 		begin, end := c.period(j.env.Now())
-		spent := l.MaxCostSince(begin, func(r *ledger.Run) bool { return c.job == "" || r.Job == c.job })
+		spent := l.Bill().MaxCostSince(begin, func(r *ledger.Run) bool { return c.job == "" || r.Job == c.job })
 		a := &allowance{cap: c, spent: spent, credits: max(0, c.credits-spent), resets: end}
 		if tightest == nil || a.credits < tightest.credits || a.credits == tightest.credits && a.resets.After(tightest.resets) {
 			tightest = a

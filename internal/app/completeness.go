@@ -58,7 +58,7 @@ func missingFromJournal(l *ledger.Ledger, m *pipeline.Manifest) string {
 	if m.Run.Kind.IsMaintenance() {
 		return ""
 	}
-	return l.Missing(m)
+	return l.Losses().Missing(m)
 }
 
 // checkNothingPublished makes sure that a lake without a run in its journal is empty.

@@ -69,20 +69,20 @@ func ListInDoubt(ctx context.Context, env *Env, o HeldOptions) (listed []InDoubt
 	}
 	listed = []InDoubtCall{}
 	for _, d := range calls {
-		items, err := l.ledger.CallItems(ctx, d)
+		items, err := l.ledger.Reader().CallItems(ctx, d)
 		if err != nil {
 			return nil, 0, lakeError(err)
 		}
 		line := InDoubtCall{
 			Call: d.Run.ID + "/" + d.ID, Time: d.Time, Problem: d.Problem, Object: string(d.Query.Object), Signals: d.Query.ResultTypes(),
-			Since: d.Query.Since, Until: d.Query.Until, MaxCost: l.ledger.MaxCost(d),
+			Since: d.Query.Since, Until: d.Query.Until, MaxCost: l.ledger.Bill().MaxCost(d),
 		}
 		for _, i := range items {
 			line.Accounts = append(line.Accounts, accountName(i))
 		}
 		listed = append(listed, line)
 	}
-	return listed, l.ledger.MaxCost(calls...), nil
+	return listed, l.ledger.Bill().MaxCost(calls...), nil
 }
 
 // accountName is what the list's owner calls an account.
@@ -136,6 +136,6 @@ func DecideInDoubt(ctx context.Context, env *Env, o HeldOptions, decision ledger
 		}
 		d.Calls = append(d.Calls, call.Run.ID+"/"+call.ID)
 	}
-	d.MaxCost = l.ledger.MaxCost(calls...)
+	d.MaxCost = l.ledger.Bill().MaxCost(calls...)
 	return d, nil
 }

@@ -255,7 +255,7 @@ func (p *inDoubtPolicy) confirm(ctx context.Context, l *lake, client *lusha.Clie
 			return &Error{KindStorage, err}
 		}
 	}
-	l.env.Log.Warn("calls in doubt may have been charged after all: the proof is "+reason, "calls", len(proven), "credits_at_most", l.ledger.MaxCost(proven...))
+	l.env.Log.Warn("calls in doubt may have been charged after all: the proof is "+reason, "calls", len(proven), "credits_at_most", l.ledger.Bill().MaxCost(proven...))
 	return nil
 }
 

@@ -234,7 +234,7 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 		if r.Published != nil || r.Prepared == nil {
 			continue
 		}
-		m, err := l.ledger.PreparedManifest(ctx, r)
+		m, err := l.ledger.Reader().PreparedManifest(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -287,7 +287,7 @@ func (l *lake) publishRecorded(ctx context.Context, r *ledger.Run, sink pipeline
 // rebuildInto makes a run's rows again, elsewhere, as of a version of the schema. The journal does
 // not notice.
 func (l *lake) rebuildInto(ctx context.Context, r *ledger.Run, sink pipeline.Sink, version int) (*pipeline.Manifest, error) {
-	ended, err := l.ledger.PreparedManifest(ctx, r)
+	ended, err := l.ledger.Reader().PreparedManifest(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -315,7 +315,7 @@ func (l *lake) completeLines(ctx context.Context, r *ledger.Run, version int) *p
 	recorded.Lines = func(yield func(pipeline.Line, error) bool) {
 		for line, err := range lines {
 			if err == nil {
-				err = l.ledger.CompleteLine(ctx, r, &line)
+				err = l.ledger.Reader().CompleteLine(ctx, r, &line)
 			}
 			if !yield(line, err) {
 				return
@@ -326,7 +326,7 @@ func (l *lake) completeLines(ctx context.Context, r *ledger.Run, version int) *p
 }
 
 func (l *lake) replayInput(ctx context.Context, r *ledger.Run) *pipeline.RunLog {
-	return &pipeline.RunLog{Answers: l.ledger.Answers(ctx, r), Lines: l.ledger.Lines(ctx, r)}
+	return &pipeline.RunLog{Answers: l.ledger.Reader().Answers(ctx, r), Lines: l.ledger.Reader().Lines(ctx, r)}
 }
 
 // runMatch is how a command relates to the lake's runs.
@@ -429,12 +429,12 @@ func (l *lake) matchPublished(asked *pipeline.RunSpec, rules matchRules) runMatc
 		if commandKey(&r.RunSpec) != key {
 			continue
 		}
-		if asked.Refresh && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.RetryDecided(r)) {
+		if asked.Refresh && (!r.Refresh || !r.HasUnaskedLines() && !l.ledger.Blockers(r).AllowRetry()) {
 			break
 		}
 		today := l.today()
 		switch until := windowEnd(r); {
-		case l.ledger.RetryDecided(r) && until.Equal(today):
+		case l.ledger.Blockers(r).AllowRetry() && until.Equal(today):
 			return runMatch{continues: r}
 		case r.HasUnaskedLines() && l.mayContinue(r) && (!rules.unattended || rules.resuming || l.isOfThisNight(r)):
 			return runMatch{continues: r}

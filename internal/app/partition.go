@@ -69,7 +69,7 @@ func (l *lake) partition(ctx context.Context) (p lakePartition) {
 			p.key = r.PartitionKey()
 		}
 	}
-	p.key = cmp.Or(p.key, l.ledger.Repartitioned())
+	p.key = cmp.Or(p.key, l.ledger.Partitions().Changed())
 	return p
 }
 
@@ -79,7 +79,7 @@ func (l *lake) wroteEvents(ctx context.Context, r *ledger.Run) bool {
 	if !requestsEvents(r) {
 		return false
 	}
-	totals, err := l.ledger.Totals(ctx, r)
+	totals, err := l.ledger.Reader().Totals(ctx, r)
 	return err != nil || totals.Events > 0
 }
 

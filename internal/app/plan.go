@@ -151,13 +151,13 @@ func (j *Job) inspect(ctx context.Context, plan func(*lake) error) error {
 // assumeReread reads the answers to calls in doubt as the run will before it requests anything.
 func (p *PlanReport) assumeReread(ctx context.Context, l *ledger.Ledger) error {
 	var names []string
-	for _, c := range l.RereadableCalls() {
-		x, err := l.Reread(ctx, c)
+	for _, c := range l.Rereader().Calls() {
+		x, err := l.Rereader().Read(ctx, c)
 		if err != nil {
 			return lakeError(err)
 		}
 		if x.Outcome != pipeline.InDoubt {
-			l.AssumeReread(x)
+			l.Rereader().Assume(x)
 			names = append(names, c.Run.ID+"/"+c.ID)
 		}
 	}
@@ -608,14 +608,15 @@ func (j announcer) announceRefresh(ctx context.Context, l *lake, continued *ledg
 // announceRepurchase says, before it is bought, that a run asks for more of what was
 // bought the same day: a user who raises a cap does not expect to pay twice.
 func (j announcer) announceRepurchase(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
-	var purchases pipeline.Purchases = l.ledger.Purchases(nil, ttlOf(&j.spec))
-	shared, err := newOverlap(ctx, l.ledger, spec.Queries, purchases)
+	bought := l.ledger.Purchases(nil, ttlOf(&j.spec))
+	var purchases pipeline.Purchases = bought
+	shared, err := newOverlap(ctx, l.ledger, spec.Queries, bought)
 	switch {
 	case err != nil:
 		return lakeError(err)
 	case shared != nil:
 		purchases = shared
-	case !l.ledger.MayRepurchase(spec.Queries):
+	case !bought.MayRepurchase(spec.Queries):
 		return nil
 	}
 	plan, err := j.reread(ctx, spec.Queries, purchases)

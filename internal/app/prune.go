@@ -109,7 +109,7 @@ func (l *lake) mayProceed() error {
 
 // pruneJournal plans, and removes on request, old answers in the journal.
 func (l *lake) pruneJournal(ctx context.Context, report *PruneReport, remove bool) error {
-	plan, err := l.ledger.PlanPruning(ctx, report.Before)
+	plan, err := l.ledger.Pruner().Plan(ctx, report.Before)
 	if err != nil {
 		return pruneError(err)
 	}
@@ -121,7 +121,7 @@ func (l *lake) pruneJournal(ctx context.Context, report *PruneReport, remove boo
 	if plan.IsEmpty() || !remove {
 		return nil
 	}
-	if err := l.ledger.Prune(ctx, plan, l.mayProceed); err != nil {
+	if err := l.ledger.Pruner().Prune(ctx, plan, l.mayProceed); err != nil {
 		return pruneError(err)
 	}
 	report.Done = true
@@ -165,7 +165,7 @@ func pruneError(err error) error {
 
 // checkUnpruned makes sure that the journal has every answer.
 func (l *lake) checkUnpruned(ctx context.Context) error {
-	runs, records, err := l.ledger.Pruned(ctx)
+	runs, records, err := l.ledger.Pruner().Pruned(ctx)
 	if err != nil || len(runs) == 0 {
 		return err
 	}

@@ -91,7 +91,7 @@ func (r *RebuiltLake) repartition(ctx context.Context, l *lake, by string) {
 	key := partitionKeys[r.PartitionBy]
 	differs := func(run *ledger.Run) bool { return requestsEvents(run) && run.PartitionKey() != key }
 	if r.Before != nil || slices.ContainsFunc(l.ledger.Runs(), differs) {
-		l.ledger.Repartition(key)
+		l.ledger.Partitions().Change(key)
 	}
 }
 

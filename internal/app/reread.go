@@ -52,7 +52,7 @@ type rereader struct{ *lake }
 // recorded answer, oldest first.
 func (l rereader) callsToReread() []*ledger.Call {
 	calls := l.ledger.CallsInDoubt()
-	for _, c := range l.ledger.RereadableCalls() {
+	for _, c := range l.ledger.Rereader().Calls() {
 		if !slices.Contains(calls, c) {
 			calls = append(calls, c)
 		}
@@ -64,7 +64,7 @@ func (l rereader) callsToReread() []*ledger.Call {
 // rereadInDoubt reads the answers to all calls in doubt again before the job requests anything: an
 // answer that an earlier version could not read is paid for.
 func (j *Job) rereadInDoubt(ctx context.Context, l *lake) error {
-	read, err := rereader{l}.reread(ctx, l.ledger.RereadableCalls())
+	read, err := rereader{l}.reread(ctx, l.ledger.Rereader().Calls())
 	if err != nil {
 		return lakeError(err)
 	}
@@ -87,7 +87,7 @@ func (l rereader) reread(ctx context.Context, calls []*ledger.Call) (read []Rere
 	}
 	byRun := map[*ledger.Run][]*ledger.Rereading{}
 	for _, c := range calls {
-		r, err := l.ledger.Reread(ctx, c)
+		r, err := l.ledger.Rereader().Read(ctx, c)
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +118,7 @@ func (l rereader) newRereadCall(r *ledger.Rereading) RereadCall {
 	cost := pipeline.CostOf(r.Outcome, r.Charge, r.Call.Ceiling)
 	c := RereadCall{Call: r.Call.Run.ID + "/" + r.Call.ID, Outcome: r.Outcome, MaxCost: cost.Max, Lines: r.Lines, Open: r.Open}
 	if r.Outcome == pipeline.InDoubt {
-		c.Problem, c.MaxCost = r.Problem, l.ledger.MaxCost(r.Call)
+		c.Problem, c.MaxCost = r.Problem, l.ledger.Bill().MaxCost(r.Call)
 	} else if cost.IsKnown() {
 		c.Credits = &cost.Min
 	}
@@ -195,7 +195,7 @@ type RepeatedFailure struct {
 // in vain.
 func withoutRepeatedFailures(ctx context.Context, l *lake, calls []*ledger.Call) (allowed []*ledger.Call, repeated []RepeatedFailure, err error) {
 	for _, c := range calls {
-		earlier, kind, err := l.ledger.RepeatedFailure(ctx, c)
+		earlier, kind, err := l.ledger.Rereader().RepeatedFailure(ctx, c)
 		if err != nil {
 			return nil, nil, lakeError(err)
 		}
@@ -203,7 +203,7 @@ func withoutRepeatedFailures(ctx context.Context, l *lake, calls []*ledger.Call)
 			allowed = append(allowed, c)
 			continue
 		}
-		f := RepeatedFailure{Call: c.Run.ID + "/" + c.ID, Earlier: earlier.Run.ID + "/" + earlier.ID, MaxCost: l.ledger.MaxCost(c)}
+		f := RepeatedFailure{Call: c.Run.ID + "/" + c.ID, Earlier: earlier.Run.ID + "/" + earlier.ID, MaxCost: l.ledger.Bill().MaxCost(c)}
 		what := fmt.Sprintf("it repeated %s for the same entities and failed in the same way (%s); a third call may be charged as well", f.Earlier, kind)
 		if earlier == c {
 			what = fmt.Sprintf("%s, although it requested one result only: nothing smaller can be requested, and another call may be charged as well", kind)

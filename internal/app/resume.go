@@ -79,7 +79,7 @@ func FindResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.R
 	if open == nil {
 		return nil, nil, len(runs), nil
 	}
-	m, err := l.ledger.PreparedManifest(ctx, open)
+	m, err := l.ledger.Reader().PreparedManifest(ctx, open)
 	if err != nil {
 		return nil, nil, 0, lakeError(err)
 	}
@@ -91,7 +91,7 @@ func FindResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.R
 func (l *lake) reopenedRun() *ledger.Run {
 	seen := map[string]bool{}
 	for _, r := range slices.Backward(l.ledger.Runs()) {
-		if !seen[commandKey(&r.RunSpec)] && l.ledger.RetryDecided(r) && windowEnd(r).Equal(l.today()) {
+		if !seen[commandKey(&r.RunSpec)] && l.ledger.Blockers(r).AllowRetry() && windowEnd(r).Equal(l.today()) {
 			return r
 		}
 		seen[commandKey(&r.RunSpec)] = true

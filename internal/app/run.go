@@ -613,14 +613,14 @@ type NothingToDo struct {
 
 // newNothingToDo describes a command that a run has carried out already.
 func newNothingToDo(l *lake, r *ledger.Run) *NothingToDo {
-	writtenOff := l.ledger.WrittenOffCalls(r)
+	writtenOff := l.ledger.Blockers(r).WrittenOff()
 	var lines int64
 	if r.Published.Totals != nil {
 		lines = r.Published.Totals.Lines
 	}
 	return &NothingToDo{
 		Lake: l.uri, RunID: r.ID, Begun: r.FirstStarted, Outcome: currentOutcome(l.ledger, r), Generation: r.Published.Generation, Service: services[r.Settings[serviceSetting]],
-		WrittenOff: len(writtenOff), MaxLoss: l.ledger.MaxCost(writtenOff...), InDoubt: len(l.ledger.UndecidedCalls(r)),
+		WrittenOff: len(writtenOff), MaxLoss: l.ledger.Bill().MaxCost(writtenOff...), InDoubt: len(l.ledger.Blockers(r).Undecided()),
 		Faulty: r.Published.Rejected, Lines: lines,
 		SinceLast: r.Settings["since"] == sinceLast,
 	}
@@ -631,7 +631,7 @@ func newNothingToDo(l *lake, r *ledger.Run) *NothingToDo {
 // asks it has no lines left to ask about.
 func currentOutcome(l *ledger.Ledger, r *ledger.Run) pipeline.RunOutcome {
 	switch {
-	case r.Published.Outcome != pipeline.RunInDoubt || len(l.UndecidedCalls(r)) > 0:
+	case r.Published.Outcome != pipeline.RunInDoubt || len(l.Blockers(r).Undecided()) > 0:
 		return r.Published.Outcome
 	case r.Published.Rejected > 0:
 		return pipeline.RunWithRejects

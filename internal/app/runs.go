@@ -105,7 +105,7 @@ func (l *lake) newestRuns() map[*ledger.Run]bool {
 // runStatus says what a run did. newest are those that newestRuns returns.
 func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[*ledger.Run]bool) RunStatus {
 	s := RunStatus{
-		Run: r.ID, State: l.runState(r), Calls: r.CallCount(), Credits: r.ChargedCredits(), Liability: newLiability(l.ledger.Liability(r)),
+		Run: r.ID, State: l.runState(r), Calls: r.CallCount(), Credits: r.ChargedCredits(), Liability: newLiability(l.ledger.Bill().Liability(r)),
 		List: listOf(r), Service: serviceOf(r), Job: r.Job, Started: r.FirstStarted.UTC(), ListRecords: r.ListRecords,
 	}
 	s.Since, s.Until = windowOf(r)
@@ -121,7 +121,7 @@ func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[*ledger.
 	seconds := int64(finished.Sub(s.Started) / time.Second)
 	s.Finished, s.Seconds = &finished, &seconds
 	s.Generation, s.Deferred, s.InDoubt = r.Published.Generation, r.Published.Deferred, r.Published.Held
-	totals, err := l.ledger.Totals(ctx, r)
+	totals, err := l.ledger.Reader().Totals(ctx, r)
 	if err != nil { // the manifest of an old run may be lost
 		l.env.Log.Warn("the figures of a run cannot be read", "run", r.ID, "error", err)
 	} else {

@@ -82,7 +82,7 @@ func newLiability(u ledger.Liability) Liability {
 
 // status sums the journal up.
 func (l *lake) status(ctx context.Context, o *StatusOptions, maxAge time.Duration) (*LakeStatus, error) {
-	total := l.ledger.Liability(nil)
+	total := l.ledger.Bill().Liability(nil)
 	status := &LakeStatus{Lake: l.uri, Process: l.holder(ctx), Liability: newLiability(total), Next: []string{}}
 	var err error
 	if status.Runs, err = l.runStatuses(ctx, o.List, o.Job, status.Process); err != nil {
@@ -97,7 +97,7 @@ func (l *lake) status(ctx context.Context, o *StatusOptions, maxAge time.Duratio
 		onWire += r.OnWire
 		running = running || r.Process != nil
 	}
-	if sum := l.ledger.Audits(); sum.Pairs > 0 {
+	if sum := ledger.SumAudits(l.ledger.Runs()); sum.Pairs > 0 {
 		status.Audits = &AuditStatus{AuditCounts: sum}
 		status.Audits.Missed, status.Audits.MissedLeast, status.Audits.MissedMost = sum.MissedShare()
 	}
@@ -254,7 +254,7 @@ func kindText(k pipeline.GenerationKind) string {
 
 func (l *lake) runState(r *ledger.Run) string {
 	switch {
-	case r.Published != nil && r.Published.Outcome == pipeline.RunInDoubt && len(l.ledger.UndecidedCalls(r)) == 0:
+	case r.Published != nil && r.Published.Outcome == pipeline.RunInDoubt && len(l.ledger.Blockers(r).Undecided()) == 0:
 		return "held, decided"
 	case r.Published != nil && r.Rereads != "":
 		return "reread"

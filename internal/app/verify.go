@@ -274,7 +274,7 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 	runs := p.lake.ledger.Runs()
 	for _, r := range runs {
 		if r.Prepared != nil && r.Published == nil { // between the two, files may be visible already
-			m, err := p.lake.ledger.PreparedManifest(ctx, r)
+			m, err := p.lake.ledger.Reader().PreparedManifest(ctx, r)
 			if err != nil {
 				return err
 			}
@@ -299,7 +299,7 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 			p.checkPruned(r, m)
 			continue
 		}
-		if n := p.lake.ledger.LostCalls(r); n > 0 {
+		if n := p.lake.ledger.Losses().LostCalls(r); n > 0 {
 			p.incomplete = append(p.incomplete, fmt.Sprintf("run %s, of which %s", r.ID, format.Count(n, "call")))
 			continue
 		}
@@ -320,7 +320,7 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 // checkPruned compares what is left to compare of a run with pruned answers.
 func (p *publicationCheck) checkPruned(r *ledger.Run, m *pipeline.Manifest) {
 	p.pruned++
-	if credits := p.lake.ledger.PublishedCredits(r); credits != m.Credits.Charged {
+	if credits := r.PublishedCredits(); credits != m.Credits.Charged {
 		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %d credits, its recorded outcomes %d", r.ID, m.Credits.Charged, credits))
 	}
 }
@@ -330,7 +330,7 @@ func (p *publicationCheck) comparePrepared(ctx context.Context, r *ledger.Run, p
 	if r.Prepared == nil {
 		return nil // checkJournal reports it
 	}
-	m, err := p.lake.ledger.PreparedManifest(ctx, r)
+	m, err := p.lake.ledger.Reader().PreparedManifest(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -341,7 +341,7 @@ func (p *publicationCheck) comparePrepared(ctx context.Context, r *ledger.Run, p
 		{"files", fileNames(m), fileNames(published)},
 	}
 	rebuilt := m.Versions["schema"] != ComponentVersions(p.lake.env.Build)["schema"] // this version may have rebuilt the lake, with other rows
-	if rebuilt || p.lake.ledger.WasRepartitioned(r) {
+	if rebuilt || p.lake.ledger.Partitions().ChangedFor(r) {
 		compared = compared[:len(compared)-1]
 	}
 	for _, c := range compared {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,13 +39,13 @@ type Audit struct {
 // Audit reads every record, decodes every answer again and checks what the ledger alone can show.
 // secret reports whether an answer contains the key; nil: this is not checked.
 func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, error) {
-	r := &auditor{state: l.state, archive: l.archive, result: &Audit{Runs: len(l.state.runs), Liability: l.Liability(nil), Pruned: map[*Run]int{}}}
+	r := &auditor{loader: l.loader, result: &Audit{Runs: len(l.state.runs), Liability: l.Bill().Liability(nil), Pruned: map[*Run]int{}}}
 	var err error
-	if r.result.Checkpoint, err = l.auditCheckpoint(ctx); err != nil {
+	if r.result.Checkpoint, err = r.checkCheckpoint(ctx); err != nil {
 		return nil, err
 	}
 	// Not every record is read below: replay reads heads, and the rest is for a rebuild.
-	if r.pruned, err = l.findPruned(ctx, false); err != nil {
+	if r.pruned, err = findPruned(ctx, l.log, false); err != nil {
 		return nil, err
 	}
 	caps := map[string][]sessionCap{}
@@ -77,12 +78,60 @@ func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, e
 	return r.result, nil
 }
 
-// auditor checks the calls of a ledger, and notes what it finds.
+// auditor checks the records of a ledger, and notes what it finds.
 type auditor struct {
-	state   *state
-	archive *archive
-	pruned  *prunedAnswers
-	result  *Audit
+	*loader
+	pruned *prunedAnswers
+	result *Audit
+}
+
+// checkCheckpoint compares the checkpoint from which the ledger was opened with what the records before
+// it say, and adds what it has left behind.
+func (r *auditor) checkCheckpoint(ctx context.Context) (differs []string, err error) {
+	at := r.state.past.at
+	if at == (wal.Position{}) {
+		return nil, nil
+	}
+	recorded, _, err := readParts(ctx, r.log, at)
+	if err != nil {
+		return nil, err
+	}
+	then, err := decodeCheckpoint(recorded)
+	if err != nil {
+		return nil, err
+	}
+	walked, err := r.stateBefore(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if then.cursors.stored != nil {
+		if err := r.of(walked).loadCursors(ctx); err != nil {
+			return nil, err
+		}
+	}
+	parts, _, err := encodeCheckpoint(walked)
+	if err != nil {
+		return nil, err
+	}
+	same, err := equalParts(recorded, parts)
+	if err != nil {
+		return nil, err
+	}
+	if !same {
+		differs = append(differs, fmt.Sprintf("the checkpoint at %s of the journal differs from what the records before it say", at))
+	}
+	return differs, r.addPast(ctx, walked)
+}
+
+// equalParts reports whether recorded parts are these ones.
+func equalParts(recorded []part, parts [][]byte) (same bool, err error) {
+	for i, p := range recorded {
+		b, err := p.open()
+		if err != nil || !bytes.Equal(b, parts[i]) {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // auditCall compares a call with its answer.

@@ -125,7 +125,7 @@ func TestAuditBehindCheckpoint(t *testing.T) {
 	})).Fetch(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	found, err := l.audit(t.Context(), recorder.Run())
+	found, err := (&pairAuditor{loader: l.loader, run: recorder.Run()}).audit(t.Context())
 	if want := (pipeline.AuditCounts{Pairs: 1, Events: 2, Missed: 1, Late: 1}); err != nil || found == nil || found.AuditCounts != want {
 		t.Errorf("audit() = %+v, %v, want %+v", found, err, want)
 	}

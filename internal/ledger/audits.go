@@ -24,9 +24,9 @@ type auditedPair struct {
 	newest     Day // of the events that were known before
 }
 
-// Audits sums the audits of all published runs up.
-func (l *Ledger) Audits() (sum pipeline.AuditCounts) {
-	for _, r := range l.state.runs {
+// SumAudits sums the audits of published runs up.
+func SumAudits(runs []*Run) (sum pipeline.AuditCounts) {
+	for _, r := range runs {
 		if r.Published != nil && r.Published.Audit != nil {
 			sum.Add(*r.Published.Audit)
 		}
@@ -34,34 +34,40 @@ func (l *Ledger) Audits() (sum pipeline.AuditCounts) {
 	return sum
 }
 
-// audit compares the answers to the audits of a run with all earlier answers; nil for a run without
-// audits. Only calls about audited pairs are read.
-func (l *Ledger) audit(ctx context.Context, r *Run) (*pipeline.Audit, error) {
-	if r.Settings[auditSetting] == "" {
+// pairAuditor compares the answers to the audits of a run with all earlier answers.
+type pairAuditor struct {
+	*loader
+	run   *Run
+	pairs []*auditedPair
+}
+
+// audit returns what the audits of the run found; nil for a run without audits. Only calls about audited
+// pairs are read.
+func (a *pairAuditor) audit(ctx context.Context) (*pipeline.Audit, error) {
+	if a.run.Settings[auditSetting] == "" {
 		return nil, nil
 	}
-	pairs, err := l.auditedPairs(ctx, r)
-	if err != nil {
+	if err := a.readPairs(ctx); err != nil {
 		return nil, err
 	}
-	if err := l.findKnown(ctx, r, pairs); err != nil {
+	if err := a.findKnown(ctx); err != nil {
 		return nil, err
 	}
 	// A call that a checkpoint has left behind may have bought what seems to be new, and then what seems
 	// to be newer than all known events is late.
-	if past := l.state.past.days; slices.ContainsFunc(pairs, func(p *auditedPair) bool { return p.hasUnknown(past) }) {
-		if err := l.readPast(ctx); err != nil {
+	if past := a.state.past.days; slices.ContainsFunc(a.pairs, func(p *auditedPair) bool { return p.hasUnknown(past) }) {
+		if err := a.readPast(ctx); err != nil {
 			return nil, err
 		}
-		if err := l.findKnown(ctx, r, pairs); err != nil {
+		if err := a.findKnown(ctx); err != nil {
 			return nil, err
 		}
 	}
 	var counts pipeline.AuditCounts
-	for _, p := range pairs {
+	for _, p := range a.pairs {
 		counts.AddPair(p.events, int64(p.since), int64(p.settled), int64(p.newest))
 	}
-	return pipeline.NewAudit(counts, l.Audits()), nil
+	return pipeline.NewAudit(counts, SumAudits(a.state.runs)), nil
 }
 
 // hasUnknown reports whether an event that is not known is dated on a day or before it.
@@ -69,27 +75,27 @@ func (p *auditedPair) hasUnknown(day Day) bool {
 	return slices.ContainsFunc(p.events, func(e pipeline.AuditedEvent) bool { return !e.Known && e.Day <= int64(day) })
 }
 
-// auditedPairs reads the answers to the audits of a run.
-func (l *Ledger) auditedPairs(ctx context.Context, r *Run) (pairs []*auditedPair, err error) {
-	for _, c := range r.Calls {
+// readPairs reads the answers to the audits of the run.
+func (a *pairAuditor) readPairs(ctx context.Context) error {
+	for _, c := range a.run.Calls {
 		if c.Query.Service() != pipeline.Signals || len(c.Query.ResultTypes()) != 1 || c.Outcome == pipeline.InDoubt || c.unsentAt != nil {
 			continue
 		}
-		b, call, err := l.archive.readExchange(ctx, c)
+		b, call, err := a.archive.readExchange(ctx, c)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", callName(c), err)
+			return fmt.Errorf("%s: %w", callName(c), err)
 		}
 		if !slices.ContainsFunc(b.Items, func(i pipeline.Item) bool { return i.Audit }) {
 			continue
 		}
-		items, _ := l.archive.decodeSettled(c, b, call)
+		items, _ := a.archive.decodeSettled(c, b, call)
 		for i := range items {
 			if b.Items[i].Audit && (items[i].Status == schema.Enriched || items[i].Status == schema.NoSignal) {
-				pairs = append(pairs, newAuditedPair(c, b, i, &items[i]))
+				a.pairs = append(a.pairs, newAuditedPair(c, b, i, &items[i]))
 			}
 		}
 	}
-	return pairs, nil
+	return nil
 }
 
 func newAuditedPair(c *Call, b *pipeline.Batch, i int, item *pipeline.ItemReply) *auditedPair {
@@ -119,12 +125,12 @@ func answeredIdentitiesOf(b *pipeline.Batch, i int, item *pipeline.ItemReply) []
 
 // findKnown notes which events of audited pairs the answers of other runs had, and reads each of those
 // once.
-func (l *Ledger) findKnown(ctx context.Context, r *Run, pairs []*auditedPair) error {
+func (a *pairAuditor) findKnown(ctx context.Context) error {
 	byCall := map[*Call]map[pipeline.Identity][]*auditedPair{}
 	var order []*Call
-	for _, p := range pairs {
+	for _, p := range a.pairs {
 		for _, identity := range p.identities {
-			for _, c := range l.state.settledCalls(identity, func(c *Call) bool { return c.Run != r && p.mayKnow(c) }) {
+			for _, c := range a.state.settledCalls(identity, func(c *Call) bool { return c.Run != a.run && p.mayKnow(c) }) {
 				if byCall[c] == nil {
 					byCall[c] = map[pipeline.Identity][]*auditedPair{}
 					order = append(order, c)
@@ -134,11 +140,11 @@ func (l *Ledger) findKnown(ctx context.Context, r *Run, pairs []*auditedPair) er
 		}
 	}
 	for _, c := range order {
-		b, call, err := l.archive.readExchange(ctx, c)
+		b, call, err := a.archive.readExchange(ctx, c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", callName(c), err)
 		}
-		items, _ := l.archive.decodeSettled(c, b, call)
+		items, _ := a.archive.decodeSettled(c, b, call)
 		for i := range items {
 			for _, identity := range answeredIdentitiesOf(b, i, &items[i]) {
 				for _, p := range byCall[c][identity] {

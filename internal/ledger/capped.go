@@ -131,7 +131,7 @@ func (c *Cursors) CappedPairs(maxResults int) (sum CappedPairs) {
 // CappedPairs is that of all cursors. Where no cap was reached in a run from where the lake ends, the
 // cursors are not decoded.
 func (l *Ledger) CappedPairs(ctx context.Context, maxResults int) (sum CappedPairs, err error) {
-	reached := l.state.stored != nil && l.state.stored.capped.length > 0
+	reached := l.state.cursors.stored != nil && l.state.cursors.stored.capped.length > 0
 	nightly := false
 	for _, r := range l.state.runs {
 		nightly = nightly || r.SinceLast()

@@ -91,10 +91,10 @@ func TestCapped(t *testing.T) {
 		}
 	}
 	l := n.open(t, store, 2, false)
-	if l.state.stored.capped.length == 0 {
+	if l.state.cursors.stored.capped.length == 0 {
 		t.Error("the checkpoint has no capped windows")
 	}
-	if got, err := l.CappedPairs(t.Context(), 100); err != nil || got != (CappedPairs{}) || l.state.cursors != nil {
+	if got, err := l.CappedPairs(t.Context(), 100); err != nil || got != (CappedPairs{}) || l.state.cursors.table != nil {
 		t.Errorf("without nights that ask for what is new: CappedPairs() = %+v, %v, want none, and no cursors decoded", got, err)
 	}
 	l.Runs()[1].Settings = map[string]string{"since": "last"}

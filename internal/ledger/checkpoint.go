@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,8 +65,8 @@ func (p pastCalls) with(c *Call) pastCalls {
 func (p *past) isValid(since time.Time) bool { return p.days > 0 && !p.newest.Before(since) }
 
 // leftBehind reports whether calls with a window that ends on a day are left behind.
-func (s *state) leftBehind(until string) bool {
-	return s.past.days > 0 && DayOf(until) <= s.past.days
+func (p *past) leftBehind(until string) bool {
+	return p.days > 0 && DayOf(until) <= p.days
 }
 
 // errLeftBehind reports a record that refers to something that the checkpoint has left behind.
@@ -135,39 +134,47 @@ func readParts(ctx context.Context, log *wal.Log, p wal.Position) (parts []part,
 	return parts, int64(len(rec.Head) + len(rec.Body)), err
 }
 
-// checkpointIfDue ends a published run with a checkpoint, if the records since the last one are many.
+// checkpointer writes the checkpoints of a ledger.
+type checkpointer struct {
+	*loader
+	now   func() time.Time
+	every int64        // see Options
+	at    wal.Position // of the last checkpoint; zero: there is none
+}
+
+// writeIfDue ends a published run with a checkpoint, if the records since the last one are many.
 // Nothing depends on a checkpoint, so a failure is none of the run's: a log that is broken now says
 // so when it is closed.
-func (l *Ledger) checkpointIfDue() {
-	every := max(l.options.CheckpointEvery, 2*l.state.past.size)
-	if l.options.CheckpointEvery == 0 {
+func (c *checkpointer) writeIfDue() {
+	every := max(c.every, 2*c.state.past.size)
+	if c.every == 0 {
 		every = max(defaultCheckpointEvery, every)
 	}
 	from := wal.First
-	if l.checkpointAt != (wal.Position{}) {
-		from = l.checkpointAt
+	if c.at != (wal.Position{}) {
+		from = c.at
 	}
-	if l.log.SizeFrom(from) < every {
+	if c.log.SizeFrom(from) < every {
 		return
 	}
 	// Not cancellable: the run is over, and what it recorded is as it will be.
-	if err := l.writeCheckpoint(context.Background()); err != nil && l.options.Debug != nil {
-		l.options.Debug("no checkpoint was written: " + err.Error())
+	if err := c.write(context.Background()); err != nil && c.debug != nil {
+		c.debug("no checkpoint was written: " + err.Error())
 	}
 }
 
-// writeCheckpoint records a checkpoint of what the process that opens the ledger next would know, so it
+// write records a checkpoint of what the process that opens the ledger next would know, so it
 // is built from the records and not from what this process knows.
-func (l *Ledger) writeCheckpoint(ctx context.Context) error {
-	s, err := openState(ctx, l.log, l.options.Debug)
+func (c *checkpointer) write(ctx context.Context) error {
+	s, err := openState(ctx, c.log, c.debug)
 	if err != nil {
 		return err
 	}
-	then := &Ledger{log: l.log, now: l.now, state: s, archive: newArchive(l.log, l.archive.decode)}
+	then := c.of(s)
 	if err := then.loadRecent(ctx); err != nil {
 		return err
 	}
-	if l.state.cursors != nil || l.state.stored != nil || s.stored != nil {
+	if c.state.cursors.table != nil || c.state.cursors.stored != nil || s.cursors.stored != nil {
 		if err := then.loadCursors(ctx); err != nil {
 			return err
 		}
@@ -180,147 +187,14 @@ func (l *Ledger) writeCheckpoint(ctx context.Context) error {
 	if len(compressed) > maxCheckpoint || slices.Max(lengths) > maxPart {
 		return fmt.Errorf("it would be %d bytes long", len(compressed))
 	}
-	end, segment := l.log.Mark()
-	head, err := json.Marshal(checkpointHead{checkpointVersion, placeOf(end), segment, len(s.runs), len(s.calls), kept, lengths, l.now().UTC()})
+	end, segment := c.log.Mark()
+	head, err := json.Marshal(checkpointHead{checkpointVersion, placeOf(end), segment, len(s.runs), len(s.calls), kept, lengths, c.now().UTC()})
 	if err != nil {
 		return err
 	}
-	p, err := l.log.Append(byte(kindCheckpoint), head, compressed)
+	p, err := c.log.Append(byte(kindCheckpoint), head, compressed)
 	if err == nil {
-		l.checkpointAt, l.state.past.size = p, int64(len(head)+len(compressed))
+		c.at, c.state.past.size = p, int64(len(head)+len(compressed))
 	}
 	return err
-}
-
-// auditCheckpoint compares the checkpoint from which the ledger was opened with what the records before
-// it say, and adds what it has left behind.
-func (l *Ledger) auditCheckpoint(ctx context.Context) (differs []string, err error) {
-	at := l.state.past.at
-	if at == (wal.Position{}) {
-		return nil, nil
-	}
-	recorded, _, err := readParts(ctx, l.log, at)
-	if err != nil {
-		return nil, err
-	}
-	then, err := decodeCheckpoint(recorded)
-	if err != nil {
-		return nil, err
-	}
-	walked, err := l.stateBefore(ctx, at)
-	if err != nil {
-		return nil, err
-	}
-	if then.stored != nil {
-		before := &Ledger{log: l.log, now: l.now, state: walked, archive: newArchive(l.log, l.archive.decode)}
-		if err := before.loadCursors(ctx); err != nil {
-			return nil, err
-		}
-	}
-	parts, _, err := encodeCheckpoint(walked)
-	if err != nil {
-		return nil, err
-	}
-	same, err := equalParts(recorded, parts)
-	if err != nil {
-		return nil, err
-	}
-	if !same {
-		differs = append(differs, fmt.Sprintf("the checkpoint at %s of the journal differs from what the records before it say", at))
-	}
-	return differs, l.addPast(ctx, walked)
-}
-
-// equalParts reports whether recorded parts are these ones.
-func equalParts(recorded []part, parts [][]byte) (same bool, err error) {
-	for i, p := range recorded {
-		b, err := p.open()
-		if err != nil || !bytes.Equal(b, parts[i]) {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// stateBefore is the state of all records before a position.
-func (l *Ledger) stateBefore(ctx context.Context, p wal.Position) (*state, error) {
-	s := newState()
-	return s, replay(ctx, l.log, s, wal.First, p)
-}
-
-// needPast reads what the checkpoint has left behind, for a question about an old window. Without it
-// something could be bought twice, so after an error no call is made.
-func (l *Ledger) needPast(ctx context.Context) {
-	if l.state.pastError() != nil {
-		return
-	}
-	if err := l.readPast(ctx); err != nil {
-		l.state.mu.Lock()
-		defer l.state.mu.Unlock()
-		l.state.past.err = errors.Join(errors.New("the part of the journal before its checkpoint cannot be read"), err)
-	}
-}
-
-func (s *state) pastError() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.past.err
-}
-
-// readPast adds what the checkpoint has left behind.
-func (l *Ledger) readPast(ctx context.Context) error {
-	if l.state.past.days == 0 {
-		return l.loadRecent(ctx)
-	}
-	before, err := l.stateBefore(ctx, l.state.past.at)
-	if err == nil {
-		err = l.addPast(ctx, before)
-	}
-	return err
-}
-
-// loadCalls completes the calls of a run.
-func (l *Ledger) loadCalls(ctx context.Context, r *Run) error {
-	switch {
-	case r.past.Calls > 0:
-		return l.readPast(ctx)
-	case r.recent.Calls > 0:
-		return l.loadRecent(ctx)
-	}
-	return nil
-}
-
-// addPast adds what the checkpoint has left behind, from the state of all records before it, and its
-// recent purchases if they are not decoded. What was left behind has not changed since.
-func (l *Ledger) addPast(ctx context.Context, before *state) error {
-	s := l.state
-	s.mu.Lock()
-	for i, c := range before.calls {
-		if s.calls[i] != nil {
-			continue
-		}
-		run, err := s.findRun(c.Run.ID)
-		if err != nil {
-			continue // not possible: a checkpoint has every run
-		}
-		c.Run = run
-		s.calls[i] = c
-		s.callNumbers[run.ID+"/"+c.ID] = uint32(c.number) //nolint:gosec // see addCall
-	}
-	for i, q := range before.queries {
-		if s.recent != nil {
-			s.history[i+1] = before.history[i+1]
-		}
-		if s.queries[i] == nil {
-			s.queries[i], s.history[i+1] = q, before.history[i+1]
-		}
-	}
-	for _, r := range s.runs {
-		r.past, r.recent = pastCalls{}, pastCalls{}
-	}
-	s.listCalls()
-	s.index = mergeIndex(&before.index, &s.index)
-	s.past, s.recent = past{at: s.past.at, size: s.past.size}, nil
-	s.mu.Unlock()
-	return s.applyLater(ctx, l.log)
 }

@@ -27,7 +27,7 @@ type keptKey struct {
 	calls []uint32
 }
 
-// keep chooses what a checkpoint keeps:
+// chooseKept chooses what a checkpoint of a state keeps:
 //
 //   - calls that may still change: in doubt or ever decided or read again, or with an unknown charge;
 //   - those of unpublished runs;
@@ -39,7 +39,7 @@ type keptKey struct {
 // What is left behind on one day would be left behind on every later one, and by a state that has left
 // it behind already: so a checkpoint is the same whether it is made from all records or from the
 // checkpoint before.
-func (s *state) keep() *kept {
+func chooseKept(s *state) *kept {
 	k := &kept{state: s, past: s.past, calls: map[int]bool{}, runs: map[*Run]pastCalls{}}
 	var newest time.Time
 	for _, r := range s.runs {

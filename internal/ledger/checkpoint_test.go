@@ -72,9 +72,9 @@ func (n *nights) answersOf(t testing.TB, l *Ledger, night int) []string {
 	var out []string
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	for _, r := range l.Runs() {
-		add("run %s: %d calls, %d credits, %+v, last batch %d, published %v, liability %+v", r.ID, r.CallCount(), r.ChargedCredits(), r.Cost(), r.LastBatch, r.Published != nil, l.Liability(r))
+		add("run %s: %d calls, %d credits, %+v, last batch %d, published %v, liability %+v", r.ID, r.CallCount(), r.ChargedCredits(), r.Cost(), r.LastBatch, r.Published != nil, l.Bill().Liability(r))
 	}
-	add("liability %+v", l.Liability(nil))
+	add("liability %+v", l.Bill().Liability(nil))
 	for _, c := range l.CallsInDoubt() {
 		add("in doubt: %s", callName(c))
 	}
@@ -176,7 +176,7 @@ func testCheckpoint(t *testing.T, asks bool) {
 	}
 	old := n.open(t, store, last, false)
 	count := 0
-	for _, err := range old.Answers(t.Context(), old.Runs()[0]) {
+	for _, err := range old.Reader().Answers(t.Context(), old.Runs()[0]) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,7 +324,7 @@ func testCheckpointDiffers(t *testing.T, change func(*cursorTable)) {
 	if _, err := l.Cursors(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	change(l.state.cursors)
+	change(l.state.cursors.table)
 	parts, calls, err := encodeCheckpoint(l.state)
 	if err != nil {
 		t.Fatal(err)
@@ -380,7 +380,7 @@ func TestCheckpointInBucket(t *testing.T) {
 	}
 	// What is wanted of them is read then.
 	runs := l.Runs()
-	for _, err := range l.Answers(t.Context(), runs[0]) {
+	for _, err := range l.Reader().Answers(t.Context(), runs[0]) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -419,7 +419,7 @@ func TestCheckpointSalvaged(t *testing.T) {
 		t.Errorf("the new ledger has a checkpoint at %v", l.state.past.at)
 	}
 	for _, r := range l.Runs() {
-		for _, err := range l.Answers(t.Context(), r) {
+		for _, err := range l.Reader().Answers(t.Context(), r) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -452,7 +452,7 @@ func TestCheckpointGolden(t *testing.T) {
 	}
 	// What a journal of this version has besides.
 	s.losses, s.bounds = []Loss{{Run: "r", Call: "c", InDoubt: true}}, bounds{{1, 3, 7}}
-	s.undated, s.cursors = nil, new(cursorTable)
+	s.cursors = lazyCursors{table: new(cursorTable)}
 	parts, kept, err := encodeCheckpoint(s)
 	if err != nil {
 		t.Fatal(err)
@@ -509,11 +509,11 @@ func decodeParts(parts []part) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.decodeRecent(); err != nil || s.stored == nil {
+	if err := (restorer{s}).decodeRecent(); err != nil || s.cursors.stored == nil {
 		return s, err
 	}
-	s.cursors = new(cursorTable)
-	return s, s.cursors.decode(s.stored)
+	s.cursors.table = new(cursorTable)
+	return s, s.cursors.table.decode(s.cursors.stored)
 }
 
 // copied are the lists of an index, to be kept.
@@ -622,11 +622,11 @@ func TestCheckpointKeepsUnsettled(t *testing.T) {
 	n.addAll(t, store, 4, 45)
 
 	full, kept := n.open(t, store, 45, true), n.open(t, store, 45, false)
-	want := full.Liability(nil)
+	want := full.Bill().Liability(nil)
 	if want.InDoubt.Calls != 1 || want.Retry.Calls != 1 || want.WrittenOff.Calls != 1 || want.UnknownCharge.Calls != 1 || want.MaxCost == 0 {
 		t.Fatalf("liability %+v, want one call of each kind", want)
 	}
-	if diff := cmp.Diff(want, kept.Liability(nil)); diff != "" {
+	if diff := cmp.Diff(want, kept.Bill().Liability(nil)); diff != "" {
 		t.Errorf("liability (-from all records +from the checkpoint):\n%s", diff)
 	}
 	if calls := kept.CallsInDoubt(); len(calls) != 1 || calls[0].Run.ID != inDoubt[2].Run.ID || calls[0].ID != inDoubt[2].ID {

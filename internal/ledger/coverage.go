@@ -39,7 +39,7 @@ func (p *Purchases) wasSearched(a *schema.Account) bool {
 
 func (p *Purchases) coverageByIdentity(ctx context.Context, a *schema.Account, q *pipeline.Query) (known pipeline.Coverage) {
 	key := pipeline.IdentityOf(a)
-	if p.state.leftBehind(q.Until) {
+	if p.state.past.leftBehind(q.Until) {
 		p.ledger.needPast(ctx)
 	}
 	calls := p.state.settledCalls(key, func(c *Call) bool { return p.include(c.Run) })
@@ -264,18 +264,18 @@ func (a *archive) answerCoverage(ctx context.Context, c *Call, key pipeline.Iden
 
 // MayRepurchase reports whether any of the queries requests more of what was bought the same
 // day, or what a call in doubt may have bought on any day, so that events may be paid for twice.
-func (l *Ledger) MayRepurchase(wanted []pipeline.Query) bool {
+func (p *Purchases) MayRepurchase(wanted []pipeline.Query) bool {
 	for _, w := range wanted {
-		if l.loadRecent(context.Background()) != nil || l.state.leftBehind(w.Until) {
+		if p.ledger.loadRecent(context.Background()) != nil || p.state.past.leftBehind(w.Until) {
 			return true // it is not known, and to say so costs only time
 		}
-		for _, bought := range l.state.queries {
+		for _, bought := range p.state.queries {
 			if bought != nil && slices.ContainsFunc(w.ResultTypes(), func(s string) bool { return queryOverlaps(bought, &w, s) && !queryCovers(bought, &w, s) }) {
 				return true
 			}
 		}
 	}
-	for _, c := range l.CallsInDoubt() {
+	for _, c := range p.ledger.CallsInDoubt() {
 		for _, w := range wanted {
 			if slices.ContainsFunc(w.ResultTypes(), func(s string) bool { return windowsOverlap(c.Query, &w, s) }) {
 				return true

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -86,7 +85,7 @@ func (l *Ledger) Cursors(ctx context.Context) (*Cursors, error) {
 	if err := l.loadCursors(ctx); err != nil {
 		return nil, err
 	}
-	return &Cursors{l.state.cursors, func() func() {
+	return &Cursors{l.state.cursors.table, func() func() {
 		l.state.mu.Lock()
 		return l.state.mu.Unlock
 	}}, nil
@@ -416,103 +415,25 @@ func (h *outcomeRecord) isDated(c *Call) bool {
 	return len(h.Pairs) > 0 || c.Query.Service() != pipeline.Signals || hasNone
 }
 
-// addToCursors moves the cursors past an answer, in the order of the records: if they were not asked for
-// yet, or an answer has to be read first, those after it wait.
-func (s *state) addToCursors(u undated) error {
+// lazyCursors are the cursors of a ledger, which are decoded when they are asked for.
+type lazyCursors struct {
+	table   *cursorTable   // nil: they were not asked for
+	stored  *storedCursors // of the checkpoint; nil: it has none, or they are in the table
+	undated []undated      // outcomes that are not in the table yet, in their order
+}
+
+// add moves the cursors past an answer, in the order of the records: if they were not asked for yet, or
+// an answer has to be read first, those after it wait.
+func (l *lazyCursors) add(u undated) error {
 	if c := u.call; c.Outcome == pipeline.InDoubt || c.Query.Service() != pipeline.Signals || len(u.identities)+u.count == 0 {
 		return nil
 	}
-	if s.cursors == nil || len(s.undated) > 0 || u.record == nil || !u.record.isDated(u.call) {
+	if l.table == nil || len(l.undated) > 0 || u.record == nil || !u.record.isDated(u.call) {
 		if u.at != (wal.Position{}) {
 			u.record, u.identities = nil, nil // to be read again
 		}
-		s.undated = append(s.undated, u)
+		l.undated = append(l.undated, u)
 		return nil
 	}
-	return s.cursors.apply(u.call, u.record.Pairs, u.identities)
-}
-
-// loadCursors makes the cursors, from those of the checkpoint and the outcomes after it.
-func (l *Ledger) loadCursors(ctx context.Context) error {
-	s := l.state
-	switch {
-	case s.cursors != nil:
-	case s.stored != nil:
-		table := new(cursorTable)
-		if err := table.decode(s.stored); err != nil {
-			return err
-		}
-		s.setCursors(table)
-	case s.past.at == wal.Position{}:
-		s.setCursors(new(cursorTable))
-	default: // a checkpoint without cursors
-		walked, err := l.stateBefore(ctx, wal.Position{})
-		if err != nil {
-			return err
-		}
-		all := &Ledger{log: l.log, now: l.now, state: walked, archive: newArchive(l.log, l.archive.decode)}
-		if err := all.loadCursors(ctx); err != nil {
-			return err
-		}
-		s.setCursors(walked.cursors)
-		s.undated = nil
-	}
-	return l.dateEvents(ctx)
-}
-
-func (s *state) setCursors(t *cursorTable) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cursors, s.stored = t, nil
-}
-
-// dateEvents reads the answers without recorded dates, and those that wait for them.
-func (l *Ledger) dateEvents(ctx context.Context) error {
-	for _, u := range l.state.undated {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := l.readUndated(ctx, &u); err != nil {
-			return fmt.Errorf("%s: %w", callName(u.call), err)
-		}
-		l.state.mu.Lock()
-		err := l.state.cursors.apply(u.call, u.record.Pairs, u.identities)
-		l.state.mu.Unlock()
-		if err != nil {
-			return fmt.Errorf("%s: %w", callName(u.call), err)
-		}
-		l.state.undated = l.state.undated[1:]
-	}
-	l.state.undated = nil
-	return nil
-}
-
-// readUndated completes an outcome with the dates of its events.
-func (l *Ledger) readUndated(ctx context.Context, u *undated) error {
-	if u.record == nil {
-		r, err := l.log.Read(ctx, u.at)
-		if err != nil {
-			return err
-		}
-		u.record, u.identities = new(outcomeRecord), r.Body
-		if err := json.Unmarshal(r.Head, u.record); err != nil {
-			return fmt.Errorf("%s: %w: %w", u.at, wal.ErrCorrupt, err)
-		}
-	}
-	if u.record.isDated(u.call) {
-		return nil
-	}
-	b, call, err := l.archive.readExchange(ctx, u.call)
-	if err != nil {
-		return err
-	}
-	items, _ := l.archive.decodeSettled(u.call, b, call)
-	// By this version's reading of the answer, not by the identities as recorded.
-	dated := *u.record
-	dated.Pairs = encodePairs(b, items)
-	u.record, u.identities = &dated, nil
-	for _, identity := range answeredIdentities(b, items) {
-		u.identities = append(u.identities, identity[:]...)
-	}
-	return nil
+	return l.table.apply(u.call, u.record.Pairs, u.identities)
 }

@@ -64,14 +64,14 @@ func TestCutOfOne(t *testing.T) {
 	}
 	check("one type was cut", q, 1, 50)
 	check("one type was cut, the next day", &tomorrow, 1, 50)
-	if earlier, _, err := m.ledger.RepeatedFailure(t.Context(), second); earlier != nil || err != nil {
+	if earlier, _, err := m.ledger.Rereader().RepeatedFailure(t.Context(), second); earlier != nil || err != nil {
 		t.Errorf("RepeatedFailure() = %v, %v: fewer types are another way", earlier, err)
 	}
 	one := ask(3, cut, func(q *pipeline.Query) {
 		*q = *oneType(q)
 		q.Ask = pipeline.SignalsAsk{Types: q.ResultTypes(), MaxResults: 1}
 	})
-	if earlier, kind, err := m.ledger.RepeatedFailure(t.Context(), one); earlier != one || kind == "" || err != nil {
+	if earlier, kind, err := m.ledger.Rereader().RepeatedFailure(t.Context(), one); earlier != one || kind == "" || err != nil {
 		t.Errorf("RepeatedFailure() = %v, %q, %v: nothing smaller can be requested", earlier, kind, err)
 	}
 	ask(4, func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) { return answerOf(b, "paid 3"), nil }, func(q *pipeline.Query) { q.Until = "2026-05-03" })

@@ -26,7 +26,7 @@ func TestRecordedDoubtStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	answers := 0
-	for a, err := range rig.ledger.Answers(t.Context(), run) {
+	for a, err := range rig.ledger.Reader().Answers(t.Context(), run) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package ledger
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -113,25 +112,4 @@ func (a *archive) statedEntity(ctx context.Context, account *schema.Account, cal
 		return schema.Entity{Object: account.Object, ID: account.ID}, nil
 	}
 	return schema.Entity{}, err
-}
-
-// CompleteLine adds the entity to a recorded line of a run that needed no call: versions before schema 4
-// recorded none. Later calls than the line do not count, so that a run is always rebuilt in the same way.
-// The error is ErrPruned if the answer that may state the id was removed.
-func (l *Ledger) CompleteLine(ctx context.Context, r *Run, line *pipeline.Line) error {
-	if line.Status != schema.Cached || line.Entity != nil || len(r.linesAt) == 0 {
-		return nil
-	}
-	if err := l.readPast(ctx); err != nil {
-		return err
-	}
-	calls := l.state.settledCalls(pipeline.IdentityOf(&line.Account), func(c *Call) bool { return c.hasAnswer() && c.intentAt.Before(r.linesAt[0]) })
-	e, err := l.archive.statedEntity(ctx, &line.Account, calls)
-	if e.ID != "" {
-		line.Entity = &e
-	}
-	if errors.Is(err, ErrPruned) || ctx.Err() != nil {
-		return err
-	}
-	return nil
 }

@@ -124,7 +124,7 @@ func TestCompleteLine(t *testing.T) {
 		{pipeline.Line{Account: *few.account(5), Status: schema.Cached}, ""}, // asked later
 	} {
 		line := c.line
-		if err := l.CompleteLine(t.Context(), run, &line); err != nil {
+		if err := l.Reader().CompleteLine(t.Context(), run, &line); err != nil {
 			t.Fatal(err)
 		}
 		if line.Entity == nil {

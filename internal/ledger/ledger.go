@@ -1,16 +1,13 @@
 package ledger
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/schema"
 )
 
 // Decode decodes a recorded answer: it returns the status of every item of the batch, and sets
@@ -21,15 +18,15 @@ type Decode func(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.
 // been made, with its outcome. A [Recorder] adds a run to it, and [Purchases] say what earlier
 // runs bought. A Ledger is for one goroutine at a time; meanwhile the fetchers of a Recorder
 // may record calls.
+//
+// It opens and closes the records, and hands out what asks or changes them: a [Reader] of what
+// runs recorded, [Blockers] and a [Rereader] of calls in doubt, a [Bill], [Losses],
+// [Partitions] and a [Pruner]. All of them share its state, and follow a run in progress.
 type Ledger struct {
-	log     *wal.Log
-	now     func() time.Time
-	state   *state
-	archive *archive
-	queries *queryNumbers
-	options Options
-
-	checkpointAt wal.Position // the last one; zero: there is none
+	*loader
+	now         func() time.Time
+	queries     *queryNumbers
+	checkpoints *checkpointer
 }
 
 // Run is a run as recorded.
@@ -184,43 +181,6 @@ type Options struct {
 	CheckpointEvery int64
 }
 
-// RetryDecided reports whether a decision after the run's publication allows to request again
-// what it left in doubt: calls of its own, or of an earlier run. A lost page blocks the pages
-// after it: once it is written off, they may be requested. So may be what waited for an answer
-// that was read since.
-func (l *Ledger) RetryDecided(r *Run) bool {
-	return r.Published != nil && slices.ContainsFunc(l.blockingCalls(r), func(c *Call) bool {
-		mayRetry := c.Decision == Retry || c.Decision == NotCharged || c.Decision == WriteOff && c.Query.Service().IsPaged()
-		return mayRetry && r.publishedAt.Before(c.decidedAt) || c.leavesOpen(r)
-	})
-}
-
-// UndecidedCalls are the calls in doubt that lines of a published run wait for.
-func (l *Ledger) UndecidedCalls(r *Run) []*Call {
-	return slices.DeleteFunc(l.blockingCalls(r), func(c *Call) bool { return !c.InDoubt() })
-}
-
-// WrittenOffCalls are the calls that blocked lines of a published run and were written off as
-// charged and lost.
-func (l *Ledger) WrittenOffCalls(r *Run) []*Call {
-	return slices.DeleteFunc(l.blockingCalls(r), func(c *Call) bool { return c.Decision != WriteOff })
-}
-
-// blockingCalls are the calls, in doubt or decided, that lines of a published run wait for.
-func (l *Ledger) blockingCalls(r *Run) (calls []*Call) {
-	for _, c := range r.Calls {
-		if c.Outcome == pipeline.InDoubt || c.rereadAfter(r) {
-			calls = append(calls, c)
-		}
-	}
-	for _, name := range r.Published.BlockedBy {
-		if n := l.state.callNumbers[name]; n > 0 {
-			calls = append(calls, l.state.calls[n-1])
-		}
-	}
-	return calls
-}
-
 // HasUnaskedLines reports whether the run was published with lines that it did not request.
 func (r *Run) HasUnaskedLines() bool {
 	return r.Published != nil && (r.Published.Deferred > 0 || r.Published.InputUnread)
@@ -274,16 +234,15 @@ func (l *Ledger) checkAndRecover(ctx context.Context, o Options) (changed bool, 
 
 // load reads the ledger in an opened log.
 func load(ctx context.Context, log *wal.Log, o Options) (*Ledger, error) {
-	l := &Ledger{log: log, now: o.Now, archive: newArchive(log, o.Decode), options: o}
+	s, err := openState(ctx, log, o.Debug)
+	if err != nil {
+		return nil, err
+	}
+	l := &Ledger{loader: &loader{log, s, newArchive(log, o.Decode), o.Debug}, now: o.Now, queries: newQueryNumbers(log, s)}
 	if l.now == nil {
 		l.now = time.Now
 	}
-	var err error
-	if l.state, err = openState(ctx, log, o.Debug); err != nil {
-		return nil, err
-	}
-	l.checkpointAt = l.state.past.at
-	l.queries = newQueryNumbers(log, l.state)
+	l.checkpoints = &checkpointer{loader: l.loader, now: l.now, every: o.CheckpointEvery, at: s.past.at}
 	if !o.ReadOnly { // a run needs to know what was bought
 		err = l.loadRecent(ctx)
 	}
@@ -307,86 +266,4 @@ func (l *Ledger) CallsInDoubt() (calls []*Call) {
 		}
 	}
 	return calls
-}
-
-// Answers decodes a run's calls again, by batch and attempt: an order that does not depend on
-// which answer came first.
-func (l *Ledger) Answers(ctx context.Context, r *Run) func(yield func(pipeline.AnsweredBatch, error) bool) {
-	return func(yield func(pipeline.AnsweredBatch, error) bool) {
-		if err := l.loadCalls(ctx, r); err != nil {
-			yield(pipeline.AnsweredBatch{}, err)
-			return
-		}
-		calls := slices.Concat(r.Calls, r.rereads)
-		slices.SortFunc(calls, func(a, b *Call) int {
-			return cmp.Or(cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.Attempt, b.Attempt))
-		})
-		for _, c := range calls {
-			if c.unsentAt != nil {
-				continue // its lines are among the recorded ones
-			}
-			b, call, err := l.archive.readExchange(ctx, c)
-			if err != nil {
-				yield(pipeline.AnsweredBatch{}, err)
-				return
-			}
-			settled := c.asPublishedBy(r)
-			items, unmatched := l.archive.decodeSettled(settled, b, call)
-			// The status of items that may be requested again is up to the next call.
-			decision := settled.Decision
-			if decision != "" {
-				call.Decision = string(decision)
-				for i := range items {
-					items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(decision)}
-				}
-			}
-			if !yield(pipeline.AnsweredBatch{Batch: b, Reply: &pipeline.Reply{Calls: []pipeline.Call{*call}, Items: items, Unmatched: unmatched}}, nil) {
-				return
-			}
-		}
-	}
-}
-
-// Lines returns the lines that the run's last process recorded.
-func (l *Ledger) Lines(ctx context.Context, r *Run) func(yield func(pipeline.Line, error) bool) {
-	return func(yield func(pipeline.Line, error) bool) {
-		for _, p := range r.linesAt {
-			rec, err := l.log.Read(ctx, p)
-			var lines []pipeline.Line
-			if err == nil {
-				err = decodeBody(rec.Body, &lines)
-			}
-			if err != nil {
-				yield(pipeline.Line{}, err)
-				return
-			}
-			for _, line := range lines {
-				if !yield(line, nil) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// PreparedManifest returns the manifest that a run prepared.
-func (l *Ledger) PreparedManifest(ctx context.Context, r *Run) (*pipeline.Manifest, error) {
-	if r.Prepared == nil {
-		return nil, fmt.Errorf("run %s prepared no manifest", r.ID)
-	}
-	rec, err := l.log.Read(ctx, *r.Prepared)
-	if err != nil {
-		return nil, err
-	}
-	m := new(pipeline.Manifest)
-	return m, decodeBody(rec.Body, m)
-}
-
-// CallItems returns what a call requested.
-func (l *Ledger) CallItems(ctx context.Context, c *Call) ([]pipeline.Item, error) {
-	b, err := l.archive.readRequest(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return b.Items, nil
 }

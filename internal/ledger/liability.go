@@ -37,16 +37,23 @@ type upperBound struct {
 // bounds are the reconciliations of a ledger, in the order of their records.
 type bounds []upperBound
 
-// addBound adds a bound for the calls made so far, from the first call of a run on.
-func (s *state) addBound(from *Run, maxCost int64) {
+// add adds a bound for the calls made so far, from the first call of a run on. last is the number of the
+// last one.
+func (u *bounds) add(from *Run, last int, maxCost int64) {
 	if from.firstCall > 0 {
-		s.bounds = append(s.bounds, upperBound{from.firstCall, len(s.calls), maxCost})
+		*u = append(*u, upperBound{from.firstCall, last, maxCost})
 	}
 }
 
+// Bill is what the calls of a ledger cost, or can have cost.
+type Bill struct{ *loader }
+
+// Bill is what the calls so far cost.
+func (l *Ledger) Bill() Bill { return Bill{l.loader} }
+
 // MaxCost is the maximum of credits that unsettled calls can have cost together, by their
 // ceilings and by the account's usage as read.
-func (l *Ledger) MaxCost(calls ...*Call) int64 { return l.state.bounds.maxCost(calls) }
+func (b Bill) MaxCost(calls ...*Call) int64 { return b.state.bounds.maxCost(calls) }
 
 // maxCost sorts the calls.
 func (u bounds) maxCost(calls []*Call) int64 {
@@ -68,17 +75,17 @@ func (u bounds) maxCost(calls []*Call) int64 {
 // condition. Calls that are not settled count with what they can have cost, whatever was decided
 // about them. The time is at most a month ago: a checkpoint keeps all calls of checkpointDays. What
 // it has left behind counts if its run began since, by a clock that was set back.
-func (l *Ledger) MaxCostSince(since time.Time, include func(*Run) bool) int64 {
+func (b Bill) MaxCostSince(since time.Time, include func(*Run) bool) int64 {
 	var known int64
 	var unsettled []*Call
 	var none Liability
-	_ = l.loadRecent(context.Background()) // else the sums count
-	for _, r := range l.state.runs {
+	_ = b.loadRecent(context.Background()) // else the sums count
+	for _, r := range b.state.runs {
 		if !r.FirstStarted.Before(since) && include(r) {
 			known += r.past.Charged + r.recent.Charged
 		}
 	}
-	for _, c := range l.state.calls {
+	for _, c := range b.state.calls {
 		switch {
 		case c == nil: // left behind
 		case c.Time.Before(since) || !include(c.Run):
@@ -88,16 +95,16 @@ func (l *Ledger) MaxCostSince(since time.Time, include func(*Run) bool) int64 {
 			known += c.Cost().Max
 		}
 	}
-	return known + l.MaxCost(unsettled...)
+	return known + b.MaxCost(unsettled...)
 }
 
 // Liability sums up the unsettled calls of a run; nil stands for all runs. The maximum of
 // several groups together can be less than the sum of their maxima.
-func (l *Ledger) Liability(r *Run) Liability {
+func (b Bill) Liability(r *Run) Liability {
 	if r != nil {
-		return liabilityOf(r.Calls, l.state.bounds)
+		return liabilityOf(r.Calls, b.state.bounds)
 	}
-	return liabilityOf(l.state.calls, l.state.bounds)
+	return liabilityOf(b.state.calls, b.state.bounds)
 }
 
 func liabilityOf(calls []*Call, known bounds) (u Liability) {

@@ -46,17 +46,17 @@ func TestMaxCost(t *testing.T) {
 	}{
 		{nil, 0}, {[]*Call{a}, 100}, {[]*Call{a, b}, 150}, {[]*Call{c}, 30}, {[]*Call{a, c}, 130}, {[]*Call{d, c, b, a}, 250}, {[]*Call{c, d}, 130},
 	} {
-		if got := l.MaxCost(tt.calls...); got != tt.want {
+		if got := l.Bill().MaxCost(tt.calls...); got != tt.want {
 			t.Errorf("MaxCost(%d calls) = %d, want %d", len(tt.calls), got, tt.want)
 		}
 	}
 
 	a.Decision, b.Decision, c.Decision = Retry, WriteOff, NotCharged
 	want := Liability{InDoubt: Share{1, 100}, Retry: Share{1, 100}, WrittenOff: Share{1, 100}, Decided: Share{2, 150}, MaxCost: 250}
-	if diff := cmp.Diff(want, l.Liability(nil)); diff != "" {
+	if diff := cmp.Diff(want, l.Bill().Liability(nil)); diff != "" {
 		t.Errorf("Liability(nil) (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(Liability{InDoubt: Share{1, 100}, MaxCost: 100}, l.Liability(second)); diff != "" {
+	if diff := cmp.Diff(Liability{InDoubt: Share{1, 100}, MaxCost: 100}, l.Bill().Liability(second)); diff != "" {
 		t.Errorf("Liability(second) (-want +got):\n%s", diff)
 	}
 }
@@ -102,12 +102,12 @@ func TestMaxCostSince(t *testing.T) {
 		{begin, all, 412}, {begin.Add(-time.Hour), all, 1412}, {begin.Add(time.Minute), all, 305}, {begin.Add(2 * time.Hour), all, 0},
 		{begin, func(r *Run) bool { return r.Job == "nightly" }, 305}, {begin, func(r *Run) bool { return r.Job == "" }, 107},
 	} {
-		if got := l.MaxCostSince(tt.since, tt.include); got != tt.want {
+		if got := l.Bill().MaxCostSince(tt.since, tt.include); got != tt.want {
 			t.Errorf("MaxCostSince(%s) = %d, want %d", tt.since, got, tt.want)
 		}
 	}
 	first.FirstStarted = begin.Add(time.Hour) // by a clock that was set back
-	if got := l.MaxCostSince(begin, all); got != 412+50 {
+	if got := l.Bill().MaxCostSince(begin, all); got != 412+50 {
 		t.Errorf("MaxCostSince, with a part that was left behind = %d, want %d", got, 462)
 	}
 	first.past = pastCalls{}
@@ -117,7 +117,7 @@ func TestMaxCostSince(t *testing.T) {
 	if err := l.Recorder(first).RecordReconciliation(150, "a test"); err != nil {
 		t.Fatal(err)
 	}
-	if got := l.MaxCostSince(begin, all); got != 12+150 {
+	if got := l.Bill().MaxCostSince(begin, all); got != 12+150 {
 		t.Errorf("MaxCostSince, bounded by the account = %d, want %d", got, 162)
 	}
 }

@@ -59,29 +59,39 @@ const (
 	KeptCheckpoint  KeepReason = "checkpoint"  // no checkpoint has left its call behind
 )
 
-// PlanPruning finds out what can be removed of runs that were published before a time. It changes
+// Pruner removes old answers from a ledger.
+type Pruner struct {
+	*loader
+	now        func() time.Time
+	checkpoint wal.Position // the last one; zero: there is none
+}
+
+// Pruner removes old answers from the ledger.
+func (l *Ledger) Pruner() *Pruner { return &Pruner{l.loader, l.now, l.checkpoints.at} }
+
+// Plan finds out what can be removed of runs that were published before a time. It changes
 // nothing.
-func (l *Ledger) PlanPruning(ctx context.Context, before time.Time) (*Pruning, error) {
-	p := &Pruning{Before: before, Kept: map[KeepReason]int{}}
-	if l.checkpointAt == (wal.Position{}) {
-		return p, nil
+func (p *Pruner) Plan(ctx context.Context, before time.Time) (*Pruning, error) {
+	plan := &Pruning{Before: before, Kept: map[KeepReason]int{}}
+	if p.checkpoint == (wal.Position{}) {
+		return plan, nil
 	}
-	p.Checkpoint = l.checkpointAt.String()
-	kept, err := readCheckpoint(ctx, l.log, l.checkpointAt)
+	plan.Checkpoint = p.checkpoint.String()
+	kept, err := readCheckpoint(ctx, p.log, p.checkpoint)
 	if err == nil {
-		err = kept.decodeRecent()
+		err = (restorer{kept}).decodeRecent()
 	}
 	if err != nil {
 		return nil, err
 	}
-	all, err := l.stateBefore(ctx, l.checkpointAt)
+	all, err := p.stateBefore(ctx, p.checkpoint)
 	if err != nil {
 		return nil, err
 	}
 	var records []wal.Position
-	rule := pruneRule{before: before, now: l.now(), valid: longestTTL(l.state.runs)}
+	rule := pruneRule{before: before, now: p.now(), valid: longestTTL(p.state.runs)}
 	for i, c := range all.calls {
-		run, err := l.state.findRun(c.Run.ID)
+		run, err := p.state.findRun(c.Run.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -90,23 +100,23 @@ func (l *Ledger) PlanPruning(ctx context.Context, before time.Time) (*Pruning, e
 			reason = KeptCheckpoint
 		}
 		if reason == "" {
-			if reason, err = l.keepsUndated(ctx, c); err != nil {
+			if reason, err = p.keepsUndated(ctx, c); err != nil {
 				return nil, err
 			}
 		}
 		switch {
 		case c.responseAt == nil:
 		case reason != "":
-			p.Kept[reason]++
+			plan.Kept[reason]++
 		default:
 			records = append(append(records, c.piecesAt...), *c.responseAt)
 		}
 	}
-	if p.records, err = l.log.PlanPruning(ctx, records); err != nil {
+	if plan.records, err = p.log.PlanPruning(ctx, records); err != nil {
 		return nil, err
 	}
-	l.describePruning(p, all.calls)
-	return p, nil
+	p.describe(plan, all.calls)
+	return plan, nil
 }
 
 // pruneRule decides which answers may be removed. It relies on nothing that a checkpoint leaves out.
@@ -144,47 +154,47 @@ func longestTTL(runs []*Run) time.Duration {
 }
 
 // keepsUndated keeps an answer that says what no record says: the dates and numbers of its events.
-func (l *Ledger) keepsUndated(ctx context.Context, c *Call) (KeepReason, error) {
-	h, _, err := l.archive.readOutcome(ctx, c)
+func (p *Pruner) keepsUndated(ctx context.Context, c *Call) (KeepReason, error) {
+	h, _, err := p.archive.readOutcome(ctx, c)
 	if err != nil || h.isDated(c) {
 		return "", err
 	}
 	return KeptUndated, nil
 }
 
-// describePruning counts what is removed now: other answers were removed before.
-func (l *Ledger) describePruning(p *Pruning, calls []*Call) {
+// describe counts what is removed now: other answers were removed before.
+func (p *Pruner) describe(plan *Pruning, calls []*Call) {
 	going := map[string]bool{}
 	for _, c := range calls {
-		if c.responseAt == nil || !p.records.Removes(*c.responseAt) {
+		if c.responseAt == nil || !plan.records.Removes(*c.responseAt) {
 			continue
 		}
-		p.Answers++
-		p.Credits += c.Charge.Credits
+		plan.Answers++
+		plan.Credits += c.Charge.Credits
 		going[c.Run.ID] = true
 	}
-	for _, r := range l.state.runs {
+	for _, r := range p.state.runs {
 		if going[r.ID] {
-			p.Runs = append(p.Runs, r)
+			plan.Runs = append(plan.Runs, r)
 		}
 	}
-	p.Bytes = p.records.Bytes
+	plan.Bytes = plan.records.Bytes
 }
 
 // Prune records durably what a plan removes, and removes it. After an error or a crash the next plan
 // has the rest. proceed is asked before each step.
-func (l *Ledger) Prune(ctx context.Context, p *Pruning, proceed func() error) error {
-	head, err := json.Marshal(PruneRecord{p.Before.UTC(), len(p.Runs), p.Answers, p.Bytes, l.now().UTC()})
+func (p *Pruner) Prune(ctx context.Context, plan *Pruning, proceed func() error) error {
+	head, err := json.Marshal(PruneRecord{plan.Before.UTC(), len(plan.Runs), plan.Answers, plan.Bytes, p.now().UTC()})
 	if err == nil {
 		err = proceed()
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := l.log.Append(byte(kindPrune), head, nil); err != nil {
+	if _, err := p.log.Append(byte(kindPrune), head, nil); err != nil {
 		return err
 	}
-	return l.log.Prune(ctx, p.records, proceed)
+	return p.log.Prune(ctx, plan.records, proceed)
 }
 
 // prunedAnswers are what prunings removed.
@@ -203,10 +213,10 @@ func (p *prunedAnswers) isAnnounced(c *Call) bool {
 	return false
 }
 
-// findPruned reads the whole log, with its bodies on request.
-func (l *Ledger) findPruned(ctx context.Context, bodies bool) (*prunedAnswers, error) {
+// findPruned reads a whole log, with its bodies on request.
+func findPruned(ctx context.Context, log *wal.Log, bodies bool) (*prunedAnswers, error) {
 	p := &prunedAnswers{calls: map[string]bool{}}
-	err := l.log.Walk(ctx, bodies, func(_ wal.Position, k byte, head []byte, body int64) error {
+	err := log.Walk(ctx, bodies, func(_ wal.Position, k byte, head []byte, body int64) error {
 		switch {
 		case kind(k) == kindPrune:
 			return decodeHead(head, func(h *PruneRecord) error {
@@ -226,26 +236,26 @@ func (l *Ledger) findPruned(ctx context.Context, bodies bool) (*prunedAnswers, e
 
 // Pruned lists the runs of which answers were removed, oldest first, and the prunings. It reads the
 // heads of the whole ledger.
-func (l *Ledger) Pruned(ctx context.Context) (runs []*Run, records []PruneRecord, err error) {
-	p, err := l.findPruned(ctx, false)
+func (p *Pruner) Pruned(ctx context.Context) (runs []*Run, records []PruneRecord, err error) {
+	removed, err := findPruned(ctx, p.log, false)
 	if err != nil {
 		return nil, nil, err
 	}
 	gone := map[string]bool{}
-	for name := range p.calls {
+	for name := range removed.calls {
 		run, _, _ := strings.Cut(name, "/")
 		gone[run] = true
 	}
-	for _, r := range l.state.runs {
+	for _, r := range p.state.runs {
 		if gone[r.ID] {
 			runs = append(runs, r)
 		}
 	}
-	return runs, p.records, nil
+	return runs, removed.records, nil
 }
 
-// PublishedCredits are those of a run's answers as they were known when it was published.
-func (l *Ledger) PublishedCredits(r *Run) (sum int64) {
+// PublishedCredits are those of the run's answers as they were known when it was published.
+func (r *Run) PublishedCredits() (sum int64) {
 	for _, c := range append(r.Calls, r.rereads...) {
 		if then := c.asPublishedBy(r); then.Outcome == pipeline.Charged {
 			sum += then.Charge.Credits

@@ -117,9 +117,9 @@ func (n *nights) prune(t *testing.T, store wal.Store, night int) (*Pruning, erro
 	if err != nil {
 		return nil, err
 	}
-	p, err := l.PlanPruning(t.Context(), n.day(night))
+	p, err := l.Pruner().Plan(t.Context(), n.day(night))
 	if err == nil && !p.IsEmpty() {
-		err = l.Prune(t.Context(), p, proceed)
+		err = l.Pruner().Prune(t.Context(), p, proceed)
 	}
 	return p, errors.Join(err, l.Close())
 }
@@ -156,7 +156,7 @@ func TestPrune(t *testing.T) {
 		n.checkAnswers(t, name, store)
 		l := n.open(t, store, prunableNights, false)
 		kept := int(l.state.past.days-dayOf(n.first)) + 1 // the first night of which the checkpoint has calls
-		beyond, err := l.PlanPruning(t.Context(), n.day(kept+4))
+		beyond, err := l.Pruner().Plan(t.Context(), n.day(kept+4))
 		if err != nil || kept < prunedNights || beyond.Kept[KeptCheckpoint] != 4*2 || beyond.Answers != 2*(kept-prunedNights) {
 			t.Errorf("%s: a plan beyond what the checkpoint has left behind, the first %d nights = %+v, %v; want nothing of later ones", name, kept, beyond, err)
 		}
@@ -183,13 +183,13 @@ func TestPrune(t *testing.T) {
 func (n *nights) checkAnswers(t *testing.T, name string, store wal.Store) {
 	t.Helper()
 	l := n.open(t, store, prunableNights, false)
-	runs, records, err := l.Pruned(t.Context())
+	runs, records, err := l.Pruner().Pruned(t.Context())
 	if err != nil || len(runs) != prunedNights || len(records) != 1 || !records[0].Before.Equal(n.day(prunedNights)) {
 		t.Errorf("%s: Pruned() = %d runs, %+v, %v", name, len(runs), records, err)
 	}
 	for night, r := range l.Runs() {
 		var err error
-		for _, broken := range l.Answers(t.Context(), r) {
+		for _, broken := range l.Reader().Answers(t.Context(), r) {
 			err = errors.Join(err, broken)
 		}
 		if night < prunedNights && !errors.Is(err, ErrPruned) || night >= prunedNights && err != nil {
@@ -210,7 +210,7 @@ func TestPruneNeedsCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if p, err := l.PlanPruning(t.Context(), n.day(400)); err != nil || !p.IsEmpty() || p.Checkpoint != "" || p.Answers > 0 {
+	if p, err := l.Pruner().Plan(t.Context(), n.day(400)); err != nil || !p.IsEmpty() || p.Checkpoint != "" || p.Answers > 0 {
 		t.Errorf("PlanPruning = %+v, %v; want nothing", p, err)
 	}
 }
@@ -249,7 +249,7 @@ func TestPruneUnannounced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := l.PlanPruning(t.Context(), n.day(prunedNights))
+	plan, err := l.Pruner().Plan(t.Context(), n.day(prunedNights))
 	if err == nil {
 		if _, err = l.log.Append(byte(kindLoss), []byte("{}"), nil); err == nil {
 			err = l.log.Prune(t.Context(), plan.records, proceed)

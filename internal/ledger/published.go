@@ -8,12 +8,18 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
+// Losses say what a ledger lacks of the runs that were published.
+type Losses struct{ *loader }
+
+// Losses are what is missing of published runs.
+func (l *Ledger) Losses() Losses { return Losses{l.loader} }
+
 // Missing says what a published manifest names and the ledger lacks: the run, calls of it, credits
 // that they were charged, or the record that it was prepared; empty: nothing. A manifest is
 // published after all of these are durable, so a ledger without them is older than the lake, as
 // after a backup was restored, and would let the rest be bought again. What a salvage lost is not
 // missing: its loss was accepted.
-func (l *Ledger) Missing(m *pipeline.Manifest) string {
+func (l Losses) Missing(m *pipeline.Manifest) string {
 	r, err := l.state.findRun(m.Run.ID)
 	if err != nil {
 		return fmt.Sprintf("it has no run %s", m.Run.ID)
@@ -21,7 +27,7 @@ func (l *Ledger) Missing(m *pipeline.Manifest) string {
 	if err := l.loadCalls(context.Background(), r); err != nil { // rare: it concerns old runs only
 		return fmt.Sprintf("what it says about run %s cannot be read: %v", r.ID, err)
 	}
-	lost := l.lostCalls(r)
+	lost := l.calls(r)
 	var calls, charged int64
 	for i := range m.PerCall {
 		recorded, credits := l.hasCall(r, &m.PerCall[i])
@@ -47,9 +53,13 @@ func (l *Ledger) Missing(m *pipeline.Manifest) string {
 	return ""
 }
 
-// lostCalls are the calls of a run, or of the one that it rereads, of which a salvage did not find
+// LostCalls counts the calls of a run, or of the one that it rereads, of which something was missing
+// when the ledger was salvaged.
+func (l Losses) LostCalls(r *Run) int { return len(l.calls(r)) }
+
+// calls are the calls of a run, or of the one that it rereads, of which a salvage did not find
 // everything, by id.
-func (l *Ledger) lostCalls(r *Run) map[string]bool {
+func (l Losses) calls(r *Run) map[string]bool {
 	calls := map[string]bool{}
 	for _, loss := range l.state.losses {
 		if loss.Run == cmp.Or(r.Rereads, r.ID) {
@@ -62,7 +72,7 @@ func (l *Ledger) lostCalls(r *Run) map[string]bool {
 // hasCall reports whether a call of a manifest is recorded, with the answer that charged it, and how
 // many of the stated credits the record explains. A charge that the ledger does not accept as a
 // number explains what the manifest states: an earlier version did accept it.
-func (l *Ledger) hasCall(r *Run, listed *pipeline.CallSummary) (recorded bool, credits int64) {
+func (l Losses) hasCall(r *Run, listed *pipeline.CallSummary) (recorded bool, credits int64) {
 	n := l.state.callNumbers[cmp.Or(r.Rereads, r.ID)+"/"+listed.ID]
 	if n == 0 {
 		return false, 0

@@ -49,7 +49,7 @@ func TestMissing(t *testing.T) {
 		addTestCall(s, r, "000003-1", pipeline.Charged, pipeline.Charge{})
 		addTestCall(s, r, "000004-1", pipeline.NotCharged, pipeline.Charge{})
 		tt.edit(r, s)
-		got := (&Ledger{state: s}).Missing(published)
+		got := Losses{&loader{state: s}}.Missing(published)
 		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: Missing() = %q, want %q", tt.name, got, tt.want)
 		}

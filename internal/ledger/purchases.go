@@ -46,7 +46,7 @@ func everyRun(*Run) bool { return true }
 // ids.
 func (p *Purchases) ForRefresh(r *Run, refreshIDs bool) *Purchases {
 	own := *p
-	own.include = p.state.samePurchase(r)
+	own.include = p.samePurchase(r)
 	if refreshIDs {
 		own.includeIDs = own.include
 	}
@@ -62,7 +62,7 @@ func (p *Purchases) Without(r *Run) *Purchases {
 
 // samePurchase reports which runs belong to the same refresh: the run itself and those that
 // it continues. nil stands for a run that has not begun.
-func (s *state) samePurchase(r *Run) func(*Run) bool {
+func (p *Purchases) samePurchase(r *Run) func(*Run) bool {
 	own := map[string]bool{}
 	isOwn := func(r *Run) bool { return own[r.ID] }
 	if r == nil {
@@ -70,7 +70,7 @@ func (s *state) samePurchase(r *Run) func(*Run) bool {
 	}
 	for id := r.ID; id != ""; {
 		own[id] = true
-		old, err := s.findRun(id)
+		old, err := p.state.findRun(id)
 		if err != nil || !old.Refresh {
 			break
 		}

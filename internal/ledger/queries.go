@@ -66,17 +66,17 @@ func (n *queryNumbers) find(text string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.byText == nil {
-		n.byText = n.state.queriesByText()
+		n.byText = n.readState()
 	}
 	return n.byText[text]
 }
 
-// queriesByText are the numbers of queries by their JSON.
-func (s *state) queriesByText() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// readState returns the numbers of the recorded queries by their JSON.
+func (n *queryNumbers) readState() map[string]int {
+	n.state.mu.Lock()
+	defer n.state.mu.Unlock()
 	numbers := map[string]int{}
-	for i, q := range s.queries {
+	for i, q := range n.state.queries {
 		if q == nil {
 			continue
 		}

@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,54 +32,17 @@ type outcomeSummary struct {
 	Size    *forecast.ResultSize `json:"size"`
 }
 
-// settleLater applies the outcome of a call, without history, index and cursors. identities is the
-// number of those that its answer decided.
-func (s *state) settleLater(l laterOutcome, h *outcomeSummary, identities int) error {
-	record := &outcomeRecord{callHead: h.callHead, Credits: h.Credits, Problem: h.Problem, Size: h.Size}
-	l.call.setOutcome(l.kind, record)
-	l.call.outcomeAt = l.at
-	s.addSize(l.call, record)
-	s.later = append(s.later, l)
-	return s.addToCursors(undated{call: l.call, at: l.at, count: identities})
-}
-
-// loadRecent decodes the recent purchases of the checkpoint from which the ledger was opened, for a
-// question about purchases. If they cannot be decoded, all records are read instead. After an error
-// no call is made.
-func (l *Ledger) loadRecent(ctx context.Context) error {
-	s := l.state
-	if s.recent == nil {
-		return s.pastError()
-	}
-	err := s.loadRecent(ctx, l.log)
-	if errors.Is(err, wal.ErrCorrupt) && s.recent != nil {
-		if l.options.Debug != nil {
-			l.options.Debug(fmt.Sprintf("all records are read instead of the checkpoint at %s: %v", s.past.at, err))
-		}
-		var before *state
-		if before, err = l.stateBefore(ctx, s.past.at); err == nil {
-			err = l.addPast(ctx, before)
-		}
-	}
-	if err != nil {
-		err = errors.Join(errors.New("the recent purchases in the journal cannot be read"), err)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.past.err = err
-	}
-	return err
-}
-
-// loadRecent decodes the recent purchases and applies the outcomes that were recorded since.
-func (s *state) loadRecent(ctx context.Context, log *wal.Log) error {
-	if err := s.decodeRecent(); err != nil {
+// loadRecent decodes the recent purchases of the checkpoint, and applies the outcomes that were recorded
+// since.
+func (r *replayer) loadRecent(ctx context.Context) error {
+	if err := (restorer{r.state}).decodeRecent(); err != nil {
 		return err
 	}
-	return s.applyLater(ctx, log)
+	return r.applyWaiting(ctx)
 }
 
 // decodeRecent decodes the recent purchases. After an error nothing has changed.
-func (s *state) decodeRecent() error {
+func (s restorer) decodeRecent() error {
 	var blocks [3][]byte
 	for i, p := range []part{s.recent.document, s.recent.calls, s.recent.index} {
 		var err error
@@ -92,7 +54,7 @@ func (s *state) decodeRecent() error {
 	if err := json.Unmarshal(blocks[0], &document); err != nil {
 		return fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
 	}
-	own := *newState()
+	own := restorer{newState()}
 	own.runs, own.queries, own.calls = s.runs, slices.Clone(s.queries), slices.Clone(s.calls)
 	if !own.restoreQueries(document.Shared, document.Queries) || !own.decodeCalls(blocks[1]) || !own.restoreUnsettled(document.Unsettled) {
 		s.listCalls()
@@ -115,7 +77,7 @@ func (s *state) decodeRecent() error {
 }
 
 // restoreHistory adds the history of queries that were restored. It reports whether they exist.
-func (s *state) restoreHistory(d *recentDocument) bool {
+func (s restorer) restoreHistory(d *recentDocument) bool {
 	for i := range d.History {
 		h := &d.History[i]
 		n := h.Query.Number
@@ -135,23 +97,12 @@ func (s *state) restoreHistory(d *recentDocument) bool {
 	return true
 }
 
-// listCalls gives each run its calls, in their order.
-func (s *state) listCalls() {
-	for _, r := range s.runs {
-		r.Calls = nil
-	}
-	for _, c := range s.calls {
-		if c != nil {
-			c.Run.Calls = append(c.Run.Calls, c)
-		}
-	}
-}
-
-// applyLater adds to history and index what was recorded before they were decoded.
-func (s *state) applyLater(ctx context.Context, log *wal.Log) error {
+// applyWaiting adds to history and index what was recorded before they were decoded.
+func (r *replayer) applyWaiting(ctx context.Context) error {
+	s := r.state
 	for ; len(s.later) > 0; s.later = s.later[1:] {
 		l := s.later[0]
-		rec, err := log.Read(ctx, l.at)
+		rec, err := r.log.Read(ctx, l.at)
 		if err != nil {
 			return err
 		}

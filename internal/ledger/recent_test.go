@@ -35,16 +35,16 @@ func TestRecentOnDemand(t *testing.T) {
 			t.Errorf("run %s (-from all records +from the checkpoint):\n%s", r.ID, diff)
 		}
 	}
-	if diff := cmp.Diff(full.Liability(nil), lazy.Liability(nil)); diff != "" || len(lazy.CallsInDoubt()) != 1 {
+	if diff := cmp.Diff(full.Bill().Liability(nil), lazy.Bill().Liability(nil)); diff != "" || len(lazy.CallsInDoubt()) != 1 {
 		t.Errorf("%d calls in doubt, liability (-from all records +from the checkpoint):\n%s", len(lazy.CallsInDoubt()), diff)
 	}
-	if lazy.state.recent == nil || lazy.state.cursors != nil {
+	if lazy.state.recent == nil || lazy.state.cursors.table != nil {
 		t.Error("purchases were decoded without a question about them")
 	}
 	if diff := cmp.Diff(n.answersOf(t, full, 8), n.answersOf(t, lazy, 8)); diff != "" || lazy.state.recent != nil {
 		t.Errorf("decoded %v; answers (-from all records +from the checkpoint):\n%s", lazy.state.recent == nil, diff)
 	}
-	if since := n.day(2); n.open(t, store, 8, false).MaxCostSince(since, everyRun) != full.MaxCostSince(since, everyRun) {
+	if since := n.day(2); n.open(t, store, 8, false).Bill().MaxCostSince(since, everyRun) != full.Bill().MaxCostSince(since, everyRun) {
 		t.Error("the cost since a day differs")
 	}
 }
@@ -79,7 +79,7 @@ func TestRecentDamaged(t *testing.T) {
 		if _, err := recorder.recordIntent(nil, &pipeline.Batch{Query: n.query(4)}); !errors.Is(err, wal.ErrCorrupt) {
 			t.Errorf("damage %d: a call is recorded: %v, want an error", i, err)
 		}
-		if !l.MayRepurchase([]pipeline.Query{*n.query(4)}) {
+		if !l.Purchases(nil, TTL{}).MayRepurchase([]pipeline.Query{*n.query(4)}) {
 			t.Errorf("damage %d: nothing is bought again, although it is not known what was bought", i)
 		}
 	}
@@ -94,8 +94,8 @@ func TestCursorsAfterPast(t *testing.T) {
 	store := openStore(t, t.TempDir(), unsynced)
 	n.addAll(t, store, 0, 45)
 	l, full := n.open(t, store, 45, false), n.open(t, store, 45, true)
-	if l.state.stored != nil || l.state.past.days == 0 {
-		t.Fatalf("cursors %v, left behind up to %s; want none, and a day", l.state.stored, l.state.past.days)
+	if l.state.cursors.stored != nil || l.state.past.days == 0 {
+		t.Fatalf("cursors %v, left behind up to %s; want none, and a day", l.state.cursors.stored, l.state.past.days)
 	}
 	if err := l.readPast(t.Context()); err != nil {
 		t.Fatal(err)

@@ -347,15 +347,15 @@ func TestRecordGoldenBodies(t *testing.T) {
 		}
 	}
 	for i, c := range j.state.calls {
-		items, err := j.CallItems(ctx, c)
+		items, err := j.Reader().CallItems(ctx, c)
 		compare("items of "+c.ID, bodies[kindIntent][i], items, err)
 	}
 	for i, id := range []int{1, 0} { // the golden records begin with the later run's, which was prepared seven times
-		m, err := j.PreparedManifest(ctx, j.Runs()[id])
+		m, err := j.Reader().PreparedManifest(ctx, j.Runs()[id])
 		compare("manifest", bodies[kindPrepare][6+i], m, err)
 	}
 	kept := []pipeline.Line{}
-	for line, err := range j.Lines(ctx, j.Runs()[1]) {
+	for line, err := range j.Reader().Lines(ctx, j.Runs()[1]) {
 		if err != nil {
 			t.Fatal(err)
 		}

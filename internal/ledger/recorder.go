@@ -70,9 +70,10 @@ func (r *Recorder) RecordLines(undecided []pipeline.Line) error {
 // audits found. Without that nothing is lost but a measurement, so an audit that cannot be read does not
 // keep the run from being published.
 func (r *Recorder) Prepare(m *pipeline.Manifest) error {
-	audit, err := r.ledger.audit(context.Background(), r.run) // what was paid for is published, whatever is cancelled
-	if err != nil && r.ledger.options.Debug != nil {
-		r.ledger.options.Debug("the run's audits are not counted: " + err.Error())
+	auditor := pairAuditor{loader: r.ledger.loader, run: r.run}
+	audit, err := auditor.audit(context.Background()) // what was paid for is published, whatever is cancelled
+	if err != nil && r.ledger.debug != nil {
+		r.ledger.debug("the run's audits are not counted: " + err.Error())
 	}
 	m.Audit = audit
 	head, err := json.Marshal(prepareRecord{Run: r.run.ID, Files: len(m.Files), Time: r.now().UTC()})
@@ -102,7 +103,7 @@ func (r *Recorder) Commit(m *pipeline.Manifest) error {
 		return err
 	}
 	r.run.Published = &c
-	r.ledger.checkpointIfDue()
+	r.ledger.checkpoints.writeIfDue()
 	return nil
 }
 
@@ -160,7 +161,7 @@ func (r *Recorder) RecordReconciliation(maxCost int64, reason string) error {
 	if _, err := r.log.Append(byte(kindReconciliation), head, nil); err != nil {
 		return err
 	}
-	r.state.addBound(r.run, maxCost)
+	r.state.bounds.add(r.run, len(r.state.calls), maxCost)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"context"
 	"encoding/json"
 	"time"
 
@@ -211,19 +210,4 @@ func newTotals(m *pipeline.Manifest) *Totals {
 		t.Stop = m.Run.Stop.Kind
 	}
 	return t
-}
-
-// Totals sum up a run, also one that an earlier version published; nil: it is not published.
-func (l *Ledger) Totals(ctx context.Context, r *Run) (*Totals, error) {
-	if r.Published == nil {
-		return nil, nil
-	}
-	if r.Published.Totals != nil {
-		return r.Published.Totals, nil
-	}
-	m, err := l.PreparedManifest(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	return newTotals(m), nil
 }

@@ -48,22 +48,28 @@ func (r *replayer) applyRepartition(p wal.Position, h *repartitionRecord) error 
 	return nil
 }
 
-// Repartition changes the event partitions of all runs, in memory and in the copies that CopyTo makes.
-// It leaves the ledger itself as it is recorded.
-func (l *Ledger) Repartition(by string) { l.state.repartition(by, wal.Position{}) }
+// Partitions say how the events of a ledger's runs are partitioned.
+type Partitions struct{ state *state }
 
-// Repartitioned is the key of the last repartition; empty: there was none.
-func (l *Ledger) Repartitioned() string {
-	if l.state.repartitioned == nil {
+// Partitions are those of the events of all runs.
+func (l *Ledger) Partitions() Partitions { return Partitions{l.state} }
+
+// Change changes the event partitions of all runs, in memory and in the copies that Ledger.CopyTo makes.
+// It leaves the ledger itself as it is recorded.
+func (p Partitions) Change(by string) { p.state.repartition(by, wal.Position{}) }
+
+// Changed is the key of the last repartition; empty: there was none.
+func (p Partitions) Changed() string {
+	if p.state.repartitioned == nil {
 		return ""
 	}
-	return l.state.repartitioned.by
+	return p.state.repartitioned.by
 }
 
-// WasRepartitioned reports whether the files of a published run have other partitions than those that
-// the run prepared.
-func (l *Ledger) WasRepartitioned(r *Run) bool {
-	last := l.state.repartitioned
+// ChangedFor reports whether the files of a published run have other partitions than those that the run
+// prepared.
+func (p Partitions) ChangedFor(r *Run) bool {
+	last := p.state.repartitioned
 	return last != nil && r.Prepared != nil && r.Prepared.Before(last.at)
 }
 

@@ -20,7 +20,7 @@ func partitionsOf(l *Ledger) string {
 	var words []string
 	for _, r := range l.Runs() {
 		word := r.ID + " " + r.PartitionKey()
-		if l.WasRepartitioned(r) {
+		if l.Partitions().ChangedFor(r) {
 			word += "*"
 		}
 		words = append(words, word)
@@ -46,7 +46,7 @@ func TestRepartition(t *testing.T) {
 	}
 	source := n.open(t, old, 2, false)
 	before := n.answersOf(t, source, 2)
-	source.Repartition(schema.ByDay)
+	source.Partitions().Change(schema.ByDay)
 	copied := wal.NewObjects(membucket.New(), "j", wal.ObjectsOptions{})
 	if err := source.CopyTo(t.Context(), copied); err != nil {
 		t.Fatal(err)
@@ -58,8 +58,8 @@ func TestRepartition(t *testing.T) {
 	const days = "run-0000 event_day*, run-0001 event_day*, open event_day"
 	for _, full := range []bool{false, true} {
 		l := n.open(t, copied, 2, full)
-		if got := partitionsOf(l); got != days || l.Repartitioned() != schema.ByDay {
-			t.Errorf("the copy has %s, by %q, want %s", got, l.Repartitioned(), days)
+		if got := partitionsOf(l); got != days || l.Partitions().Changed() != schema.ByDay {
+			t.Errorf("the copy has %s, by %q, want %s", got, l.Partitions().Changed(), days)
 		}
 		if diff := cmp.Diff(before, n.answersOf(t, l, 2)); diff != "" {
 			t.Errorf("answers (-source +copy):\n%s", diff)
@@ -74,7 +74,7 @@ func TestRepartition(t *testing.T) {
 		}
 	}
 	l := n.open(t, copied, 4, false)
-	if l.checkpointAt == (wal.Position{}) {
+	if l.checkpoints.at == (wal.Position{}) {
 		t.Error("the run after the repartition wrote no checkpoint")
 	}
 	if audit, err := l.Audit(t.Context(), nil); err != nil || len(audit.Checkpoint) > 0 {
@@ -88,7 +88,7 @@ func TestRepartition(t *testing.T) {
 	if got := partitionsOf(n.open(t, again, 4, true)); got != later {
 		t.Errorf("a copy of the copy has %s, want %s", got, later)
 	}
-	l.Repartition(schema.ByMonth)
+	l.Partitions().Change(schema.ByMonth)
 	twice := wal.NewObjects(membucket.New(), "j", wal.ObjectsOptions{})
 	if err := l.CopyTo(t.Context(), twice); err != nil {
 		t.Fatal(err)
@@ -133,7 +133,7 @@ func TestCopyIsWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		source.Repartition(schema.ByDay)
+		source.Partitions().Change(schema.ByDay)
 		at, steps := filepath.Join(t.TempDir(), "journal"), 0
 		failed = false
 		err = wal.CreateDir(at, func(op, path string, do func() error) error {
@@ -184,7 +184,7 @@ func TestSalvageRepartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer source.Close()
-	source.Repartition(schema.ByDay)
+	source.Partitions().Change(schema.ByDay)
 	at := filepath.Join(t.TempDir(), "journal")
 	if err := wal.CreateDir(at, unsynced, func(to wal.Store) error { return source.CopyTo(t.Context(), to) }); err != nil {
 		t.Fatal(err)

@@ -112,7 +112,7 @@ func (r *replayer) applyIntent(ctx context.Context, p wal.Position, h *intentRec
 		return fmt.Errorf("%w: call %s asks query %d of %d", wal.ErrCorrupt, h.Call, h.Query, n)
 	}
 	if r.state.queries[h.Query-1] == nil && r.state.recent != nil {
-		if err := r.state.loadRecent(ctx, r.log); err != nil {
+		if err := r.loadRecent(ctx); err != nil {
 			return err
 		}
 	}
@@ -162,7 +162,8 @@ func (r *replayer) applyOutcome(ctx context.Context, p wal.Position, k kind, h *
 	return err
 }
 
-// applyLater applies an outcome as far as opening the ledger needs it.
+// applyLater applies an outcome as far as opening the ledger needs it: without history, index and
+// cursors. body is the length of its identities.
 func (r *replayer) applyLater(p wal.Position, k kind, h *outcomeSummary, body int64) error {
 	c, err := r.state.findCall(h.Run, h.Call)
 	if err != nil {
@@ -171,7 +172,12 @@ func (r *replayer) applyLater(p wal.Position, k kind, h *outcomeSummary, body in
 	if k == kindNotCharged && c.responseAt == nil {
 		c.unsentAt = &p
 	}
-	return r.state.settleLater(laterOutcome{c, p, k}, h, int(body)/len(pipeline.Identity{}))
+	s, record := r.state, &outcomeRecord{callHead: h.callHead, Credits: h.Credits, Problem: h.Problem, Size: h.Size}
+	c.setOutcome(k, record)
+	c.outcomeAt = p
+	s.addSize(c, record)
+	s.later = append(s.later, laterOutcome{c, p, k})
+	return s.cursors.add(undated{call: c, at: p, count: int(body) / len(pipeline.Identity{})})
 }
 
 // readIdentities reads the body of a record about a call's outcome.
@@ -192,7 +198,7 @@ func (r *replayer) applyReread(ctx context.Context, p wal.Position, h *rereadRec
 		return err
 	}
 	if r.state.recent != nil { // which identities it adds depends on the index
-		if err := r.state.loadRecent(ctx, r.log); err != nil {
+		if err := r.loadRecent(ctx); err != nil {
 			return err
 		}
 	}
@@ -218,7 +224,7 @@ func (r *replayer) applyDecision(p wal.Position, h *decisionRecord) error {
 func (r *replayer) applyReconciliation(h *reconciliationRecord) error {
 	run, err := r.state.findRun(h.From)
 	if err == nil {
-		r.state.addBound(run, h.MaxCost)
+		r.state.bounds.add(run, len(r.state.calls), h.MaxCost)
 	}
 	return err
 }

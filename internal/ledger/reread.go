@@ -94,11 +94,17 @@ type Rereading struct {
 	identities []byte
 }
 
-// RereadableCalls lists the calls in doubt with a recorded answer, oldest first, whether they were
+// Rereader reads the recorded answers to calls in doubt once more, with the present version.
+type Rereader struct{ *loader }
+
+// Rereader reads the answers to calls in doubt of the ledger.
+func (l *Ledger) Rereader() Rereader { return Rereader{l.loader} }
+
+// Calls lists the calls in doubt with a recorded answer, oldest first, whether they were
 // released, written off or not decided about. Those that were proven not to be charged are
 // settled.
-func (l *Ledger) RereadableCalls() (calls []*Call) {
-	for _, c := range l.state.calls {
+func (r Rereader) Calls() (calls []*Call) {
+	for _, c := range r.state.calls {
 		if c.isRereadable() {
 			calls = append(calls, c)
 		}
@@ -110,29 +116,29 @@ func (c *Call) isRereadable() bool {
 	return c != nil && c.Outcome == pipeline.InDoubt && c.Decision != NotCharged && c.responseAt != nil
 }
 
-// Reread reads the recorded answer to a call in doubt, and records nothing.
-func (l *Ledger) Reread(ctx context.Context, c *Call) (*Rereading, error) {
-	b, call, err := l.archive.readExchange(ctx, c)
+// Read reads the recorded answer to a call in doubt, and records nothing.
+func (r Rereader) Read(ctx context.Context, c *Call) (*Rereading, error) {
+	b, call, err := r.archive.readExchange(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	if !c.isRereadable() {
 		return &Rereading{Call: c, Outcome: pipeline.InDoubt, Problem: c.Problem}, nil
 	}
-	items, _ := l.archive.decode(b, call)
-	r := &Rereading{Call: c, Outcome: call.Outcome, Charge: call.Charge, Problem: call.Problem}
-	_, r.record, r.identities = outcomeOf(call, b, items)
+	items, _ := r.archive.decode(b, call)
+	x := &Rereading{Call: c, Outcome: call.Outcome, Charge: call.Charge, Problem: call.Problem}
+	_, x.record, x.identities = outcomeOf(call, b, items)
 	if call.Outcome == pipeline.InDoubt {
-		return r, nil
+		return x, nil
 	}
 	for i := range items {
 		if c.leavesLineOpen(items[i].Status) {
-			r.Open++
+			x.Open++
 		} else {
-			r.Lines++
+			x.Lines++
 		}
 	}
-	return r, nil
+	return x, nil
 }
 
 // leavesLineOpen reports whether a line with a status in the call's answer is requested again, or
@@ -149,11 +155,11 @@ func (c *Call) leavesLineOpen(s schema.Status) bool {
 	return true
 }
 
-// AssumeReread applies what is read in the answer to a call in doubt to the ledger in memory, for a
+// Assume applies what is read in the answer to a call in doubt to the ledger in memory, for a
 // plan of what a run would request after recording it.
-func (l *Ledger) AssumeReread(x *Rereading) {
-	_ = l.loadRecent(context.Background()) // which identities it adds depends on the index
-	_ = l.state.reread(x.Call, x.Call.Run, wal.Position{}, &rereadRecord{outcomeRecord: x.record, Outcome: x.Outcome, Open: x.Open}, x.identities)
+func (r Rereader) Assume(x *Rereading) {
+	_ = r.loadRecent(context.Background()) // which identities it adds depends on the index
+	_ = r.state.reread(x.Call, x.Call.Run, wal.Position{}, &rereadRecord{outcomeRecord: x.record, Outcome: x.Outcome, Open: x.Open}, x.identities)
 	x.Call.reread.assumed = true
 }
 
@@ -180,8 +186,8 @@ func (r *Recorder) RecordReread(x *Rereading) error {
 // requested one of the same entities, and failed in the same way. kind describes how. A call that
 // got no answer because its process ended says nothing about its entities. The result is nil if
 // there is no such call, and the call itself if nothing smaller can be requested than what was cut.
-func (l *Ledger) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, kind string, err error) {
-	b, call, err := l.archive.readExchange(ctx, c)
+func (r Rereader) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, kind string, err error) {
+	b, call, err := r.archive.readExchange(ctx, c)
 	if err != nil {
 		return nil, "", err
 	}
@@ -191,16 +197,16 @@ func (l *Ledger) RepeatedFailure(ctx context.Context, c *Call) (earlier *Call, k
 	if c.cut && c.length >= longAnswer && b.ResultCeiling() <= 1 {
 		return c, kind, nil
 	}
-	if err := l.loadRecent(ctx); err != nil {
+	if err := r.loadRecent(ctx); err != nil {
 		return nil, "", err
 	}
 	for i := range b.Items {
-		calls := l.state.settledCalls(pipeline.IdentityOf(&b.Items[i].Account), func(other *Call) bool {
+		calls := r.state.settledCalls(pipeline.IdentityOf(&b.Items[i].Account), func(other *Call) bool {
 			return other.number < c.number && other.Outcome == pipeline.InDoubt && other.Decision == Retry &&
 				slices.ContainsFunc(c.Query.ResultTypes(), func(signal string) bool { return windowsOverlap(other.Query, c.Query, signal) })
 		})
 		for _, other := range calls {
-			otherBatch, otherCall, err := l.archive.readExchange(ctx, other)
+			otherBatch, otherCall, err := r.archive.readExchange(ctx, other)
 			if err != nil {
 				return nil, "", err
 			}

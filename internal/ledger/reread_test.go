@@ -44,7 +44,7 @@ func inDoubtRig(t *testing.T, answer string) (rig *ledgerRig, c *Call, b *pipeli
 func TestReread(t *testing.T) {
 	for _, published := range []bool{false, true} {
 		rig, c, b := inDoubtRig(t, "odd 3")
-		if x, err := rig.ledger.Reread(t.Context(), c); err != nil || x.Outcome != pipeline.InDoubt {
+		if x, err := rig.ledger.Rereader().Read(t.Context(), c); err != nil || x.Outcome != pipeline.InDoubt {
 			t.Fatalf("Reread() by the version that did not understand it = %+v, %v, want in doubt", x, err)
 		}
 		publisher := rig.recorder
@@ -58,7 +58,7 @@ func TestReread(t *testing.T) {
 			}
 		}
 		rig.ledger.archive.decode = laterVersion
-		x, err := rig.ledger.Reread(t.Context(), c)
+		x, err := rig.ledger.Rereader().Read(t.Context(), c)
 		if err != nil || x.Outcome != pipeline.Charged || x.Charge.Credits != 3 || x.Lines != 1 || x.Open != 1 || !c.InDoubt() {
 			t.Fatalf("Reread() = %+v, %v, want 3 credits, one line answered and one open, and nothing recorded", x, err)
 		}
@@ -68,8 +68,8 @@ func TestReread(t *testing.T) {
 		check := func(l *Ledger, when string) {
 			t.Helper()
 			c := l.state.calls[0]
-			if c.InDoubt() || c.Cost() != pipeline.Exactly(3) || len(l.CallsInDoubt()) != 0 || len(l.RereadableCalls()) != 0 || l.Liability(nil).MaxCost != 0 {
-				t.Errorf("%s: the call is %+v, liability %+v; want charged 3, and nothing in doubt", when, c, l.Liability(nil))
+			if c.InDoubt() || c.Cost() != pipeline.Exactly(3) || len(l.CallsInDoubt()) != 0 || len(l.Rereader().Calls()) != 0 || l.Bill().Liability(nil).MaxCost != 0 {
+				t.Errorf("%s: the call is %+v, liability %+v; want charged 3, and nothing in doubt", when, c, l.Bill().Liability(nil))
 			}
 			for i, want := range []pipeline.CoverageState{pipeline.CoverageFull, pipeline.CoverageNone} {
 				known := l.Purchases(nil, TTL{}).Coverage(t.Context(), &b.Items[i].Account, b.Query)
@@ -77,12 +77,12 @@ func TestReread(t *testing.T) {
 					t.Errorf("%s: coverage of line %d = %+v, want %v", when, i+1, known, want)
 				}
 			}
-			if r := l.Runs()[0]; l.RetryDecided(r) != published {
+			if r := l.Runs()[0]; l.Blockers(r).AllowRetry() != published {
 				t.Errorf("%s: RetryDecided() = %v, want %v: a line is open", when, !published, published)
 			}
 			for i, want := range map[int]pipeline.Outcome{0: map[bool]pipeline.Outcome{false: pipeline.Charged, true: pipeline.InDoubt}[published], len(l.Runs()) - 1: pipeline.Charged} {
 				answers := 0
-				for a, err := range l.Answers(t.Context(), l.Runs()[i]) {
+				for a, err := range l.Reader().Answers(t.Context(), l.Runs()[i]) {
 					if answers++; err != nil || a.Reply.Calls[0].Outcome != want {
 						t.Errorf("%s: run %d has the call as %s, %v, want %s", when, i+1, a.Reply.Calls[0].Outcome, err, want)
 					}
@@ -115,7 +115,7 @@ func TestRereadNotCharged(t *testing.T) {
 		t.Fatal(err)
 	}
 	rig.ledger.archive.decode = laterVersion
-	x, err := rig.ledger.Reread(t.Context(), c)
+	x, err := rig.ledger.Rereader().Read(t.Context(), c)
 	if err != nil || x.Outcome != pipeline.NotCharged || x.Open != 2 {
 		t.Fatalf("Reread() = %+v, %v, want not charged, and two lines open", x, err)
 	}
@@ -124,10 +124,10 @@ func TestRereadNotCharged(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := rig.ledger.Purchases(nil, TTL{}).Coverage(t.Context(), &b.Items[0].Account, b.Query)
-	if known.InDoubt != nil || len(known.Missing(b.Query)) != len(b.Query.ResultTypes()) || !rig.ledger.RetryDecided(rig.recorder.Run()) {
-		t.Errorf("coverage = %+v, RetryDecided() = %v, want nothing bought, and a retry", known, rig.ledger.RetryDecided(rig.recorder.Run()))
+	if known.InDoubt != nil || len(known.Missing(b.Query)) != len(b.Query.ResultTypes()) || !rig.ledger.Blockers(rig.recorder.Run()).AllowRetry() {
+		t.Errorf("coverage = %+v, RetryDecided() = %v, want nothing bought, and a retry", known, rig.ledger.Blockers(rig.recorder.Run()).AllowRetry())
 	}
-	if most := rig.ledger.Liability(nil).MaxCost; most != 0 || c.Cost() != (pipeline.Credits{}) {
+	if most := rig.ledger.Bill().Liability(nil).MaxCost; most != 0 || c.Cost() != (pipeline.Credits{}) {
 		t.Errorf("cost %+v, liability %d, want none", c.Cost(), most)
 	}
 }
@@ -187,11 +187,11 @@ func TestRepeatedFailure(t *testing.T) {
 			}
 			defer next.Close()
 			calls := next.state.calls
-			earlier, kind, err := next.RepeatedFailure(t.Context(), calls[1])
+			earlier, kind, err := next.Rereader().RepeatedFailure(t.Context(), calls[1])
 			if err != nil || (earlier == calls[0]) != c.wantRepeated || (earlier != nil) != c.wantRepeated {
 				t.Errorf("RepeatedFailure() = %v, %q, %v, want repeated %v", earlier, kind, err, c.wantRepeated)
 			}
-			if earlier, _, err := next.RepeatedFailure(t.Context(), calls[0]); earlier != nil || err != nil {
+			if earlier, _, err := next.Rereader().RepeatedFailure(t.Context(), calls[0]); earlier != nil || err != nil {
 				t.Errorf("RepeatedFailure() of the first call = %v, %v, want none", earlier, err)
 			}
 		})

@@ -104,7 +104,7 @@ func (s *salvager) salvage(ctx context.Context, from wal.Store, o SalvageOptions
 		return err
 	}
 	for i := range s.result.Lost {
-		if err := l.recordLoss(&s.result.Lost[i]); err != nil {
+		if err := s.recordLoss(l, &s.result.Lost[i]); err != nil {
 			return err
 		}
 	}
@@ -577,7 +577,7 @@ func (s *salvager) comparePublished(ctx context.Context, l *Ledger) error {
 		if err != nil {
 			return err // not possible: restorePublished has begun it
 		}
-		accepted := l.lostCalls(r)
+		accepted := l.Losses().calls(r)
 		for i := range s.published[id].PerCall {
 			if listed := &s.published[id].PerCall[i]; !accepted[listed.ID] {
 				if err := s.compareCall(ctx, l, r, listed); err != nil {
@@ -604,7 +604,7 @@ func (s *salvager) compareCall(ctx context.Context, l *Ledger, r *Run, listed *p
 	}
 	loss := Loss{Run: run, Call: listed.ID, What: "its answer", Credits: listed.Credits, MaxCost: c.Ceiling, InDoubt: true}
 	if c.isRereadable() {
-		x, err := l.Reread(ctx, c)
+		x, err := l.Rereader().Read(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -618,7 +618,7 @@ func (s *salvager) compareCall(ctx context.Context, l *Ledger, r *Run, listed *p
 }
 
 // recordLoss records durably that something of a call is missing, and that this was accepted.
-func (l *Ledger) recordLoss(loss *Loss) error {
+func (s *salvager) recordLoss(l *Ledger, loss *Loss) error {
 	head, err := json.Marshal(lossRecord{*loss, l.now().UTC()})
 	if err != nil {
 		return err
@@ -629,7 +629,3 @@ func (l *Ledger) recordLoss(loss *Loss) error {
 	l.state.losses = append(l.state.losses, *loss)
 	return nil
 }
-
-// LostCalls counts the calls of a run, or of the one that it rereads, of which something was missing
-// when the ledger was salvaged.
-func (l *Ledger) LostCalls(r *Run) int { return len(l.lostCalls(r)) }

@@ -77,7 +77,7 @@ func richJournal(t *testing.T) (dir string, published []*pipeline.Manifest) {
 	}
 	m.ledger.archive.decode = laterVersion
 	begin(pipeline.RunSpec{ID: "again", Session: 1, Rereads: "run"})
-	x, err := m.ledger.Reread(t.Context(), doubt)
+	x, err := m.ledger.Rereader().Read(t.Context(), doubt)
 	if err == nil {
 		err = m.recorder.RecordReread(x)
 	}
@@ -116,7 +116,7 @@ func mustSalvage(t *testing.T, what, dir string, published []*pipeline.Manifest)
 		t.Errorf("%s: Audit() = %+v, %v", what, audit, err)
 	}
 	for _, m := range published {
-		if missing := opened.Missing(m); missing != "" {
+		if missing := opened.Losses().Missing(m); missing != "" {
 			t.Errorf("%s: generation %d: %s", what, m.Generation, missing)
 		}
 	}

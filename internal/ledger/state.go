@@ -13,8 +13,8 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// state is what the records so far say. A replayer builds it, and a Recorder updates it with
-// every record that it writes.
+// state is what the records so far say. A restorer and a replayer build it, a loader completes it, and
+// a Recorder updates it with every record that it writes.
 type state struct {
 	runs        []*Run
 	calls       []*Call // by number, from 1; nil: likewise
@@ -24,12 +24,10 @@ type state struct {
 	history     map[int]*forecast.History // by a query's number
 	bounds      bounds
 	sizes       forecast.AnswerSizes
-	losses      []Loss       // of a ledger that was salvaged
-	cursors     *cursorTable // nil: they were not asked for
-	stored      *storedCursors
+	losses      []Loss // of a ledger that was salvaged
+	cursors     lazyCursors
 	recent      *recentParts   // nil: they are decoded, or there is no checkpoint
 	later       []laterOutcome // that wait for them, in the order of their records
-	undated     []undated      // outcomes that are not in the cursors yet, in their order
 	past        past           // what the checkpoint has left behind
 
 	repartitioned *repartition // nil: it never was
@@ -118,7 +116,7 @@ func (s *state) settle(c *Call, p wal.Position, k kind, h *outcomeRecord, identi
 	c.outcomeAt = p
 	s.addToHistory(c, k, h, identities)
 	s.addSize(c, h)
-	return s.addToCursors(undated{call: c, at: p, record: h, identities: identities})
+	return s.cursors.add(undated{call: c, at: p, record: h, identities: identities})
 }
 
 // addSize learns from the length of a call's answer. A refusal says nothing about answers.
@@ -163,4 +161,29 @@ func (c *Call) setOutcome(k kind, h *outcomeRecord) {
 
 var kindOutcomes = map[kind]pipeline.Outcome{
 	kindCharged: pipeline.Charged, kindNotCharged: pipeline.NotCharged, kindInDoubt: pipeline.InDoubt,
+}
+
+func (s *state) pastError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.past.err
+}
+
+// setCursors makes the cursors available to a run in progress.
+func (s *state) setCursors(t *cursorTable) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cursors.table, s.cursors.stored = t, nil
+}
+
+// listCalls gives each run its calls, in their order.
+func (s *state) listCalls() {
+	for _, r := range s.runs {
+		r.Calls = nil
+	}
+	for _, c := range s.calls {
+		if c != nil {
+			c.Run.Calls = append(c.Run.Calls, c)
+		}
+	}
 }

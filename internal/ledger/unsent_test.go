@@ -43,7 +43,7 @@ func TestUnsent(t *testing.T) {
 	check := func(l *Ledger) {
 		t.Helper()
 		r := l.Runs()[0]
-		for a, err := range l.Answers(t.Context(), r) {
+		for a, err := range l.Reader().Answers(t.Context(), r) {
 			t.Errorf("Answers() yields %v, %v, want nothing", a.Reply.Calls, err)
 		}
 		if n := r.Cost().Max; n != 0 || len(l.CallsInDoubt()) != 0 {

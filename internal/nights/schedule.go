@@ -62,7 +62,7 @@ func NewSchedule(ctx context.Context, l *ledger.Ledger, purchases pipeline.Purch
 			if c.Outcome != pipeline.InDoubt && c.Outcome != "" || c.Query.Service() != pipeline.Signals {
 				continue
 			}
-			items, err := l.CallItems(ctx, c)
+			items, err := l.Reader().CallItems(ctx, c)
 			if err != nil {
 				return nil, err
 			}

@@ -1,0 +1,136 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// Reader reads what the runs of a ledger recorded.
+type Reader struct{ *loader }
+
+// Reader reads what the runs so far recorded.
+func (l *Ledger) Reader() Reader { return Reader{l.loader} }
+
+// Answers decodes a run's calls again, by batch and attempt: an order that does not depend on
+// which answer came first.
+func (r Reader) Answers(ctx context.Context, run *Run) func(yield func(pipeline.AnsweredBatch, error) bool) {
+	return func(yield func(pipeline.AnsweredBatch, error) bool) {
+		if err := r.loadCalls(ctx, run); err != nil {
+			yield(pipeline.AnsweredBatch{}, err)
+			return
+		}
+		calls := slices.Concat(run.Calls, run.rereads)
+		slices.SortFunc(calls, func(a, b *Call) int {
+			return cmp.Or(cmp.Compare(a.Batch, b.Batch), cmp.Compare(a.Attempt, b.Attempt))
+		})
+		for _, c := range calls {
+			if c.unsentAt != nil {
+				continue // its lines are among the recorded ones
+			}
+			b, call, err := r.archive.readExchange(ctx, c)
+			if err != nil {
+				yield(pipeline.AnsweredBatch{}, err)
+				return
+			}
+			settled := c.asPublishedBy(run)
+			items, unmatched := r.archive.decodeSettled(settled, b, call)
+			// The status of items that may be requested again is up to the next call.
+			decision := settled.Decision
+			if decision != "" {
+				call.Decision = string(decision)
+				for i := range items {
+					items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(decision)}
+				}
+			}
+			if !yield(pipeline.AnsweredBatch{Batch: b, Reply: &pipeline.Reply{Calls: []pipeline.Call{*call}, Items: items, Unmatched: unmatched}}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Lines returns the lines that the run's last process recorded.
+func (r Reader) Lines(ctx context.Context, run *Run) func(yield func(pipeline.Line, error) bool) {
+	return func(yield func(pipeline.Line, error) bool) {
+		for _, p := range run.linesAt {
+			rec, err := r.log.Read(ctx, p)
+			var lines []pipeline.Line
+			if err == nil {
+				err = decodeBody(rec.Body, &lines)
+			}
+			if err != nil {
+				yield(pipeline.Line{}, err)
+				return
+			}
+			for _, line := range lines {
+				if !yield(line, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// CompleteLine adds the entity to a recorded line of a run that needed no call: versions before schema 4
+// recorded none. Later calls than the line do not count, so that a run is always rebuilt in the same way.
+// The error is ErrPruned if the answer that may state the id was removed.
+func (r Reader) CompleteLine(ctx context.Context, run *Run, line *pipeline.Line) error {
+	if line.Status != schema.Cached || line.Entity != nil || len(run.linesAt) == 0 {
+		return nil
+	}
+	if err := r.readPast(ctx); err != nil {
+		return err
+	}
+	calls := r.state.settledCalls(pipeline.IdentityOf(&line.Account), func(c *Call) bool { return c.hasAnswer() && c.intentAt.Before(run.linesAt[0]) })
+	e, err := r.archive.statedEntity(ctx, &line.Account, calls)
+	if e.ID != "" {
+		line.Entity = &e
+	}
+	if errors.Is(err, ErrPruned) || ctx.Err() != nil {
+		return err
+	}
+	return nil
+}
+
+// PreparedManifest returns the manifest that a run prepared.
+func (r Reader) PreparedManifest(ctx context.Context, run *Run) (*pipeline.Manifest, error) {
+	if run.Prepared == nil {
+		return nil, fmt.Errorf("run %s prepared no manifest", run.ID)
+	}
+	rec, err := r.log.Read(ctx, *run.Prepared)
+	if err != nil {
+		return nil, err
+	}
+	m := new(pipeline.Manifest)
+	return m, decodeBody(rec.Body, m)
+}
+
+// Totals sum up a run, also one that an earlier version published; nil: it is not published.
+func (r Reader) Totals(ctx context.Context, run *Run) (*Totals, error) {
+	if run.Published == nil {
+		return nil, nil
+	}
+	if run.Published.Totals != nil {
+		return run.Published.Totals, nil
+	}
+	m, err := r.PreparedManifest(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	return newTotals(m), nil
+}
+
+// CallItems returns what a call requested.
+func (r Reader) CallItems(ctx context.Context, c *Call) ([]pipeline.Item, error) {
+	b, err := r.archive.readRequest(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return b.Items, nil
+}
