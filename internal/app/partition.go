@@ -69,7 +69,7 @@ func (l *lake) partition(ctx context.Context) (p lakePartition) {
 			p.key = r.PartitionKey()
 		}
 	}
-	p.key = cmp.Or(p.key, l.ledger.Partitions().Changed())
+	p.key = cmp.Or(p.key, l.ledger.Partitions().ChangedTo())
 	return p
 }
 

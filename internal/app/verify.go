@@ -299,7 +299,7 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 			p.checkPruned(r, m)
 			continue
 		}
-		if n := p.lake.ledger.Losses().LostCalls(r); n > 0 {
+		if n := p.lake.ledger.Losses().Count(r); n > 0 {
 			p.incomplete = append(p.incomplete, fmt.Sprintf("run %s, of which %s", r.ID, format.Count(n, "call")))
 			continue
 		}
@@ -341,7 +341,7 @@ func (p *publicationCheck) comparePrepared(ctx context.Context, r *ledger.Run, p
 		{"files", fileNames(m), fileNames(published)},
 	}
 	rebuilt := m.Versions["schema"] != ComponentVersions(p.lake.env.Build)["schema"] // this version may have rebuilt the lake, with other rows
-	if rebuilt || p.lake.ledger.Partitions().ChangedFor(r) {
+	if rebuilt || p.lake.ledger.Partitions().ChangedAfter(r) {
 		compared = compared[:len(compared)-1]
 	}
 	for _, c := range compared {

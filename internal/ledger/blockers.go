@@ -12,7 +12,7 @@ type Blockers struct {
 	calls []*Call
 }
 
-// Blockers are those of a published run; none of another one.
+// Blockers are those of a run; one that is not published has none.
 func (l *Ledger) Blockers(r *Run) Blockers {
 	b := Blockers{run: r}
 	if r.Published == nil {

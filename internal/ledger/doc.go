@@ -3,6 +3,30 @@
 // lake knows about purchases: its records, replayed. A [Recorder] adds records to it, and
 // [Purchases] say what a run need not buy.
 //
+// # Where it is decided
+//
+// A Ledger opens, recovers and closes the records, and hands out what asks about them or changes them:
+//
+//   - [Recorder]: what becomes a record, and when it is durable. It is the only writer during a run.
+//   - [Purchases]: whether a pair, an id or a page was bought, and whether a request may buy it again.
+//   - [Cursors]: up to which day a pair was asked, how late events are, which windows reached a cap.
+//   - [Blockers]: which calls in doubt the lines of a published run wait for, and when they may be retried.
+//   - [Rereader]: what the present version reads in the answer to a call in doubt.
+//   - [Bill]: what the calls cost at most.
+//   - [Reader]: what a run recorded: answers, lines, manifest and totals.
+//   - [Losses]: what published manifests name and the ledger lacks.
+//   - [Pruner]: which answers may be removed.
+//   - [Partitions]: by which key the events of a run are partitioned.
+//
+// [Ledger.Audit] checks the whole ledger, and [Salvage] writes what is left of a damaged one into a new
+// one. The audits of pairs are another thing: a run asks for them, and a pairAuditor compares their
+// answers with earlier ones before the run is published.
+//
+// All of them share one state, which is what the records say. A replayer builds it from records, a
+// restorer from a checkpoint, and a loader completes it when a question needs more than opening has read.
+// A checkpointer decides when the next checkpoint is due and writes it; what it keeps is decided by
+// chooseKept. The archive reads single calls and answers.
+//
 // # Long answers
 //
 // An answer that is longer than a piece is recorded while it arrives: pieces, then the

@@ -19,9 +19,7 @@ type Decode func(b *pipeline.Batch, c *pipeline.Call) (items, strays []pipeline.
 // runs bought. A Ledger is for one goroutine at a time; meanwhile the fetchers of a Recorder
 // may record calls.
 //
-// It opens and closes the records, and hands out what asks or changes them: a [Reader] of what
-// runs recorded, [Blockers] and a [Rereader] of calls in doubt, a [Bill], [Losses],
-// [Partitions] and a [Pruner]. All of them share its state, and follow a run in progress.
+// What it hands out shares its state.
 type Ledger struct {
 	*loader
 	now         func() time.Time

@@ -48,7 +48,7 @@ func (u *bounds) add(from *Run, last int, maxCost int64) {
 // Bill is what the calls of a ledger cost, or can have cost.
 type Bill struct{ *loader }
 
-// Bill is what the calls so far cost.
+// Bill is that of the calls so far.
 func (l *Ledger) Bill() Bill { return Bill{l.loader} }
 
 // MaxCost is the maximum of credits that unsettled calls can have cost together, by their

@@ -66,7 +66,7 @@ type Pruner struct {
 	checkpoint wal.Position // the last one; zero: there is none
 }
 
-// Pruner removes old answers from the ledger.
+// Pruner is the Pruner of the ledger, as of its last checkpoint.
 func (l *Ledger) Pruner() *Pruner { return &Pruner{l.loader, l.now, l.checkpoints.at} }
 
 // Plan finds out what can be removed of runs that were published before a time. It changes

@@ -11,7 +11,7 @@ import (
 // Losses say what a ledger lacks of the runs that were published.
 type Losses struct{ *loader }
 
-// Losses are what is missing of published runs.
+// Losses are those of the ledger.
 func (l *Ledger) Losses() Losses { return Losses{l.loader} }
 
 // Missing says what a published manifest names and the ledger lacks: the run, calls of it, credits
@@ -53,9 +53,9 @@ func (l Losses) Missing(m *pipeline.Manifest) string {
 	return ""
 }
 
-// LostCalls counts the calls of a run, or of the one that it rereads, of which something was missing
+// Count counts the calls of a run, or of the one that it rereads, of which something was missing
 // when the ledger was salvaged.
-func (l Losses) LostCalls(r *Run) int { return len(l.calls(r)) }
+func (l Losses) Count(r *Run) int { return len(l.calls(r)) }
 
 // calls are the calls of a run, or of the one that it rereads, of which a salvage did not find
 // everything, by id.

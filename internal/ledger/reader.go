@@ -14,7 +14,7 @@ import (
 // Reader reads what the runs of a ledger recorded.
 type Reader struct{ *loader }
 
-// Reader reads what the runs so far recorded.
+// Reader is the Reader of every run.
 func (l *Ledger) Reader() Reader { return Reader{l.loader} }
 
 // Answers decodes a run's calls again, by batch and attempt: an order that does not depend on

@@ -58,17 +58,17 @@ func (l *Ledger) Partitions() Partitions { return Partitions{l.state} }
 // It leaves the ledger itself as it is recorded.
 func (p Partitions) Change(by string) { p.state.repartition(by, wal.Position{}) }
 
-// Changed is the key of the last repartition; empty: there was none.
-func (p Partitions) Changed() string {
+// ChangedTo is the key of the last repartition; empty: there was none.
+func (p Partitions) ChangedTo() string {
 	if p.state.repartitioned == nil {
 		return ""
 	}
 	return p.state.repartitioned.by
 }
 
-// ChangedFor reports whether the files of a published run have other partitions than those that the run
+// ChangedAfter reports whether the files of a published run have other partitions than those that the run
 // prepared.
-func (p Partitions) ChangedFor(r *Run) bool {
+func (p Partitions) ChangedAfter(r *Run) bool {
 	last := p.state.repartitioned
 	return last != nil && r.Prepared != nil && r.Prepared.Before(last.at)
 }

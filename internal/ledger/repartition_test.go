@@ -20,7 +20,7 @@ func partitionsOf(l *Ledger) string {
 	var words []string
 	for _, r := range l.Runs() {
 		word := r.ID + " " + r.PartitionKey()
-		if l.Partitions().ChangedFor(r) {
+		if l.Partitions().ChangedAfter(r) {
 			word += "*"
 		}
 		words = append(words, word)
@@ -58,8 +58,8 @@ func TestRepartition(t *testing.T) {
 	const days = "run-0000 event_day*, run-0001 event_day*, open event_day"
 	for _, full := range []bool{false, true} {
 		l := n.open(t, copied, 2, full)
-		if got := partitionsOf(l); got != days || l.Partitions().Changed() != schema.ByDay {
-			t.Errorf("the copy has %s, by %q, want %s", got, l.Partitions().Changed(), days)
+		if got := partitionsOf(l); got != days || l.Partitions().ChangedTo() != schema.ByDay {
+			t.Errorf("the copy has %s, by %q, want %s", got, l.Partitions().ChangedTo(), days)
 		}
 		if diff := cmp.Diff(before, n.answersOf(t, l, 2)); diff != "" {
 			t.Errorf("answers (-source +copy):\n%s", diff)

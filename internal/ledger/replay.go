@@ -72,7 +72,7 @@ func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byt
 			r.state.losses = append(r.state.losses, h.Loss)
 			return nil
 		})
-	case kindCheckpoint, kindPrune: // of the records before it; see PrunedRuns
+	case kindCheckpoint, kindPrune: // of the records before it; see Pruner.Pruned
 		return nil
 	case kindRepartition:
 		return decodeHead(head, func(h *repartitionRecord) error { return r.applyRepartition(p, h) })

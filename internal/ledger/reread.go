@@ -97,7 +97,7 @@ type Rereading struct {
 // Rereader reads the recorded answers to calls in doubt once more, with the present version.
 type Rereader struct{ *loader }
 
-// Rereader reads the answers to calls in doubt of the ledger.
+// Rereader is that of the calls in doubt of every run.
 func (l *Ledger) Rereader() Rereader { return Rereader{l.loader} }
 
 // Calls lists the calls in doubt with a recorded answer, oldest first, whether they were
