@@ -188,14 +188,13 @@ func (j *Job) leavesV2(ctx context.Context, m *pipeline.Manifest) bool {
 		return false
 	}
 	j.v2Ended = refused
-	j.built = nil
 	return true
 }
 
 // dropV2 makes a new run, in V3, of one that would request the rest of another in V2. That of a
 // refresh remains: a new refresh would buy again what its beginning bought.
-func (j *Job) dropV2(match runMatch) runMatch {
-	if r := match.continues; j.v2Ended != "" && r != nil && !r.Refresh && slices.ContainsFunc(r.Queries, isV2Signals) {
+func (s *session) dropV2(match runMatch) runMatch {
+	if r := match.continues; s.job.v2Ended != "" && r != nil && !r.Refresh && slices.ContainsFunc(r.Queries, isV2Signals) {
 		match.continues = nil
 	}
 	return match
@@ -259,38 +258,52 @@ func (v *apiVersion) choiceText() string {
 	return fmt.Sprintf("using API %s: %s", name, v.reason)
 }
 
-// buildQueries are what the job asks about each kind of object, having asked the
-// API (for free) what it offers, and the choice of the API version, for people. What
-// the user may want to know goes to note.
-func (j *Job) buildQueries(ctx context.Context, now time.Time, list *sources.List, note func(string)) (out []pipeline.Query, apiChoice string, err error) {
-	day := now.UTC().Format(time.DateOnly)
-	switch j.Service {
+// queryBuilder turns the options of a job into queries. It asks the API, at no cost, what it offers.
+type queryBuilder struct {
+	versionChooser
+	options *RunOptions
+	objects []schema.Object // that the lines of the list may be
+	paged   *pagedQuery     // of a service that is asked page by page
+	note    func(string)    // takes what the user may want to know
+}
+
+// newQueryBuilder prepares the queries of a job, whose windows end today by the API's clock.
+func newQueryBuilder(j *Job, note func(string)) *queryBuilder {
+	return &queryBuilder{
+		versionChooser: versionChooser{client: j.conn.client, log: j.env.Log, input: j.listInput, now: j.apiNow(), ended: j.v2Ended},
+		options:        &j.RunOptions, objects: candidateObjects(j.listOptions.Object), paged: j.paged, note: note,
+	}
+}
+
+// build gives the queries about each kind of object, and the choice of the API version, for people.
+func (b *queryBuilder) build(ctx context.Context, list *sources.List) (out []pipeline.Query, apiChoice string, err error) {
+	day := b.now.UTC().Format(time.DateOnly)
+	switch b.options.Service {
 	case pipeline.Search:
-		for _, o := range candidateObjects(j.listOptions.Object) {
+		for _, o := range b.objects {
 			out = append(out, searchQuery(o, day))
 		}
 	case pipeline.Scores:
-		for _, o := range candidateObjects(j.listOptions.Object) {
+		for _, o := range b.objects {
 			out = append(out, pipeline.Query{Object: o, APIVersion: pipeline.V3, Ask: pipeline.ScoreAsk{}, Since: day, Until: day})
 		}
 	case pipeline.Lookalikes, pipeline.Visits:
-		out = append(out, j.paged.query)
+		out = append(out, b.paged.query)
 	default:
-		versions := versionChooser{client: j.conn.client, log: j.env.Log, input: j.listInput, now: now, ended: j.v2Ended}
-		v, err := versions.choose(ctx, j.Query.APIVersion, SplitWords(j.Query.Signals), list)
+		v, err := b.choose(ctx, b.options.Query.APIVersion, SplitWords(b.options.Query.Signals), list)
 		if err != nil {
 			return nil, "", err
 		}
 		apiChoice = v.choiceText()
-		if v.reason != "" && !j.Demo && !(v.version == pipeline.V2 && j.conn.client == nil) {
-			note(apiChoice)
+		if v.reason != "" && !b.options.Demo && !(v.version == pipeline.V2 && b.client == nil) {
+			b.note(apiChoice)
 		}
-		if out, err = j.signalQueries(ctx, v, now); err != nil {
+		if out, err = b.buildSignals(ctx, v); err != nil {
 			return nil, "", err
 		}
 		for _, q := range out {
 			if slices.ContainsFunc(q.ResultTypes(), q.FiltersClientSide) {
-				note("v3 charges for all events, including those that siglake then filters out; with v2 or --send-filters, the API filters")
+				b.note("v3 charges for all events, including those that siglake then filters out; with v2 or --send-filters, the API filters")
 			}
 		}
 		if v.version == pipeline.V3 {

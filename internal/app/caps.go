@@ -80,11 +80,11 @@ type allowance struct {
 	resets  time.Time
 }
 
-// findAllowance looks in the ledger for what the caps leave; nil if there are no caps. The day is
-// that of the clock that dates calls.
-func (j *Job) findAllowance(l *ledger.Ledger) (tightest *allowance) {
-	for _, c := range j.caps {
-		begin, end := c.period(j.env.Now())
+// findAllowance looks in the ledger for what the caps leave; nil if there are no caps. now is
+// by the clock that dates calls.
+func findAllowance(caps []periodCap, now time.Time, l *ledger.Ledger) (tightest *allowance) {
+	for _, c := range caps {
+		begin, end := c.period(now)
 		spent := l.Bill().MaxCostSince(begin, func(r *ledger.Run) bool { return c.job == "" || r.Job == c.job })
 		a := &allowance{cap: c, spent: spent, credits: max(0, c.credits-spent), resets: end}
 		if tightest == nil || a.credits < tightest.credits || a.credits == tightest.credits && a.resets.After(tightest.resets) {
@@ -103,14 +103,12 @@ func (a *allowance) check() error {
 		a.cap.text(), format.Thousands(a.spent), a.resets.Format("2006-01-02 15:04 UTC"))}
 }
 
-// budgetConfig is the cap on a run: the tighter one of its budget and of the allowance. The budget
-// counts what the run cost before it was continued; the allowance has that subtracted if it
-// was within the period.
-func (j *Job) budgetConfig(resumed *ledger.Run) policy.BudgetConfig {
-	spent := spentBefore(resumed)
-	cfg := policy.BudgetConfig{Credits: j.spec.Budget, Spent: spent}
-	a := j.allowance
-	if a == nil || j.spec.Budget > 0 && j.spec.Budget-spent <= a.credits {
+// limit is the cap on a run: the tighter one of its budget and of the allowance, which may be nil. The
+// budget counts what the run cost before it was continued, which is spent; the allowance has that
+// subtracted if it was within the period.
+func (a *allowance) limit(budget, spent int64) policy.BudgetConfig {
+	cfg := policy.BudgetConfig{Credits: budget, Spent: spent}
+	if a == nil || budget > 0 && budget-spent <= a.credits {
 		return cfg
 	}
 	cfg.Credits, cfg.Cap, cfg.CapCredits, cfg.RetryAt = spent+a.credits, a.cap.text(), a.cap.credits, a.resets

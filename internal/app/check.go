@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -58,20 +59,20 @@ func ColumnsText(in *pipeline.Input) string {
 }
 
 // logReading says how the list is read, once a command and before anything is bought.
-func (j *Job) logReading(list *sources.List) {
-	if j.readingLogged {
+func (in *listInput) logReading(log *slog.Logger, name string, list *sources.List) {
+	if in.logged {
 		return
 	}
-	j.readingLogged = true
-	in := describeList(list)
-	attrs := []any{"list", j.List, "format", in.Format, "encoding", in.Encoding, "delimiter", in.Delimiter, "header_line", in.HeaderLine, "columns", ColumnsText(&in)}
-	if len(in.Kept) > 0 {
-		attrs = append(attrs, "kept", strings.Join(in.Kept, ", "))
+	in.logged = true
+	input := describeList(list)
+	attrs := []any{"list", name, "format", input.Format, "encoding", input.Encoding, "delimiter", input.Delimiter, "header_line", input.HeaderLine, "columns", ColumnsText(&input)}
+	if len(input.Kept) > 0 {
+		attrs = append(attrs, "kept", strings.Join(input.Kept, ", "))
 	}
-	if len(in.Notes) > 0 {
-		attrs = append(attrs, "notes", strings.Join(in.Notes, "; "))
+	if len(input.Notes) > 0 {
+		attrs = append(attrs, "notes", strings.Join(input.Notes, "; "))
 	}
-	j.env.Log.Info("reading the list", attrs...)
+	log.Info("reading the list", attrs...)
 }
 
 const (
@@ -106,7 +107,7 @@ func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, mete
 		return nil, 0, err
 	}
 	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
-	if err := j.drawSample(ctx); err != nil {
+	if err := j.listInput.drawSample(ctx, j.Source.Sample, j.Source.SampleSeed); err != nil {
 		return nil, 0, err
 	}
 	list, err := j.listInput.open(ctx)
@@ -114,8 +115,7 @@ func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, mete
 		return nil, 0, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	j.NewMeter = func(total int64, _ *pipeline.Activity) Meter { return meter(total) }
-	reading := j.readingMeter(list)
+	reading := j.listInput.meterLines(list, func(total int64, _ *pipeline.Activity) Meter { return meter(total) })
 	c := &listCheck{source: reading, report: &ListReport{List: j.List, Object: list.Input().Object, Reasons: []RejectReason{}, First: []schema.Account{}}, reasons: map[string]*RejectReason{}}
 	plan, err := (&pipeline.Runner{BatchSize: pipeline.MaxBatch, Queries: anyQueries()}).Plan(ctx, c)
 	reading.Close()
@@ -255,15 +255,6 @@ func (r *rejectsFile) close(complete bool) error {
 	return nil
 }
 
-// readingMeter is a list with a meter of its lines.
-func (j *Job) readingMeter(list *sources.List) *meteredList {
-	m := &meteredList{list: list, Meter: Meter{Show: func(pipeline.Progress) {}, Close: func() {}}}
-	if j.NewMeter != nil {
-		m.Meter = j.NewMeter(j.listInput.expectedLines(list), nil)
-	}
-	return m
-}
-
 // meteredList shows how far a list is read.
 type meteredList struct {
 	list *sources.List
@@ -284,4 +275,13 @@ func (m *meteredList) Accounts(ctx context.Context) iter.Seq2[schema.Account, er
 		}
 		m.Show(pipeline.Progress{Lines: lines})
 	}
+}
+
+// meterLines adds a meter of its lines to a list; newMeter may be nil.
+func (in *listInput) meterLines(list *sources.List, newMeter func(int64, *pipeline.Activity) Meter) *meteredList {
+	m := &meteredList{list: list, Meter: Meter{Show: func(pipeline.Progress) {}, Close: func() {}}}
+	if newMeter != nil {
+		m.Meter = newMeter(in.expectedLines(list), nil)
+	}
+	return m
 }

@@ -10,10 +10,11 @@ import (
 // readClock compares the clocks by a free call, unless the command has nothing to buy and nothing
 // to decide: what is bought, and which run is continued, depends on the day. A run does not depend
 // on the answer: without one, the machine's clock counts.
-func (j *Job) readClock(ctx context.Context, l *lake) error {
-	l.now = j.apiNow
+func (s *session) readClock(ctx context.Context) error {
+	j, l := s.job, s.lake
+	l.windows.now = j.apiNow
 	if j.inDoubt.name == inDoubtHold || len(l.ledger.CallsInDoubt()) == 0 {
-		if settled, err := j.isSettled(ctx, l); settled || err != nil {
+		if settled, err := s.isSettled(ctx); settled || err != nil {
 			return err
 		}
 	}
@@ -34,15 +35,16 @@ func (j *Job) readClock(ctx context.Context, l *lake) error {
 
 // isSettled reports whether the command will ask nothing, as far as the lake shows: all is bought,
 // or the command is refused.
-func (j *Job) isSettled(ctx context.Context, l *lake) (bool, error) {
-	match := l.findMatch(&j.spec, j.matchRules())
+func (s *session) isSettled(ctx context.Context) (bool, error) {
+	j := s.job
+	match := newMatcher(j, s.lake).find()
 	switch {
 	case match.done != nil, match.blocking != nil, j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID):
 		return true, nil
 	case j.paged == nil, j.Money.Refresh, match.resume != nil, match.continues != nil:
 		return false, nil
 	}
-	nothing, err := j.paged.alreadySatisfied(ctx, l)
+	nothing, err := j.paged.alreadySatisfied(ctx, s.lake)
 	return nothing != nil, err
 }
 

@@ -44,13 +44,13 @@ func (j *Job) question(ctx context.Context) (*Question, error) {
 		}
 	}
 	if j.Service.IsPaged() {
-		pages, err := j.buildPagesPlan(ctx, l)
+		pages, err := newPlanner(j, l).buildPages(ctx)
 		if err != nil || pages.Exhausted || pages.Results != nil && *pages.Results == 0 {
 			return nil, err
 		}
 		return &Question{Pages: pages}, nil
 	}
-	plan, err := j.buildPlan(ctx, l)
+	plan, err := newPlanner(j, l).build(ctx)
 	if err != nil || plan.Entities == 0 {
 		return nil, err
 	}

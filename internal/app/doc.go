@@ -3,9 +3,30 @@
 // options, an [Env] and what it needs to reach the API; it gives data, or an [Error]
 // of a [Kind]. It reads no flags and prints nothing but log lines.
 //
-// A [Job] is one run or plan. A lake is opened once by each use case, which locks it:
-// its ledger decides whether a command begins a run or continues one. Two commands
-// with the same [Settings] and the same list request the same.
+// A [Job] is one run or plan. A lake is opened once by each use case, which locks it
+// unless the use case only reads. Two commands with the same [Settings] and the same
+// list request the same.
+//
+// # Which type decides what
+//
+//	lake              which files and journal a command opens, and with which lock
+//	session           what one pass of a job does, from the match to the manifest
+//	matcher           whether a command begins a run, continues one or has nothing to do
+//	windowClock       which day windows end, and which runs may continue in their window
+//	queryBuilder      what a run asks of the API; versionChooser: in which version of it
+//	nightScheduler    what --since last asks of each pair of entity and signal type
+//	pagedQuery        what lookalikes and visitors ask, and from which page on
+//	pipeline.Tariff   what an action costs: newTariff reads it, priceQueries applies it
+//	allowance         what the caps of a day or month leave to a run
+//	inDoubtPolicy     what happens to calls in doubt; it reconciles them with the account
+//	planner           what a plan says; announcer: which repeated purchases a run announces
+//	listInput         how a list is read more than once, and what identifies its content
+//	replay            which rows follow from the journal alone: recovery, rebuild, verify
+//	rereader          what becomes of recorded answers that a later version can read
+//	statusReader      how the runs of a lake stand, and which of them to continue
+//	publicationCheck  whether the published files follow from the journal
+//	pruning           what a lake does not need any more
+//	journalLocation   where the journal of a lake in a bucket is
 //
 // # What a call passes
 //

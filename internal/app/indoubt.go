@@ -12,7 +12,6 @@ import (
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/sources"
 )
 
 // The policies for calls in doubt.
@@ -70,13 +69,14 @@ func (o *MoneyOptions) inDoubtPolicy() (p inDoubtPolicy, err error) {
 }
 
 // decideInDoubt decides about the calls in doubt that the job could repeat, as the policy says.
-func (j *Job) decideInDoubt(ctx context.Context, l *lake, list *sources.List) error {
-	j.inDoubt.proven, j.built = nil, nil
+func (s *session) decideInDoubt(ctx context.Context) error {
+	j, l := s.job, s.lake
+	j.inDoubt.proven = nil
 	inDoubt := slices.DeleteFunc(l.ledger.CallsInDoubt(), func(d *ledger.Call) bool { return !j.canRepeat(d) })
 	if j.inDoubt.name == inDoubtHold || len(inDoubt) == 0 {
 		return nil
 	}
-	queries, err := j.repeatQueries(ctx, l, list)
+	queries, err := s.repeatQueries(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,16 +86,22 @@ func (j *Job) decideInDoubt(ctx context.Context, l *lake, list *sources.List) er
 	return j.inDoubt.apply(ctx, l, j.conn.client, inDoubt, queries)
 }
 
+// canRepeat reports whether a call is one that the run could make again.
+func (o *RunOptions) canRepeat(d *ledger.Call) bool {
+	return d.Query.Service() == o.Service || d.Query.Service() == pipeline.Search && o.Service == pipeline.Signals
+}
+
 // repeatQueries are the queries that a run will make, priced: those of the run that it resumes or
 // else, as far as they matter for a budget, new ones.
-func (j *Job) repeatQueries(ctx context.Context, l *lake, list *sources.List) ([]pipeline.Query, error) {
-	if resumed := l.findMatch(&j.spec, j.matchRules()).resume; resumed != nil {
+func (s *session) repeatQueries(ctx context.Context) ([]pipeline.Query, error) {
+	j := s.job
+	if resumed := newMatcher(j, s.lake).find().resume; resumed != nil {
 		return resumed.Queries, nil
 	}
 	if j.inDoubt.budget == 0 || j.inDoubt.budget == math.MaxInt64 {
 		return nil, nil
 	}
-	built, err := j.buildOnce(ctx, list)
+	built, err := s.buildOnce(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +109,7 @@ func (j *Job) repeatQueries(ctx context.Context, l *lake, list *sources.List) ([
 		j.usage = new(usageReading)
 		j.usage.found, j.usage.err = j.conn.readUsage(ctx)
 	}
-	tariff, _ := earlierTariff(l.ledger.Runs())
+	tariff, _ := earlierTariff(s.lake.ledger.Runs())
 	if j.usage.err == nil {
 		tariff = newTariff(j.usage.found)
 	}

@@ -26,6 +26,7 @@ type listInput struct {
 	spool     *os.File // a copy of a pipe; nil: there is none
 	spoolName string   // empty: it has lost its name
 	spoolSize int64
+	logged    bool // how it is read
 }
 
 func openListInput(ctx context.Context, uri string, o sources.Options) (*listInput, error) {
@@ -100,10 +101,9 @@ func (in *listInput) findFiles(ctx context.Context) (err error) {
 	return nil
 }
 
-// drawSample makes a sample all that is read of the list from now on, if the job asks for one.
-func (j *Job) drawSample(ctx context.Context) error {
-	in := j.listInput
-	if j.Source.Sample == 0 {
+// drawSample makes a sample of so many lines all that is read of the list from now on; 0: all of it is read.
+func (in *listInput) drawSample(ctx context.Context, lines int, seed uint64) error {
+	if lines == 0 {
 		return nil
 	}
 	o := in.options
@@ -114,7 +114,7 @@ func (j *Job) drawSample(ctx context.Context) error {
 		return err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	if in.options.Sample, err = list.DrawSample(ctx, j.Source.Sample, j.Source.SampleSeed); err != nil && ctx.Err() == nil {
+	if in.options.Sample, err = list.DrawSample(ctx, lines, seed); err != nil && ctx.Err() == nil {
 		return &Error{KindUsage, err}
 	}
 	return err

@@ -30,8 +30,10 @@ func DefaultNights() NightOptions {
 	return NightOptions{Completeness: string(nights.Economy), Backfill: strconv.Itoa(nights.DefaultBackfill) + "d"}
 }
 
-// isNightly reports whether the job asks from where the lake ends.
-func (j *Job) isNightly() bool { return j.Service == pipeline.Signals && j.Query.Since == sinceLast }
+// isNightly reports whether the run asks from where the lake ends.
+func (o *RunOptions) isNightly() bool {
+	return o.Service == pipeline.Signals && o.Query.Since == sinceLast
+}
 
 // windowText is how a window is given: in which flag, and what it says.
 type windowText struct{ flag, text string }
@@ -39,12 +41,12 @@ type windowText struct{ flag, text string }
 // sinceFlag is that of a run that asks one window.
 const sinceFlag = "--since"
 
-// window is the longest one that the job asks.
-func (j *Job) window() windowText {
-	if j.isNightly() {
-		return windowText{"--backfill", j.Nights.Backfill}
+// window is the longest one that the run asks.
+func (o *RunOptions) window() windowText {
+	if o.isNightly() {
+		return windowText{"--backfill", o.Nights.Backfill}
 	}
-	return windowText{sinceFlag, j.Query.Since}
+	return windowText{sinceFlag, o.Query.Since}
 }
 
 // chooseSince makes --since last the default of unattended runs.
@@ -67,34 +69,34 @@ func (o *RunOptions) chooseSince() error {
 
 // checkWindow checks how the window is written, and notices flags of --since last in a run that asks
 // one window. One that was not chosen was most likely not meant.
-func (j *Job) checkWindow() error {
-	if j.Service != pipeline.Signals {
+func (o *RunOptions) checkWindow(env *Env) error {
+	if o.Service != pipeline.Signals {
 		return nil
 	}
-	w := j.window()
-	if _, err := parseDay(w.flag, w.text, j.env.Now()); err != nil && !j.isNightly() {
+	w := o.window()
+	if _, err := parseDay(w.flag, w.text, env.Now()); err != nil && !o.isNightly() {
 		return UsageErrorf("%v, or last, which asks for what the lake does not have", err)
-	} else if err != nil || j.isNightly() {
+	} else if err != nil || o.isNightly() {
 		return err
 	}
-	names := strings.Join(j.Nights.changed(), ", ")
+	names := strings.Join(o.Nights.changed(), ", ")
 	switch {
 	case names == "":
-	case !j.Query.SinceSet:
+	case !o.Query.SinceSet:
 		return UsageErrorf("%s has no effect without --since last: add --since last, or omit %[1]s", names)
 	default:
-		j.warnJob(fmt.Sprintf("%s has no effect with --since %s", names, j.Query.Since))
+		o.warn(env, fmt.Sprintf("%s has no effect with --since %s", names, o.Query.Since))
 	}
 	return nil
 }
 
-// warnJob warns about the options of the job, which it names if they stand in a job file.
-func (j *Job) warnJob(text string) {
+// warn warns about the options, and names the job if they stand in a job file.
+func (o *RunOptions) warn(env *Env, text string) {
 	var about []any
-	if j.Money.Job != "" {
-		about = []any{"job", j.Money.Job}
+	if o.Money.Job != "" {
+		about = []any{"job", o.Money.Job}
 	}
-	j.env.Log.Warn(text, about...)
+	env.Log.Warn(text, about...)
 }
 
 // changed are the flags with values that are not the default ones.
@@ -182,19 +184,6 @@ func signalsNamed(flag, word string) (keys []string, err error) {
 	return keys, nil
 }
 
-// learnedPolicy is that of the options, with what the ledger shows about the signal types of queries.
-func (j *Job) learnedPolicy(ctx context.Context, l *lake, queries []pipeline.Query) (p nights.Policy, err error) {
-	if p, err = j.Nights.policy(); err != nil {
-		return p, err
-	}
-	cursors, err := l.ledger.Cursors(ctx)
-	if err != nil {
-		return p, lakeError(err)
-	}
-	p.Learn(cursors, signalTypes(queries))
-	return p, nil
-}
-
 // signalTypes are the signal types of queries.
 func signalTypes(queries []pipeline.Query) (types []string) {
 	for i := range queries {
@@ -205,59 +194,65 @@ func signalTypes(queries []pipeline.Query) (types []string) {
 	return types
 }
 
-// schedule is that of a run with these queries; nil for a run that asks one window. lateness is what the
+// nightScheduler decides what a run with --since last asks of each pair of entity and signal type: by its
+// options, and by what the ledger shows.
+type nightScheduler struct {
+	options *RunOptions
+	ledger  *ledger.Ledger
+	queries []pipeline.Query
+}
+
+// policy is that of the options, with what the ledger shows about the signal types of the queries.
+func (n *nightScheduler) policy(ctx context.Context) (p nights.Policy, err error) {
+	if p, err = n.options.Nights.policy(); err != nil {
+		return p, err
+	}
+	cursors, err := n.ledger.Cursors(ctx)
+	if err != nil {
+		return p, lakeError(err)
+	}
+	p.Learn(cursors, signalTypes(n.queries))
+	return p, nil
+}
+
+// schedule is that of the run; nil: it asks one window. lateness is what the
 // run expected when it began; nil: it has not begun.
-func (j *Job) schedule(ctx context.Context, l *lake, queries []pipeline.Query, purchases pipeline.Purchases, lateness map[string]int) (*nights.Schedule, error) {
-	if !j.isNightly() || len(queries) == 0 {
+func (n *nightScheduler) schedule(ctx context.Context, purchases pipeline.Purchases, lateness map[string]int) (*nights.Schedule, error) {
+	if !n.options.isNightly() || len(n.queries) == 0 {
 		return nil, nil
 	}
-	p, err := j.learnedPolicy(ctx, l, queries)
+	p, err := n.policy(ctx)
 	if err != nil {
 		return nil, err
 	}
 	p.Keep(lateness)
-	p.Today = ledger.DayOf(queries[len(queries)-1].Until)
-	back, err := parseSince(j.window().flag, j.window().text, p.Today.Date())
+	p.Today = ledger.DayOf(n.queries[len(n.queries)-1].Until)
+	window := n.options.window()
+	back, err := parseSince(window.flag, window.text, p.Today.Date())
 	if err != nil {
 		return nil, err
 	}
 	p.Backfill = int(p.Today - ledger.DayOf(back))
-	p.Reread = forecast.ChargesEmptyTypes(l.ledger.History())
-	schedule, err := nights.NewSchedule(ctx, l.ledger, purchases, p)
+	p.Reread = forecast.ChargesEmptyTypes(n.ledger.History())
+	schedule, err := nights.NewSchedule(ctx, n.ledger, purchases, p)
 	if err != nil {
 		return nil, lakeError(err)
 	}
 	return schedule, nil
 }
 
-// setSchedule gives the runner the schedule of a nightly run.
-func (j *Job) setSchedule(ctx context.Context, l *lake, r *pipeline.Runner, queries []pipeline.Query) error {
-	schedule, err := j.schedule(ctx, l, queries, r.Purchases, r.Spec.Lateness)
-	if err == nil && schedule != nil {
-		r.Schedule = schedule
-		if schedule.Rereads() {
-			j.env.Log.Info(rereadText)
-		}
-		if capped := schedule.CappedPairs(j.Query.MaxResults); capped.Pairs > 0 {
-			j.env.Log.Warn("asking for older events of pairs that reached a lower --max-results: the newer ones are bought again",
-				"pairs", capped.Pairs, "max_results", j.Query.MaxResults, "events_again_at_most", capped.Known)
-		}
+// lateness states, for the spec of the run, when its answers close a pair; nil: the run asks one window.
+func (n *nightScheduler) lateness(ctx context.Context) (map[string]int, error) {
+	if !n.options.isNightly() {
+		return nil, nil
 	}
-	return err
-}
-
-// noteLateness states in the spec of a run when its answers close a pair.
-func (j *Job) noteLateness(ctx context.Context, l *lake, spec *pipeline.RunSpec) error {
-	if !j.isNightly() {
-		return nil
-	}
-	p, err := j.learnedPolicy(ctx, l, spec.Queries)
+	p, err := n.policy(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	spec.Lateness = map[string]int{}
-	for _, signal := range signalTypes(spec.Queries) {
-		spec.Lateness[signal] = p.LatenessOf(signal).Days
+	lateness := map[string]int{}
+	for _, signal := range signalTypes(n.queries) {
+		lateness[signal] = p.LatenessOf(signal).Days
 	}
-	return nil
+	return lateness, nil
 }

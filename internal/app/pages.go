@@ -30,8 +30,8 @@ const (
 	VisitorsName   = "visitors"
 )
 
-// resolvesIDs reports whether ids are what the job is about.
-func (j *Job) resolvesIDs() bool { return j.Service == pipeline.Search }
+// resolvesIDs reports whether ids are what the run is about.
+func (o *RunOptions) resolvesIDs() bool { return o.Service == pipeline.Search }
 
 // pagedQuery is what a job asks page by page.
 type pagedQuery struct {
@@ -278,33 +278,33 @@ func (p *pagedQuery) alreadySatisfied(ctx context.Context, l *lake) (*NothingToD
 	return nil, nil
 }
 
-// runPages asks page by page, from where earlier runs have come to. budget caps the run; 0 means no
+// run asks page by page, from where earlier runs have come to. budget caps the run; 0 means no
 // cap.
-func (j *Job) runPages(ctx context.Context, runner *pipeline.Runner, l *lake, run *ledger.Run, answers AnswerSizes, budget int64) (*pipeline.Manifest, error) {
+func (p *pagedQuery) run(ctx context.Context, runner *pipeline.Runner, l *lake, run *ledger.Run, answers AnswerSizes, budget int64) (*pipeline.Manifest, error) {
 	q := &run.Queries[0]
-	j.paged.subject = pageSubject(*q) // a run that continues past midnight asks about its own period
-	p := pipeline.PagedQuery{Query: q, Subject: j.paged.subject, Lines: j.paged.accounts, MaxTotal: j.paged.limit, MaxPage: answers.maxPage}
+	p.subject = pageSubject(*q) // a run that continues past midnight asks about its own period
+	pages := pipeline.PagedQuery{Query: q, Subject: p.subject, Lines: p.accounts, MaxTotal: p.limit, MaxPage: answers.maxPage}
 	var err error
-	if p.Cursor, p.PriorResults, err = j.paged.progress(ctx, l, q, run); err != nil {
+	if pages.Cursor, pages.PriorResults, err = p.progress(ctx, l, q, run); err != nil {
 		return nil, err
 	}
-	if p.Cursor.Repeated > 0 {
-		before, _, err := l.ledger.Purchases(run, ledger.TTL{}).Without(run).PageProgress(ctx, &j.paged.subject, q)
+	if pages.Cursor.Repeated > 0 {
+		before, _, err := l.ledger.Purchases(run, ledger.TTL{}).Without(run).PageProgress(ctx, &p.subject, q)
 		if err != nil {
 			return nil, &Error{KindIntegrity, err}
 		}
-		p.ReportedRepeats = before.Repeated
+		pages.ReportedRepeats = before.Repeated
 	}
 	if budget > 0 {
-		p.RemainingCredits = func() int64 { return budget - run.Cost().Max }
+		pages.RemainingCredits = func() int64 { return budget - run.Cost().Max }
 	}
 	if q.Service() == pipeline.Lookalikes {
-		p.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }
-		if n := p.Cursor.Results; n > 0 {
-			j.env.Log.Info(fmt.Sprintf("continuing after the %d results that %s has returned", n, p.Subject.Key))
+		pages.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }
+		if n := pages.Cursor.Results; n > 0 {
+			l.env.Log.Info(fmt.Sprintf("continuing after the %d results that %s has returned", n, p.subject.Key))
 		}
 	}
-	return runner.RunPages(ctx, p)
+	return runner.RunPages(ctx, pages)
 }
 
 // excludeReturned is a question for lookalikes that excludes what was returned; nil when

@@ -35,15 +35,15 @@ func (j *Job) PlanPages(ctx context.Context) (*PagesPlan, error) {
 	}
 	var plan *PagesPlan
 	err := j.inspect(ctx, func(l *lake) (err error) {
-		plan, err = j.buildPagesPlan(ctx, l)
+		plan, err = newPlanner(j, l).buildPages(ctx)
 		return err
 	})
 	return plan, err
 }
 
-// buildPagesPlan finds out what the pages would cost. The lake is nil if there is none yet.
-func (j *Job) buildPagesPlan(ctx context.Context, l *lake) (plan *PagesPlan, err error) {
-	p := &planner{job: j, lake: l, report: &PlanReport{Notes: []string{}}}
+// buildPages finds out what the pages would cost.
+func (p *planner) buildPages(ctx context.Context) (plan *PagesPlan, err error) {
+	j := p.job
 	if err := p.readTariff(ctx); err != nil {
 		return nil, err
 	}

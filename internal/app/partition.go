@@ -49,13 +49,13 @@ type lakePartition struct {
 	mixed bool   // earlier runs wrote others by the other key
 }
 
-// partition finds out how the events of the lake are partitioned. Where it has none, the newest run that
+// findPartition finds out how the events of the lake are partitioned. Where it has none, the newest run that
 // requested some decides.
-func (l *lake) partition(ctx context.Context) (p lakePartition) {
-	runs := l.ledger.Runs()
+func findPartition(ctx context.Context, l *ledger.Ledger) (p lakePartition) {
+	runs := l.Runs()
 	for _, r := range slices.Backward(ledger.InOrderOfPublication(runs)) {
 		key := r.PartitionKey()
-		if key == p.key || !l.wroteEvents(ctx, r) {
+		if key == p.key || !wroteEvents(ctx, l, r) {
 			continue
 		}
 		if p.key != "" {
@@ -69,17 +69,17 @@ func (l *lake) partition(ctx context.Context) (p lakePartition) {
 			p.key = r.PartitionKey()
 		}
 	}
-	p.key = cmp.Or(p.key, l.ledger.Partitions().ChangedTo())
+	p.key = cmp.Or(p.key, l.Partitions().ChangedTo())
 	return p
 }
 
 // wroteEvents reports whether a published run wrote rows of events. Of one with a manifest that is lost,
 // it is assumed.
-func (l *lake) wroteEvents(ctx context.Context, r *ledger.Run) bool {
+func wroteEvents(ctx context.Context, l *ledger.Ledger, r *ledger.Run) bool {
 	if !requestsEvents(r) {
 		return false
 	}
-	totals, err := l.ledger.Reader().Totals(ctx, r)
+	totals, err := l.Reader().Totals(ctx, r)
 	return err != nil || totals.Events > 0
 }
 
@@ -91,9 +91,9 @@ func requestsEvents(r *ledger.Run) bool {
 
 // choosePartition is how a run partitions its events: as the lake does, or, in a new lake, as is asked
 // for. asked is a value of --partition-by; empty: it was not given. l is nil for a lake that is not there.
-func (l *lake) choosePartition(ctx context.Context, asked string) (p lakePartition, err error) {
+func choosePartition(ctx context.Context, l *lake, asked string) (p lakePartition, err error) {
 	if l != nil {
-		p = l.partition(ctx)
+		p = findPartition(ctx, l.ledger)
 	}
 	wanted := ""
 	if asked != "" {
@@ -116,7 +116,7 @@ func (j *Job) choosePartition(ctx context.Context, l *lake) error {
 	if j.Service != pipeline.Signals {
 		return nil
 	}
-	p, err := l.choosePartition(ctx, j.Work.PartitionBy)
+	p, err := choosePartition(ctx, l, j.Work.PartitionBy)
 	if err != nil {
 		return err
 	}

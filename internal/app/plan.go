@@ -91,7 +91,7 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 		}
 		if l != nil {
 			defer l.close() //nolint:errcheck // nothing was written
-			if held := l.heldPagesText(); held != "" {
+			if held := heldPagesText(l.ledger); held != "" {
 				text += "; " + held
 			}
 		}
@@ -99,7 +99,7 @@ func (j *Job) Plan(ctx context.Context) (*PlanReport, error) {
 	}
 	var report *PlanReport
 	err := j.inspect(ctx, func(l *lake) (err error) {
-		report, err = j.buildPlan(ctx, l)
+		report, err = newPlanner(j, l).build(ctx)
 		return err
 	})
 	return report, err
@@ -167,15 +167,32 @@ func (p *PlanReport) assumeReread(ctx context.Context, l *ledger.Ledger) error {
 	return nil
 }
 
-// buildPlan finds out what the command would do.
-func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
+// planner determines what a job would do, and reports it.
+type planner struct {
+	job    *Job
+	lake   *lake // nil: there is none yet
+	report *PlanReport
+
+	match   runMatch
+	past    []forecast.History
+	tariff  pipeline.Tariff
+	refresh bool // what was bought is bought again
+}
+
+// newPlanner prepares a plan of a job; l is nil if there is no lake yet.
+func newPlanner(j *Job, l *lake) *planner {
+	return &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, SinceLast: j.isNightly(), Notes: []string{}}}
+}
+
+// build finds out what the command would do.
+func (p *planner) build(ctx context.Context) (*PlanReport, error) {
+	j := p.job
 	list, err := j.listInput.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
 	j.object = list.Input().Object
-	p := &planner{job: j, lake: l, report: &PlanReport{List: j.List, Lake: j.Lake, SinceLast: j.isNightly(), Notes: []string{}}}
 	if err := p.matchRuns(ctx); err != nil {
 		return nil, err
 	}
@@ -204,8 +221,8 @@ func (j *Job) buildPlan(ctx context.Context, l *lake) (*PlanReport, error) {
 	p.estimateTime()
 	p.report.addAdvice(j.Service)
 	p.report.addBudgetAdvice(j.spec.Budget, plan)
-	if l != nil {
-		p.report.addAllowance(j.findAllowance(l.ledger))
+	if p.lake != nil {
+		p.report.addAllowance(findAllowance(j.caps, j.env.Now(), p.lake.ledger))
 	}
 	return p.report, nil
 }
@@ -226,8 +243,8 @@ func (p *planner) matchRuns(ctx context.Context) error {
 		p.report.addNote(text + "; siglake run refuses to start without --clock-skew-ok")
 	}
 	if l != nil {
-		l.now = j.apiNow
-		p.match, p.past = l.findMatch(&j.spec, j.matchRules()), l.ledger.History()
+		l.windows.now = j.apiNow
+		p.match, p.past = newMatcher(j, l).find(), l.ledger.History()
 	}
 	return nil
 }
@@ -268,7 +285,7 @@ func (p *planner) newWalk(ctx context.Context) (*planWalk, error) {
 // walkList reads the list once and counts what the run would request.
 func (p *planner) walkList(ctx context.Context, list *sources.List, w *planWalk) (*pipeline.Plan, error) {
 	j, queries := p.job, p.report.Queries
-	meter := j.readingMeter(list)
+	meter := j.listInput.meterLines(list, j.NewMeter)
 	plan, err := dryRun(ctx, meter, queries, w.runner)
 	meter.Close()
 	if err != nil {
@@ -291,21 +308,9 @@ func (p *planner) addHeld() {
 		return
 	}
 	p.report.noteInDoubt(p.job.Money.InDoubt, p.lake.ledger.CallsInDoubt())
-	if held := p.lake.heldPagesText(); held != "" {
+	if held := heldPagesText(p.lake.ledger); held != "" {
 		p.report.addNote(held)
 	}
-}
-
-// planner determines what a job would do, and reports it.
-type planner struct {
-	job    *Job
-	lake   *lake // nil: there is none yet
-	report *PlanReport
-
-	match   runMatch
-	past    []forecast.History
-	tariff  pipeline.Tariff
-	refresh bool // what was bought is bought again
 }
 
 // continued is the run that the job would resume, or the one that left the lines which
@@ -356,7 +361,7 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 		p.report.ResumesRun, p.report.Queries, p.report.SpentBefore = continued.ID, slices.Clone(continued.Queries), spentBefore(p.match.resume)
 		p.refresh, p.tariff.Price = continued.Refresh, max(continued.Price, p.tariff.Price)
 	} else {
-		if p.report.Queries, _, err = j.buildQueries(ctx, j.apiNow(), list, p.report.addNote); err != nil {
+		if p.report.Queries, _, err = newQueryBuilder(j, p.report.addNote).build(ctx, list); err != nil {
 			return err
 		}
 		if j.conn.client != nil {
@@ -454,12 +459,12 @@ func (p *PlanReport) noteInDoubt(policy string, inDoubt []*ledger.Call) {
 
 // heldPagesText names the undecided calls that hold pages of lookalikes and visitors; empty: there
 // are none.
-func (l *lake) heldPagesText() string {
+func heldPagesText(l *ledger.Ledger) string {
 	var parts []string
 	for _, name := range []string{LookalikesName, VisitorsName} {
 		var calls []string
 		var credits int64
-		for _, d := range l.ledger.CallsInDoubt() {
+		for _, d := range l.CallsInDoubt() {
 			if d.Query.Service() == services[name] {
 				calls, credits = append(calls, d.Run.ID+"/"+d.ID), credits+d.Ceiling
 			}
@@ -585,63 +590,6 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 	}
 }
 
-// announcer warns, before a job buys anything, about what it repeats.
-type announcer struct{ *Job }
-
-// announceRefresh says what buying again will cost, before it is bought. continued is the refresh
-// that the run continues; nil: none.
-func (j announcer) announceRefresh(ctx context.Context, l *lake, continued *ledger.Run, spec pipeline.RunSpec) error {
-	all := l.ledger.Purchases(nil, ttlOf(&j.spec))
-	plan, err := j.reread(ctx, spec.Queries, all.ForRefresh(continued, j.resolvesIDs()))
-	if err != nil {
-		return err
-	}
-	before, err := j.reread(ctx, spec.Queries, all)
-	if err != nil {
-		return err
-	}
-	j.env.Log.Info(repurchaseText, costAttrs(l, plan, plan.Pairs()-before.Pairs())...)
-	j.announceInDoubt(before.InDoubt)
-	return nil
-}
-
-// announceRepurchase says, before it is bought, that a run asks for more of what was
-// bought the same day: a user who raises a cap does not expect to pay twice.
-func (j announcer) announceRepurchase(ctx context.Context, l *lake, spec pipeline.RunSpec) error {
-	bought := l.ledger.Purchases(nil, ttlOf(&j.spec))
-	var purchases pipeline.Purchases = bought
-	shared, err := newOverlap(ctx, l.ledger, spec.Queries, bought)
-	switch {
-	case err != nil:
-		return lakeError(err)
-	case shared != nil:
-		purchases = shared
-	case !bought.MayRepurchase(spec.Queries):
-		return nil
-	}
-	plan, err := j.reread(ctx, spec.Queries, purchases)
-	if text := shared.text(); err == nil && text != "" {
-		j.env.Log.Warn(text)
-	}
-	if err == nil && plan.RepurchasedPairs > 0 {
-		j.env.Log.Warn(repurchaseText+": "+repurchaseReason, costAttrs(l, plan, plan.RepurchasedPairs)...)
-	}
-	if err == nil {
-		j.announceInDoubt(slices.DeleteFunc(plan.InDoubt, func(d pipeline.PlannedInDoubt) bool { return d.Repeated == 0 }))
-	}
-	return err
-}
-
-// announceInDoubt names the undecided calls of which a run repeats lines nevertheless: those that
-// a refresh passes over, and those of another day.
-func (j announcer) announceInDoubt(repeated []pipeline.PlannedInDoubt) {
-	if len(repeated) == 0 {
-		return
-	}
-	names, lines, credits := inDoubtFigures(repeated)
-	j.env.Log.Warn(repeatedDoubts, "calls", format.List(names, 5), "lines", lines, "credits_at_most", credits)
-}
-
 // inDoubtFigures are the names of calls in doubt, the lines they concern, and the most that the
 // calls can have cost.
 func inDoubtFigures(inDoubt []pipeline.PlannedInDoubt) (names []string, lines, credits int64) {
@@ -651,31 +599,4 @@ func inDoubtFigures(inDoubt []pipeline.PlannedInDoubt) (names []string, lines, c
 		credits += d.Call.MaxCredits
 	}
 	return names, lines, credits
-}
-
-// announcePagesInDoubt names the undecided call that a refresh of pages passes over.
-func (j announcer) announcePagesInDoubt(ctx context.Context, l *lake) error {
-	cursor, _, err := l.ledger.Purchases(nil, ledger.TTL{}).PageProgress(ctx, &j.paged.subject, &j.paged.query)
-	if err != nil {
-		return &Error{KindIntegrity, err}
-	}
-	if d := cursor.InDoubt; d != nil && !d.WrittenOff {
-		j.announceInDoubt([]pipeline.PlannedInDoubt{{Call: d, Held: int64(len(j.paged.accounts))}})
-	}
-	return nil
-}
-
-const (
-	repeatedDoubts   = "repeating calls in doubt that are undecided: what they bought may be paid twice; see siglake held"
-	repurchaseText   = "repeating purchases"
-	repurchaseReason = "with a lower --max-results that they reached, a later --since or another filter"
-)
-
-// costAttrs are the figures of what is about to be bought, for the log.
-func costAttrs(l *lake, plan *pipeline.Plan, repurchased int64) []any {
-	e := forecast.New(plan, l.ledger.History())
-	return []any{
-		"pairs_again", repurchased, "pairs", plan.Pairs(), "calls", plan.Calls(),
-		"credits_expected", e.P50, "credits_from", e.P5, "credits_to", e.P95, "credits_at_most", e.Ceiling,
-	}
 }

@@ -93,14 +93,23 @@ func PruneLake(ctx context.Context, env *Env, o PruneOptions) (report PruneRepor
 			return report, lakeError(err)
 		}
 	}
+	p := pruning{l, &report, o.Yes}
 	if o.Journal {
-		return report, l.pruneJournal(ctx, &report, o.Yes)
+		return report, p.pruneJournal(ctx)
 	}
-	return report, l.pruneFiles(ctx, &report, o.Yes)
+	return report, p.pruneFiles(ctx)
+}
+
+// pruning removes from a lake what it does not need any more, or plans to.
+type pruning struct {
+	lake   *lake
+	report *PruneReport
+	remove bool // false: only plan
 }
 
 // mayProceed makes sure that no other process can be at work on the lake.
-func (l *lake) mayProceed() error {
+func (p *pruning) mayProceed() error {
+	l := p.lake
 	if l.store.lock.Valid() {
 		return nil
 	}
@@ -108,8 +117,8 @@ func (l *lake) mayProceed() error {
 }
 
 // pruneJournal plans, and removes on request, old answers in the journal.
-func (l *lake) pruneJournal(ctx context.Context, report *PruneReport, remove bool) error {
-	plan, err := l.ledger.Pruner().Plan(ctx, report.Before)
+func (p *pruning) pruneJournal(ctx context.Context) error {
+	plan, err := p.lake.ledger.Pruner().Plan(ctx, p.report.Before)
 	if err != nil {
 		return pruneError(err)
 	}
@@ -117,37 +126,37 @@ func (l *lake) pruneJournal(ctx context.Context, report *PruneReport, remove boo
 	for _, r := range plan.Runs {
 		j.Runs = append(j.Runs, newPrunedRun(r))
 	}
-	report.Journal, report.Bytes = j, plan.Bytes
-	if plan.IsEmpty() || !remove {
+	p.report.Journal, p.report.Bytes = j, plan.Bytes
+	if plan.IsEmpty() || !p.remove {
 		return nil
 	}
-	if err := l.ledger.Pruner().Prune(ctx, plan, l.mayProceed); err != nil {
+	if err := p.lake.ledger.Pruner().Prune(ctx, plan, p.mayProceed); err != nil {
 		return pruneError(err)
 	}
-	report.Done = true
+	p.report.Done = true
 	return nil
 }
 
 // pruneFiles plans, and removes on request, files that no generation needs.
-func (l *lake) pruneFiles(ctx context.Context, report *PruneReport, remove bool) error {
-	inspector, err := sinks.Inspect(ctx, l.uri, l.options)
+func (p *pruning) pruneFiles(ctx context.Context) error {
+	inspector, err := sinks.Inspect(ctx, p.lake.uri, p.lake.options)
 	if err != nil {
 		return lakeError(err)
 	}
 	defer inspector.Close() //nolint:errcheck // it was only read
-	plan, err := inspector.PlanPrune(ctx, report.Before)
+	plan, err := inspector.PlanPrune(ctx, p.report.Before)
 	if err != nil {
 		return pruneError(err)
 	}
-	report.Files, report.Bytes = &FilePruning{PrunePlan: *plan}, plan.Bytes
-	if plan.IsEmpty() || !remove {
+	p.report.Files, p.report.Bytes = &FilePruning{PrunePlan: *plan}, plan.Bytes
+	if plan.IsEmpty() || !p.remove {
 		return nil
 	}
-	report.Files.Generation, err = sinks.Prune(ctx, l.uri, l.options, plan, sinks.PruneOptions{Versions: ComponentVersions(l.env.Build), Proceed: l.mayProceed})
+	p.report.Files.Generation, err = sinks.Prune(ctx, p.lake.uri, p.lake.options, plan, sinks.PruneOptions{Versions: ComponentVersions(p.lake.env.Build), Proceed: p.mayProceed})
 	if err != nil {
 		return pruneError(err)
 	}
-	report.Done = true
+	p.report.Done = true
 	return nil
 }
 
@@ -164,7 +173,7 @@ func pruneError(err error) error {
 }
 
 // checkUnpruned makes sure that the journal has every answer.
-func (l *lake) checkUnpruned(ctx context.Context) error {
+func checkUnpruned(ctx context.Context, l *lake) error {
 	runs, records, err := l.ledger.Pruner().Pruned(ctx)
 	if err != nil || len(runs) == 0 {
 		return err

@@ -31,15 +31,15 @@ func (o *QueryOptions) check() error {
 	return nil
 }
 
-// signalQueries turns the options into one query per kind of object, having asked the
+// buildSignals turns the options into one query per kind of object, having asked the
 // API (for free) what it offers, so that nothing is paid for a call that the
 // API would refuse.
-func (j *Job) signalQueries(ctx context.Context, v *apiVersion, now time.Time) ([]pipeline.Query, error) {
-	o, words, window := &j.Query, SplitWords(j.Query.Signals), j.window()
+func (b *queryBuilder) buildSignals(ctx context.Context, v *apiVersion) ([]pipeline.Query, error) {
+	o, words, window := &b.options.Query, SplitWords(b.options.Query.Signals), b.options.window()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	since, err := parseSince(window.flag, window.text, now)
+	since, err := parseSince(window.flag, window.text, b.now)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (j *Job) signalQueries(ctx context.Context, v *apiVersion, now time.Time) (
 	for _, object := range []schema.Object{schema.Contact, schema.Company} {
 		if keys := chosen[object]; len(keys) > 0 {
 			out = append(out, pipeline.Query{
-				Object: object, APIVersion: v.version, Ask: pipeline.SignalsAsk{Types: keys, MaxResults: o.MaxResults}, Since: since, Until: now.UTC().Format(time.DateOnly),
+				Object: object, APIVersion: v.version, Ask: pipeline.SignalsAsk{Types: keys, MaxResults: o.MaxResults}, Since: since, Until: b.now.UTC().Format(time.DateOnly),
 			})
 			if object == schema.Company {
 				company = &out[len(out)-1]

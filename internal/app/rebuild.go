@@ -51,7 +51,7 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 	if err := l.recoverRuns(ctx); err != nil {
 		return rebuilt, lakeError(err)
 	}
-	if err := l.checkUnpruned(ctx); err != nil {
+	if err := checkUnpruned(ctx, l); err != nil {
 		return rebuilt, err
 	}
 	rebuilt.repartition(ctx, l, o.PartitionBy)
@@ -65,7 +65,7 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 		if err != nil {
 			return rebuilt, &Error{KindStorage, err}
 		}
-		m, err := l.rebuildInto(ctx, r, sink, schema.Version)
+		m, err := (&replay{l.ledger, r, schema.Version}).rebuild(ctx, sink)
 		if err = errors.Join(err, sink.Close()); err != nil {
 			return rebuilt, lakeError(fmt.Errorf("run %s: %w", r.ID, err))
 		}
@@ -79,7 +79,7 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 // repartition gives all runs of the lake the partitions of the new one. by is month or day; empty: those
 // of the newest events.
 func (r *RebuiltLake) repartition(ctx context.Context, l *lake, by string) {
-	p := l.partition(ctx)
+	p := findPartition(ctx, l.ledger)
 	before := partitionWord(cmp.Or(p.key, schema.ByMonth))
 	r.PartitionBy = cmp.Or(by, before)
 	switch {

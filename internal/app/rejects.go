@@ -75,7 +75,8 @@ func sharedKeyLines(l *sources.List) (lines int64) {
 
 // countShared adds the lines with shared keys to those that a run left. Only an allowance needs them, and the ledger
 // does not have them, so the list is read again.
-func (j *Job) countShared(ctx context.Context, n *NothingToDo) error {
+func (s *session) countShared(ctx context.Context, n *NothingToDo) error {
+	j := s.job
 	if n.Outcome != pipeline.RunWithRejects || j.allowedRejects == (rejectAllowance{}) || j.paged != nil {
 		return nil
 	}

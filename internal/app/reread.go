@@ -35,7 +35,7 @@ func RereadInDoubt(ctx context.Context, env *Env, o HeldOptions) (read []RereadC
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // what was read is durable before
-	calls, err := selectCalls(rereader{l}.callsToReread(), o.Calls)
+	calls, err := selectCalls((rereader{l}).callsToReread(), o.Calls)
 	if err != nil {
 		return nil, err
 	}
@@ -46,13 +46,13 @@ func RereadInDoubt(ctx context.Context, env *Env, o HeldOptions) (read []RereadC
 }
 
 // rereader reads recorded answers again, and publishes what is new in them.
-type rereader struct{ *lake }
+type rereader struct{ lake *lake }
 
 // callsToReread are the calls in doubt, and of those that were decided about the ones with a
 // recorded answer, oldest first.
-func (l rereader) callsToReread() []*ledger.Call {
-	calls := l.ledger.CallsInDoubt()
-	for _, c := range l.ledger.Rereader().Calls() {
+func (re rereader) callsToReread() []*ledger.Call {
+	calls := re.lake.ledger.CallsInDoubt()
+	for _, c := range re.lake.ledger.Rereader().Calls() {
 		if !slices.Contains(calls, c) {
 			calls = append(calls, c)
 		}
@@ -61,9 +61,10 @@ func (l rereader) callsToReread() []*ledger.Call {
 	return calls
 }
 
-// rereadInDoubt reads the answers to all calls in doubt again before the job requests anything: an
+// rereadInDoubt reads the answers to all calls in doubt again before the run requests anything: an
 // answer that an earlier version could not read is paid for.
-func (j *Job) rereadInDoubt(ctx context.Context, l *lake) error {
+func (s *session) rereadInDoubt(ctx context.Context) error {
+	l := s.lake
 	read, err := rereader{l}.reread(ctx, l.ledger.Rereader().Calls())
 	if err != nil {
 		return lakeError(err)
@@ -78,29 +79,29 @@ func (j *Job) rereadInDoubt(ctx context.Context, l *lake) error {
 
 // reread reads the answers to calls in doubt again, run by run, and publishes the rows of what this
 // version can read.
-func (l rereader) reread(ctx context.Context, calls []*ledger.Call) (read []RereadCall, err error) {
+func (re rereader) reread(ctx context.Context, calls []*ledger.Call) (read []RereadCall, err error) {
 	if len(calls) == 0 {
 		return nil, nil
 	}
-	if err := l.recoverRuns(ctx); err != nil {
+	if err := re.lake.recoverRuns(ctx); err != nil {
 		return nil, err
 	}
 	byRun := map[*ledger.Run][]*ledger.Rereading{}
 	for _, c := range calls {
-		r, err := l.ledger.Rereader().Read(ctx, c)
+		r, err := re.lake.ledger.Rereader().Read(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		if r.Outcome != pipeline.InDoubt {
 			byRun[c.Run] = append(byRun[c.Run], r)
 		}
-		read = append(read, l.newRereadCall(r))
+		read = append(read, re.newRereadCall(r))
 	}
-	for _, r := range slices.Clone(l.ledger.Runs()) {
+	for _, r := range slices.Clone(re.lake.ledger.Runs()) {
 		if len(byRun[r]) == 0 {
 			continue
 		}
-		publisher, err := l.recordRereadings(ctx, r, byRun[r])
+		publisher, err := re.recordRereadings(ctx, r, byRun[r])
 		if err != nil {
 			return nil, fmt.Errorf("reading answers of run %s again: %w", r.ID, err)
 		}
@@ -114,11 +115,11 @@ func (l rereader) reread(ctx context.Context, calls []*ledger.Call) (read []Rere
 	return read, nil
 }
 
-func (l rereader) newRereadCall(r *ledger.Rereading) RereadCall {
+func (re rereader) newRereadCall(r *ledger.Rereading) RereadCall {
 	cost := pipeline.CostOf(r.Outcome, r.Charge, r.Call.Ceiling)
 	c := RereadCall{Call: r.Call.Run.ID + "/" + r.Call.ID, Outcome: r.Outcome, MaxCost: cost.Max, Lines: r.Lines, Open: r.Open}
 	if r.Outcome == pipeline.InDoubt {
-		c.Problem, c.MaxCost = r.Problem, l.ledger.Bill().MaxCost(r.Call)
+		c.Problem, c.MaxCost = r.Problem, re.lake.ledger.Bill().MaxCost(r.Call)
 	} else if cost.IsKnown() {
 		c.Credits = &cost.Min
 	}
@@ -127,27 +128,27 @@ func (l rereader) newRereadCall(r *ledger.Rereading) RereadCall {
 
 // recordRereadings records what is read in answers of a run. It returns the run that publishes the
 // rows: that run if it is not published yet, else a new one, which it publishes.
-func (l rereader) recordRereadings(ctx context.Context, r *ledger.Run, read []*ledger.Rereading) (*ledger.Run, error) {
+func (re rereader) recordRereadings(ctx context.Context, r *ledger.Run, read []*ledger.Rereading) (*ledger.Run, error) {
 	if r.Published == nil {
-		return r, recordAll(l.ledger.Recorder(r), read)
+		return r, recordAll(re.lake.ledger.Recorder(r), read)
 	}
-	spec, err := l.rereadSpec(ctx, r)
+	spec, err := re.rereadSpec(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	sink, err := l.openSink(ctx, l.uri, spec.ID)
+	sink, err := re.lake.openSink(ctx, re.lake.uri, spec.ID)
 	if err != nil {
 		return nil, err
 	}
 	defer sink.Close() //nolint:errcheck // what matters is published or reported before
-	recorder, err := l.ledger.BeginRun(spec)
+	recorder, err := re.lake.ledger.BeginRun(spec)
 	if err != nil {
 		return nil, err
 	}
 	if err := recordAll(recorder, read); err != nil {
 		return nil, err
 	}
-	_, err = l.publishRecorded(ctx, recorder.Run(), sink, schema.Version, nil, nil)
+	_, err = (&replay{re.lake.ledger, recorder.Run(), schema.Version}).publish(ctx, sink, nil, nil)
 	return recorder.Run(), err
 }
 
@@ -161,24 +162,24 @@ func recordAll(recorder *ledger.Recorder, read []*ledger.Rereading) error {
 }
 
 // rereadSpec is the spec of a run that publishes answers of another run, and requests nothing.
-func (l rereader) rereadSpec(ctx context.Context, r *ledger.Run) (spec pipeline.RunSpec, err error) {
-	spec, now := r.Spec(), l.env.Now().UTC()
+func (re rereader) rereadSpec(ctx context.Context, r *ledger.Run) (spec pipeline.RunSpec, err error) {
+	spec, now := r.Spec(), re.lake.env.Now().UTC()
 	if spec.ID, err = newRunID(now, rand.Reader); err != nil {
 		return spec, err
 	}
-	spec.Session, spec.Started, spec.Rereads, spec.Versions = 1, now, r.ID, ComponentVersions(l.env.Build)
-	spec.Partition = cmp.Or(l.partition(ctx).key, spec.Partition)
+	spec.Session, spec.Started, spec.Rereads, spec.Versions = 1, now, r.ID, ComponentVersions(re.lake.env.Build)
+	spec.Partition = cmp.Or(findPartition(ctx, re.lake.ledger).key, spec.Partition)
 	spec.CommandDigest, spec.Continues, spec.Refresh, spec.Budget, spec.UsedCredits = "reread "+r.ID, "", false, 0, nil
 	return spec, nil
 }
 
 // publishReread publishes the rows of a reread that a process left unpublished.
-func (l rereader) publishReread(ctx context.Context, r *ledger.Run) error {
-	sink, err := l.openSink(ctx, l.uri, r.ID)
+func (re rereader) publishReread(ctx context.Context, r *ledger.Run) error {
+	sink, err := re.lake.openSink(ctx, re.lake.uri, r.ID)
 	if err != nil {
 		return err
 	}
-	_, err = l.publishRecorded(ctx, r, sink, schema.Version, nil, nil)
+	_, err = (&replay{re.lake.ledger, r, schema.Version}).publish(ctx, sink, nil, nil)
 	return errors.Join(err, sink.Close())
 }
 

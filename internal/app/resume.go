@@ -72,8 +72,9 @@ func FindResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.R
 		o.Money.InDoubt != inDoubtHold && slices.ContainsFunc(last.Calls, (*ledger.Call).InDoubt):
 		open = last
 	default:
-		if open = l.leftRun(); open == nil {
-			open = l.reopenedRun()
+		statuses := newStatusReader(l)
+		if open = statuses.leftRun(); open == nil {
+			open = statuses.reopenedRun()
 		}
 	}
 	if open == nil {
@@ -84,52 +85,6 @@ func FindResumable(ctx context.Context, env *Env, o *RunOptions) (open *ledger.R
 		return nil, nil, 0, lakeError(err)
 	}
 	return open, m.Run.Stop, len(runs), nil
-}
-
-// reopenedRun is the newest run, among the newest of each command, that was
-// reopened and with a window that still ends today; nil when there is none.
-func (l *lake) reopenedRun() *ledger.Run {
-	seen := map[string]bool{}
-	for _, r := range slices.Backward(l.ledger.Runs()) {
-		if !seen[commandKey(&r.RunSpec)] && l.ledger.Blockers(r).AllowRetry() && windowEnd(r).Equal(l.today()) {
-			return r
-		}
-		seen[commandKey(&r.RunSpec)] = true
-	}
-	return nil
-}
-
-// resumesRun reports whether a match continues a run.
-func (m runMatch) resumesRun(runID string) bool {
-	return m.resume != nil && m.resume.ID == runID || m.continues != nil && m.continues.ID == runID
-}
-
-// resumeError says why a command does not go on with a run.
-func (l *lake) resumeError(runID string, asked *pipeline.RunSpec) error {
-	for _, r := range l.ledger.Runs() {
-		if r.ID == runID && r.Input != asked.Input {
-			return UsageErrorf("the list differs from that of run %s (%s, started %s); name the original list, or use siglake run for this one, with --new-run to close that run",
-				runID, listName(r.URI), r.FirstStarted.Format("2006-01-02 15:04 UTC"))
-		}
-		if r.ID == runID && commandKey(&r.RunSpec) != commandKey(asked) {
-			return UsageErrorf("%s; to run the command as it is now, use siglake %s", blockingText(r, asked), orDefault(r.Settings[serviceSetting], "run"))
-		}
-		if r.ID == runID && l.endsInFuture(r) {
-			return UsageErrorf("run %s began under a clock that was ahead: its window ends on %s, and the API does not answer for that; use siglake %s, which closes it, publishes what it bought, and requests the window that ends today",
-				runID, windowEnd(r).Format(time.DateOnly), orDefault(r.Settings[serviceSetting], "run"))
-		}
-		if r.ID == runID {
-			return UsageErrorf("the window of run %s ended on %s; use siglake run to request today's", runID, windowEnd(r).Format(time.DateOnly))
-		}
-	}
-	return UsageErrorf("run %s is not in the journal", runID)
-}
-
-func listName(uri string) string {
-	if uri == "-" {
-		return "from standard input"
-	}
-	return uri
 }
 
 // remainingBudget is what is left of a run's budget for its continuation. A run that

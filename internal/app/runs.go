@@ -86,11 +86,11 @@ func serviceOf(r *ledger.Run) string { return orDefault(r.Settings[serviceSettin
 
 // newestRuns are those without a later run of the same series, or of the same command about the same
 // content: a list may have moved.
-func (l *lake) newestRuns() map[*ledger.Run]bool {
+func newestRuns(runs []*ledger.Run) map[*ledger.Run]bool {
 	newest, later := map[*ledger.Run]bool{}, map[string]bool{}
 	var before *ledger.Run // mostly of the same series
 	series := ""
-	for _, r := range slices.Backward(l.ledger.Runs()) {
+	for _, r := range slices.Backward(runs) {
 		if before == nil || !isSameSeries(r, before) {
 			series = seriesOf(r)
 		}
@@ -102,47 +102,59 @@ func (l *lake) newestRuns() map[*ledger.Run]bool {
 	return newest
 }
 
-// runStatus says what a run did. newest are those that newestRuns returns.
-func (l *lake) runStatus(ctx context.Context, r *ledger.Run, newest map[*ledger.Run]bool) RunStatus {
-	s := RunStatus{
-		Run: r.ID, State: l.runState(r), Calls: r.CallCount(), Credits: r.ChargedCredits(), Liability: newLiability(l.ledger.Bill().Liability(r)),
+// statusReader finds out from the journal how the runs of a lake stand, and which of them left something
+// to continue.
+type statusReader struct {
+	lake   *lake
+	newest map[*ledger.Run]bool // see newestRuns
+}
+
+func newStatusReader(l *lake) *statusReader {
+	return &statusReader{l, newestRuns(l.ledger.Runs())}
+}
+
+// runStatus says what a run did.
+func (s *statusReader) runStatus(ctx context.Context, r *ledger.Run) RunStatus {
+	l := s.lake.ledger
+	status := RunStatus{
+		Run: r.ID, State: s.runState(r), Calls: r.CallCount(), Credits: r.ChargedCredits(), Liability: newLiability(l.Bill().Liability(r)),
 		List: listOf(r), Service: serviceOf(r), Job: r.Job, Started: r.FirstStarted.UTC(), ListRecords: r.ListRecords,
 	}
-	s.Since, s.Until = windowOf(r)
-	s.SinceLast = r.Settings["since"] == sinceLast
+	status.Since, status.Until = windowOf(r)
+	status.SinceLast = r.Settings["since"] == sinceLast
 	if r.Published == nil {
-		s.Lines = answeredEntities(r)
-		if newest[r] {
-			s.Open = max(0, r.ListRecords-s.Lines)
+		status.Lines = answeredEntities(r)
+		if s.newest[r] {
+			status.Open = max(0, r.ListRecords-status.Lines)
 		}
-		return s
+		return status
 	}
 	finished := r.Published.Time.UTC()
-	seconds := int64(finished.Sub(s.Started) / time.Second)
-	s.Finished, s.Seconds = &finished, &seconds
-	s.Generation, s.Deferred, s.InDoubt = r.Published.Generation, r.Published.Deferred, r.Published.Held
-	totals, err := l.ledger.Reader().Totals(ctx, r)
+	seconds := int64(finished.Sub(status.Started) / time.Second)
+	status.Finished, status.Seconds = &finished, &seconds
+	status.Generation, status.Deferred, status.InDoubt = r.Published.Generation, r.Published.Deferred, r.Published.Held
+	totals, err := l.Reader().Totals(ctx, r)
 	if err != nil { // the manifest of an old run may be lost
-		l.env.Log.Warn("the figures of a run cannot be read", "run", r.ID, "error", err)
+		s.lake.env.Log.Warn("the figures of a run cannot be read", "run", r.ID, "error", err)
 	} else {
-		s.Lines, s.Events, s.RateLimited, s.Stop = totals.Lines, &totals.Events, &totals.RateLimited, string(totals.Stop)
+		status.Lines, status.Events, status.RateLimited, status.Stop = totals.Lines, &totals.Events, &totals.RateLimited, string(totals.Stop)
 		if totals.HasEvents() {
-			s.New, s.Changed, s.Known = &totals.New, &totals.Changed, &totals.Known
+			status.New, status.Changed, status.Known = &totals.New, &totals.Changed, &totals.Known
 		}
 		if r.Rereads == "" && totals.Stop != pipeline.StopClosed {
 			exit := RunExit(r.Published.Outcome, totals.Stop, totals.Excess)
 			if exit == ExitRejects && r.Published.RejectsAllowed {
 				exit = ExitComplete
 			}
-			s.Exit = &exit
+			status.Exit = &exit
 		}
 	}
-	if newest[r] {
-		if s.Open = s.Deferred; r.Published.InputUnread && err == nil {
-			s.Open = max(s.Deferred, r.ListRecords-(totals.Lines-s.Deferred))
+	if s.newest[r] {
+		if status.Open = status.Deferred; r.Published.InputUnread && err == nil {
+			status.Open = max(status.Deferred, r.ListRecords-(totals.Lines-status.Deferred))
 		}
 	}
-	return s
+	return status
 }
 
 // answeredEntities is the number of entities in the calls of a run that have an answer.
@@ -187,10 +199,10 @@ type ListStatus struct {
 
 // listStatuses are those of the lake's jobs and lists, in the order of their first runs. maxAge is 0 if
 // no age is too old.
-func (l *lake) listStatuses(runs []RunStatus, maxAge time.Duration) []ListStatus {
+func (s *statusReader) listStatuses(runs []RunStatus, maxAge time.Duration) []ListStatus {
 	lists := []ListStatus{}
 	byID := map[string]*ledger.Run{}
-	for _, r := range l.ledger.Runs() {
+	for _, r := range s.lake.ledger.Runs() {
 		byID[r.ID] = r
 	}
 	for _, r := range runs {
@@ -203,22 +215,22 @@ func (l *lake) listStatuses(runs []RunStatus, maxAge time.Duration) []ListStatus
 			i = len(lists)
 			lists = append(lists, ListStatus{List: r.List, Service: r.Service, Job: r.Job})
 		}
-		s := &lists[i]
-		s.Runs++
-		s.LastRun, s.lastStarted = r.Run, r.Started
-		s.Open += r.Open
-		if r.Finished != nil && l.endedWell(run, r.Exit) && run.Settings["sample"] == "" { // a sample leaves the rest of the list
-			s.LastGood, s.GoodAt = r.Run, r.Finished
+		list := &lists[i]
+		list.Runs++
+		list.LastRun, list.lastStarted = r.Run, r.Started
+		list.Open += r.Open
+		if r.Finished != nil && s.endedWell(run, r.Exit) && run.Settings["sample"] == "" { // a sample leaves the rest of the list
+			list.LastGood, list.GoodAt = r.Run, r.Finished
 		}
 	}
-	now := l.env.Now()
+	now := s.lake.env.Now()
 	for i := range lists {
-		s := &lists[i]
-		if s.GoodAt != nil {
-			age := max(0, int64(now.Sub(*s.GoodAt)/time.Second))
-			s.Age = &age
+		list := &lists[i]
+		if list.GoodAt != nil {
+			age := max(0, int64(now.Sub(*list.GoodAt)/time.Second))
+			list.Age = &age
 		}
-		s.Stale = maxAge > 0 && (s.GoodAt == nil || now.Sub(*s.GoodAt) > maxAge) && !s.isReplaced(lists, now.Add(-maxAge))
+		list.Stale = maxAge > 0 && (list.GoodAt == nil || now.Sub(*list.GoodAt) > maxAge) && !list.isReplaced(lists, now.Add(-maxAge))
 	}
 	return lists
 }
@@ -233,13 +245,13 @@ func (s *ListStatus) isReplaced(lists []ListStatus, before time.Time) bool {
 
 // endedWell reports whether a published run left nothing to do: by its exit code, or because what it
 // left in doubt was decided since.
-func (l *lake) endedWell(r *ledger.Run, exit *int) bool {
+func (s *statusReader) endedWell(r *ledger.Run, exit *int) bool {
 	if exit == nil {
 		return false
 	}
 	code := *exit
 	if code == ExitInDoubt {
-		code = OutcomeExit(currentOutcome(l.ledger, r))
+		code = OutcomeExit(currentOutcome(s.lake.ledger, r))
 		if r.HasUnaskedLines() {
 			code = ExitDeferred
 		}
@@ -299,7 +311,7 @@ func ReadHistory(ctx context.Context, env *Env, o HistoryOptions) (*History, err
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written
-	runs, err := l.runStatuses(ctx, o.List, o.Job, l.holder(ctx))
+	runs, err := newStatusReader(l).runStatuses(ctx, o.List, o.Job, l.holder(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -309,17 +321,17 @@ func ReadHistory(ctx context.Context, env *Env, o HistoryOptions) (*History, err
 	}
 	h := &History{Lake: l.uri, Runs: runs}
 	if o.Month {
-		h.Runs, h.Months = nil, l.months(runs)
+		h.Runs, h.Months = nil, sumMonths(runs)
 	}
 	return h, nil
 }
 
 // runStatuses are those of the runs of a job, and about a list; of all if both are empty. Names without
 // a run are an error: they are most likely misspelt.
-func (l *lake) runStatuses(ctx context.Context, list, job string, holder *HolderStatus) ([]RunStatus, error) {
-	newest, last, all := l.newestRuns(), lastCommand(l.ledger.Runs()), []RunStatus{}
+func (s *statusReader) runStatuses(ctx context.Context, list, job string, holder *HolderStatus) ([]RunStatus, error) {
+	last, all := lastCommand(s.lake.ledger.Runs()), []RunStatus{}
 	lists, jobs := map[string]bool{}, map[string]bool{}
-	for _, r := range l.ledger.Runs() {
+	for _, r := range s.lake.ledger.Runs() {
 		lists[listOf(r)] = true
 		if r.Job != "" {
 			jobs[r.Job] = true
@@ -327,16 +339,16 @@ func (l *lake) runStatuses(ctx context.Context, list, job string, holder *Holder
 		if list != "" && listOf(r) != list || job != "" && r.Job != job {
 			continue
 		}
-		s := l.runStatus(ctx, r, newest)
+		status := s.runStatus(ctx, r)
 		if r == last && r.Published == nil && holder.worksOn(r) {
-			s.Process, s.State, s.Open = holder, "running", 0
+			status.Process, status.State, status.Open = holder, "running", 0
 			for _, c := range r.Calls {
 				if !c.IsAnswered() {
-					s.OnWire++
+					status.OnWire++
 				}
 			}
 		}
-		all = append(all, s)
+		all = append(all, status)
 	}
 	switch {
 	case list != "" && !lists[list]:
@@ -361,8 +373,8 @@ func (h *HolderStatus) worksOn(r *ledger.Run) bool {
 	return h != nil && slices.Contains([]string{serviceOf(r), ResumeName, demoName}, strings.TrimPrefix(h.Command, "siglake "))
 }
 
-// months sums up runs by month and list, oldest first.
-func (l *lake) months(runs []RunStatus) []MonthLine {
+// sumMonths sums up runs by month and list, oldest first.
+func sumMonths(runs []RunStatus) []MonthLine {
 	months := []MonthLine{}
 	for _, r := range runs {
 		month := r.Started.Format("2006-01")

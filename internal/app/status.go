@@ -81,15 +81,16 @@ func newLiability(u ledger.Liability) Liability {
 }
 
 // status sums the journal up.
-func (l *lake) status(ctx context.Context, o *StatusOptions, maxAge time.Duration) (*LakeStatus, error) {
+func (s *statusReader) status(ctx context.Context, o *StatusOptions, maxAge time.Duration) (*LakeStatus, error) {
+	l := s.lake
 	total := l.ledger.Bill().Liability(nil)
 	status := &LakeStatus{Lake: l.uri, Process: l.holder(ctx), Liability: newLiability(total), Next: []string{}}
 	var err error
-	if status.Runs, err = l.runStatuses(ctx, o.List, o.Job, status.Process); err != nil {
+	if status.Runs, err = s.runStatuses(ctx, o.List, o.Job, status.Process); err != nil {
 		return nil, err
 	}
-	status.Lists = l.listStatuses(status.Runs, maxAge)
-	status.Stale = maxAge > 0 && (len(status.Lists) == 0 || slices.ContainsFunc(status.Lists, func(s ListStatus) bool { return s.Stale }))
+	status.Lists = s.listStatuses(status.Runs, maxAge)
+	status.Stale = maxAge > 0 && (len(status.Lists) == 0 || slices.ContainsFunc(status.Lists, func(list ListStatus) bool { return list.Stale }))
 	onWire, running := 0, false
 	for _, r := range status.Runs {
 		status.Credits += r.Credits
@@ -109,18 +110,18 @@ func (l *lake) status(ctx context.Context, o *StatusOptions, maxAge time.Duratio
 		status.Capped = &CappedStatus{capped.Pairs, capped.Known, capped.Final}
 	}
 	status.MaxCost = status.Credits + total.MaxCost
-	status.Reopened = l.reopenedRun() != nil
+	status.Reopened = s.reopenedRun() != nil
 	if last := lastCommand(l.ledger.Runs()); last != nil && !running {
 		if last.Published == nil {
 			status.Unfinished = last.ID
 		}
-		switch left, reopened := l.leftRun(), l.reopenedRun(); {
+		switch left, reopened := s.leftRun(), s.reopenedRun(); {
 		case last.Published == nil:
-			status.Next = append(status.Next, l.continueText(last))
+			status.Next = append(status.Next, s.continueText(last))
 		case left != nil:
-			status.Next = append(status.Next, l.continueText(left))
+			status.Next = append(status.Next, s.continueText(left))
 		case reopened != nil:
-			status.Next = append(status.Next, l.continueText(reopened))
+			status.Next = append(status.Next, s.continueText(reopened))
 		}
 	}
 	if total.InDoubt.Calls > onWire {
@@ -131,21 +132,33 @@ func (l *lake) status(ctx context.Context, o *StatusOptions, maxAge time.Duratio
 
 // continueText is the command that requests what a run left: its job, which has caps and a list of its
 // own, or siglake resume.
-func (l *lake) continueText(r *ledger.Run) string {
+func (s *statusReader) continueText(r *ledger.Run) string {
 	if r.Job != "" {
 		return "siglake job " + r.Job
 	}
-	return "siglake resume --lake " + l.uri
+	return "siglake resume --lake " + s.lake.uri
 }
 
 // leftRun is the newest run that left lines which its command still requests in the same window; nil:
 // there is none.
-func (l *lake) leftRun() *ledger.Run {
-	newest := l.newestRuns()
-	for _, r := range slices.Backward(l.ledger.Runs()) {
-		if newest[r] && r.HasUnaskedLines() && l.mayContinue(r) {
+func (s *statusReader) leftRun() *ledger.Run {
+	for _, r := range slices.Backward(s.lake.ledger.Runs()) {
+		if s.newest[r] && r.HasUnaskedLines() && s.lake.windows.mayContinue(r) {
 			return r
 		}
+	}
+	return nil
+}
+
+// reopenedRun is the newest run, among the newest of each command, that was
+// reopened and with a window that still ends today; nil when there is none.
+func (s *statusReader) reopenedRun() *ledger.Run {
+	seen := map[string]bool{}
+	for _, r := range slices.Backward(s.lake.ledger.Runs()) {
+		if !seen[commandKey(&r.RunSpec)] && s.lake.ledger.Blockers(r).AllowRetry() && windowEnd(r).Equal(s.lake.windows.today()) {
+			return r
+		}
+		seen[commandKey(&r.RunSpec)] = true
 	}
 	return nil
 }
@@ -173,7 +186,7 @@ func ReadStatus(ctx context.Context, env *Env, o StatusOptions) (*LakeStatus, er
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written
-	status, err := l.status(ctx, &o, maxAge)
+	status, err := newStatusReader(l).status(ctx, &o, maxAge)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +194,7 @@ func ReadStatus(ctx context.Context, env *Env, o StatusOptions) (*LakeStatus, er
 		status.RunsBefore = len(status.Runs) - o.Last
 		status.Runs = status.Runs[status.RunsBefore:]
 	}
-	if status.Generations, status.Earlier, err = l.generations(ctx, 20); err != nil {
+	if status.Generations, status.Earlier, err = newestGenerations(ctx, l, 20); err != nil {
 		return nil, lakeError(err)
 	}
 	return status, nil
@@ -218,9 +231,9 @@ type GenerationStatus struct {
 	Finished time.Time `json:"finished"`
 }
 
-// generations are the newest publications, newest first, at most so many, and
+// newestGenerations are the newest publications, newest first, at most so many, and
 // how many there are before them.
-func (l *lake) generations(ctx context.Context, maxCount int) (all []GenerationStatus, earlier int64, err error) {
+func newestGenerations(ctx context.Context, l *lake, maxCount int) (all []GenerationStatus, earlier int64, err error) {
 	inspector, err := sinks.Inspect(ctx, l.uri, l.options)
 	if err != nil {
 		return nil, 0, err
@@ -252,9 +265,9 @@ func kindText(k pipeline.GenerationKind) string {
 	return string(k)
 }
 
-func (l *lake) runState(r *ledger.Run) string {
+func (s *statusReader) runState(r *ledger.Run) string {
 	switch {
-	case r.Published != nil && r.Published.Outcome == pipeline.RunInDoubt && len(l.ledger.Blockers(r).Undecided()) == 0:
+	case r.Published != nil && r.Published.Outcome == pipeline.RunInDoubt && len(s.lake.ledger.Blockers(r).Undecided()) == 0:
 		return "held, decided"
 	case r.Published != nil && r.Rereads != "":
 		return "reread"

@@ -35,7 +35,7 @@ func VerifyLake(ctx context.Context, env *Env, store StoreOptions, uri, key stri
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written that matters
-	findings, err := l.verify(ctx, key)
+	findings, err := checkInvariants(ctx, l, key)
 	if err != nil {
 		return nil, lakeError(err)
 	}
@@ -60,8 +60,8 @@ func IsRebuildable(findings []Finding) bool {
 	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f Finding) bool { return f.pruned || len(f.Violations) > 0 && f.inLedger })
 }
 
-// verify checks the invariants of the lake.
-func (l *lake) verify(ctx context.Context, key string) ([]Finding, error) {
+// checkInvariants checks the invariants of the lake. key must occur nowhere in it.
+func checkInvariants(ctx context.Context, l *lake, key string) ([]Finding, error) {
 	var secret func([]byte) bool
 	if len(key) >= 8 {
 		secret = func(p []byte) bool { return bytes.Contains(p, []byte(key)) }
@@ -546,5 +546,5 @@ func rebuildRun(ctx context.Context, l *lake, r *ledger.Run, version int, earlie
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, sink.Close()) }()
-	return l.rebuildInto(ctx, r, sink, version)
+	return (&replay{l.ledger, r, version}).rebuild(ctx, sink)
 }

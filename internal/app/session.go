@@ -1,0 +1,357 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/sinks"
+)
+
+// session is one pass of a job over its list: it begins a run, or makes another session of an unfinished
+// one. The lake is locked meanwhile.
+type session struct {
+	job   *Job
+	lake  *lake
+	list  *reading
+	match runMatch      // with earlier runs; set by matchRuns
+	built *builtQueries // nil: none yet
+}
+
+// run makes one run, or continues one.
+func (s *session) run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error) {
+	j, l := s.job, s.lake
+	if nothing, err := s.matchRuns(ctx); nothing != nil || err != nil {
+		return nil, nothing, err
+	}
+	j.allowance = findAllowance(j.caps, j.env.Now(), l.ledger)
+	if err := j.allowance.check(); err != nil {
+		return nil, nil, err
+	}
+	if err := s.list.FindClashes(ctx); err != nil {
+		return nil, nil, err
+	}
+	spec, err := s.completeSpec(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.announce(ctx, spec); err != nil {
+		return nil, nil, err
+	}
+	sink, err := l.openSink(ctx, j.Lake, spec.ID)
+	if err != nil {
+		return nil, nil, &Error{KindStorage, err}
+	}
+	defer sink.Close() //nolint:errcheck // what matters is published or reported before
+	recorder, err := l.beginRun(ctx, spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	recorder.AllowsRejects = func(m *pipeline.Manifest) bool { return j.allowedRejects.allows(FaultyLines(m), m.Accounts.Lines) }
+	m, err := s.ask(ctx, recorder, sink)
+	if m == nil {
+		return nil, nil, runError(err)
+	}
+	j.Report(m)
+	if err == nil {
+		var after *int64
+		if m.Reconciliation != nil {
+			after = m.Reconciliation.After
+		}
+		err = j.inDoubt.confirm(ctx, l, j.conn.client, after)
+	}
+	if err != nil {
+		return nil, nil, runError(err)
+	}
+	j.damage = errors.Join(j.damage, findMissing(ctx, j.env, j.Lake, sink, m))
+	return m, nil, nil
+}
+
+// matchRuns finds the runs of the lake that the command is about, or that there is
+// nothing to do.
+func (s *session) matchRuns(ctx context.Context) (nothing *NothingToDo, err error) {
+	j, l := s.job, s.lake
+	if err := j.checkLake(ctx, l); err != nil {
+		return nil, err
+	}
+	if err := s.rereadInDoubt(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.readClock(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.decideInDoubt(ctx); err != nil {
+		return nil, err
+	}
+	match, err := newMatcher(j, l).match(ctx)
+	if err != nil {
+		return nil, err
+	}
+	match = s.dropV2(match)
+	unfinishedID := ""
+	if match.resume != nil {
+		unfinishedID = match.resume.ID
+	}
+	if err := sinks.SweepScratch(j.Lake, j.Store.S3.endpointOf(j.env, j.Lake), j.Store.Scratch, unfinishedID); err != nil {
+		return nil, &Error{KindStorage, err}
+	}
+	if j.paged != nil && !j.Money.Refresh && match.resume == nil && match.continues == nil {
+		if nothing, err := j.paged.alreadySatisfied(ctx, l); nothing != nil || err != nil {
+			return nothing, err
+		}
+	}
+	if match.done != nil {
+		nothing = newNothingToDo(l, match.done)
+		return nothing, s.countShared(ctx, nothing)
+	}
+	if j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID) {
+		return nil, newMatcher(j, l).resumeError(j.ResumeRunID)
+	}
+	j.ResumeRunID = "" // what is in doubt afterwards belongs to another run
+	s.match = match
+	return nil, nil
+}
+
+// completeSpec completes the spec of the job with what only the lake and the API know.
+// The run is a new one, or another session of an unfinished one.
+func (s *session) completeSpec(ctx context.Context) (pipeline.RunSpec, error) {
+	j := s.job
+	now := j.env.Now().UTC()
+	spec := j.spec
+	spec.Session, spec.Started, spec.Endpoint, spec.ListRecords = 1, now, j.conn.baseURL, j.listInput.expectedLines(s.list.List)
+	if s.match.resume != nil {
+		continueSpec(&spec, s.match.resume)
+		return spec, nil
+	}
+	if err := s.readUsage(ctx, &spec); err != nil {
+		return spec, err
+	}
+	if spec.Price == 0 && spec.Budget > 0 {
+		j.env.Log.Warn("the price of an event is unknown: --max-credits assumes 1 credit per event", "max_credits", spec.Budget)
+	}
+	var err error
+	if left := s.match.continues; left != nil {
+		spec.Queries, spec.Continues, spec.Refresh = slices.Clone(left.Queries), left.ID, left.Refresh
+	} else {
+		built, err := s.buildOnce(ctx)
+		if err != nil {
+			return spec, err
+		}
+		spec.Queries, spec.APIChoice = slices.Clone(built.queries), built.apiChoice
+	}
+	if err := j.conn.checkClock(j.Money.ClockSkewOK, j.env.Log); err != nil {
+		return spec, err
+	}
+	priceQueries(spec.Queries, spec.Tariff)
+	if spec.Lateness, err = (&nightScheduler{&j.RunOptions, s.lake.ledger, spec.Queries}).lateness(ctx); err != nil {
+		return spec, err
+	}
+	spec.ID, err = newRunID(now, rand.Reader)
+	return spec, err
+}
+
+// continueSpec turns a spec into that of a run's next session, which requests the same
+// under the same terms.
+func continueSpec(spec *pipeline.RunSpec, r *ledger.Run) {
+	spec.ID, spec.Session, spec.Continues, spec.Refresh = r.ID, r.Session+1, r.Continues, r.Refresh
+	spec.Job = cmp.Or(r.Job, spec.Job) // what it cost before stays with its job
+	spec.Lateness = r.Lateness
+	spec.Queries, spec.APIChoice, spec.Tariff, spec.UsedCredits = r.Queries, r.APIChoice, r.Tariff, r.UsedCredits
+	for i := range spec.Queries {
+		if q := &spec.Queries[i]; q.Price == 0 && q.Service() == pipeline.Signals {
+			q.Price = spec.Price // of a run of an earlier version
+		}
+	}
+}
+
+// readUsage adds the account's usage and tariff to the spec. A run does not depend on
+// the account's answer: without one, the prices of an earlier run count.
+func (s *session) readUsage(ctx context.Context, spec *pipeline.RunSpec) error {
+	j := s.job
+	u, err := j.inDoubt.usage, error(nil)
+	switch before := j.usage; {
+	case u != nil:
+	case before != nil:
+		u, err = before.found, before.err
+	default:
+		u, err = j.conn.readUsage(ctx)
+	}
+	j.inDoubt.usage, j.usage = nil, nil
+	switch {
+	case err == nil:
+		spec.Tariff = newTariff(u)
+		if u.Used >= 0 {
+			spec.UsedCredits = &u.Used
+		}
+		return nil
+	case isUnsent(err):
+		return askError(ctx, err)
+	}
+	var day string
+	if spec.Tariff, day = earlierTariff(s.lake.ledger.Runs()); day != "" {
+		j.env.Log.Info("the account's usage is not available: using its prices of "+day, "error", err)
+	} else {
+		j.env.Log.Info("the account's usage is not available: assuming 1 credit per event", "error", err)
+	}
+	return nil
+}
+
+// builtQueries are the queries of a run that begins, not priced yet.
+type builtQueries struct {
+	queries   []pipeline.Query
+	apiChoice string
+}
+
+// buildOnce builds the queries of a pass once: what the API offers is asked, and reported, once.
+func (s *session) buildOnce(ctx context.Context) (*builtQueries, error) {
+	j := s.job
+	if s.built != nil {
+		return s.built, nil
+	}
+	queries, choice, err := newQueryBuilder(j, func(text string) { j.env.Log.Info(text) }).build(ctx, s.list.List)
+	if err != nil {
+		return nil, err
+	}
+	s.built = &builtQueries{queries, choice}
+	return s.built, nil
+}
+
+// announce warns, before anything is bought, about repeated purchases and about
+// signals that no line of the list can be asked about.
+func (s *session) announce(ctx context.Context, spec pipeline.RunSpec) error {
+	j, announce := s.job, announcer{s.job, s.lake}
+	// A run that continues another one repeats other purchases than that one did: those of what
+	// was held then, and of what was bought since. A resumed run has announced its own.
+	if s.match.resume == nil && !j.Demo && j.paged == nil && !j.isNightly() {
+		err := error(nil)
+		if spec.Refresh {
+			err = announce.announceRefresh(ctx, s.match.continues, spec)
+		} else {
+			err = announce.announceRepurchase(ctx, spec)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.match == (runMatch{}) && j.paged != nil && spec.Refresh {
+		if err := announce.announcePagesInDoubt(ctx); err != nil {
+			return err
+		}
+	}
+	if j.unfitReported || j.Service != pipeline.Signals { // the pass before reported it
+		return nil
+	}
+	j.unfitReported = true
+	if inapplicable := inapplicableSignals(spec.Queries, j.object, SplitWords(j.Query.Signals)); len(inapplicable) > 0 {
+		j.env.Log.Warn(inapplicableText(j.object), "signals", strings.Join(inapplicable, ","))
+	}
+	return nil
+}
+
+// ask asks about the list and publishes the answers. The manifest is nil when
+// nothing could be published.
+func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sinks.Lake) (m *pipeline.Manifest, err error) {
+	j, l := s.job, s.lake
+	run := recorder.Run()
+	answers := NewAnswerSizes(j.env, l.ledger)
+	budget := j.allowance.limit(j.spec.Budget, spentBefore(s.match.resume))
+	fetcher := NewFetcher(retryConfig(j.env, j.API), lockedFetcher{j.conn.client, l.store.lock}, recorder, j.conn.limiter, answers, budget)
+	activity := new(pipeline.Activity)
+	meter := j.NewMeter(j.listInput.expectedLines(s.list.List), activity)
+	defer meter.Close()
+	runner := &pipeline.Runner{
+		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch, Now: j.env.clientClock(),
+		MaxEntities: answers.maxEntities(), ExitCode: ManifestExit,
+		Purchases: purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show, Activity: activity,
+		Reopen: func() (pipeline.Source, error) { return s.list, s.list.reopen(ctx) },
+		Input:  s.describeInput, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },
+	}
+	runner.Queries, runner.Searches = queriesByObject(run.Queries)
+	if err := s.setSchedule(ctx, runner, run.Queries); err != nil {
+		return nil, err
+	}
+	if s.match.resume != nil {
+		j.env.Log.Info("resuming run", "run", run.ID, "calls", run.CallCount())
+		runner.Recorded = recordedLog(ctx, l.ledger, run)
+	}
+	watched, stopWatch := l.watchLock(ctx)
+	defer stopWatch()
+	if j.paged == nil {
+		return runner.Run(watched, s.list)
+	}
+	return j.paged.run(watched, runner, l, run, answers, budget.Credits)
+}
+
+// setSchedule gives the runner the schedule of a nightly run.
+func (s *session) setSchedule(ctx context.Context, r *pipeline.Runner, queries []pipeline.Query) error {
+	j := s.job
+	schedule, err := (&nightScheduler{&j.RunOptions, s.lake.ledger, queries}).schedule(ctx, r.Purchases, r.Spec.Lateness)
+	if err == nil && schedule != nil {
+		r.Schedule = schedule
+		if schedule.Rereads() {
+			j.env.Log.Info(rereadText)
+		}
+		if capped := schedule.CappedPairs(j.Query.MaxResults); capped.Pairs > 0 {
+			j.env.Log.Warn("asking for older events of pairs that reached a lower --max-results: the newer ones are bought again",
+				"pairs", capped.Pairs, "max_results", j.Query.MaxResults, "events_again_at_most", capped.Known)
+		}
+	}
+	return err
+}
+
+// describeInput is the fingerprint of what was read.
+func (s *session) describeInput() pipeline.Input {
+	j := s.job
+	if j.Service == pipeline.Visits {
+		return pipeline.Input{URI: "--domain " + j.paged.subject.Key, SHA256: j.listInput.digest, Records: int64(len(j.paged.accounts))}
+	}
+	input := describeList(s.list.List)
+	input.Total = j.listInput.expectedLines(s.list.List)
+	if input.SHA256 == "" { // it was not read to its end
+		input.SHA256 = j.listInput.digest
+	}
+	return input
+}
+
+// findMissing notices files that earlier runs published into the partitions of this one and that
+// are not there any more. What the run bought is published nevertheless.
+func findMissing(ctx context.Context, env *Env, lake string, sink *sinks.Lake, m *pipeline.Manifest) error {
+	missing, err := sink.MissingNeighbours(ctx, m)
+	switch {
+	case len(missing) > 0:
+		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but %s that earlier runs published in its partitions are missing or damaged: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
+			m.Generation, format.Count(len(missing), "file"), format.List(missing, 3), lake)}
+	case err != nil && ctx.Err() == nil: // nothing is known to be missing, and the run has done its work
+		env.Log.Warn("siglake could not look for missing files of earlier runs", "error", err)
+	}
+	return nil
+}
+
+// purchasesFor are the purchases that count for a run; nil stands for one that has not begun.
+func purchasesFor(run *ledger.Run, l *ledger.Ledger, ttl ledger.TTL, refreshIDs bool) *ledger.Purchases {
+	all := l.Purchases(run, ttl)
+	if run != nil && run.Refresh {
+		return all.ForRefresh(run, refreshIDs)
+	}
+	return all
+}
+
+// ttlOf is how long search results are valid for a run.
+func ttlOf(spec *pipeline.RunSpec) ledger.TTL {
+	return ledger.TTL{Positive: spec.PositiveTTL, Negative: spec.NegativeTTL}
+}
+
+// spentBefore is the most that a continued run has cost.
+func spentBefore(resumed *ledger.Run) int64 {
+	if resumed == nil {
+		return 0
+	}
+	return resumed.Cost().Max
+}
