@@ -36,30 +36,21 @@ const incompleteSuffix = ".tmp"
 // CopyTo copies the log's segments, unchanged, into an empty store. Meanwhile the
 // log may be read and must not be written.
 func (l *Log) CopyTo(ctx context.Context, to Store) error {
-	if !l.readOnly {
+	if !l.segments.readOnly.Load() {
 		if err := l.Flush(); err != nil {
 			return err
 		}
 	}
-	if err := l.loadFrom(ctx, 1); err != nil {
+	if err := l.segments.loadFrom(ctx, 1); err != nil {
 		return err
 	}
-	for _, s := range l.segments {
-		if err := copySegment(ctx, l.store, to, s.name, l.segmentEnd(s)); err != nil {
+	for number := 1; number <= l.segments.count(); number++ {
+		s := l.segments.snapshot(number)
+		if err := copySegment(ctx, l.segments.store, to, s.name, s.end); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// segmentEnd is where the valid content of a segment ends.
-func (l *Log) segmentEnd(s segment) int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.active != nil && s.name == l.segments[len(l.segments)-1].name {
-		return l.durableEnd
-	}
-	return s.end
 }
 
 func copySegment(ctx context.Context, from, to Store, name string, end int64) (err error) {

@@ -94,7 +94,7 @@ func (p *fenceSim) runWriter(who string, seed uint64, calls int) {
 		}
 		return
 	}
-	p.fencedSegments = max(p.fencedSegments, len(l.segments))
+	p.fencedSegments = max(p.fencedSegments, l.segments.count())
 	v := view{who, heads(found)}
 	recorded := false
 	add := func(head string) bool {

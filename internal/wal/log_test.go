@@ -374,7 +374,7 @@ func TestTruncation(t *testing.T) {
 		l.Write(1, []byte("head"), randomBody(rng, 100))
 		ends = append(ends, l.offset)
 	}
-	finishGroup(l.pending, l.segments[0].id, l.durableEnd)
+	finishGroup(l.pending, l.segments.list[0].id, l.durableEnd)
 	f := l.active.(*dirSegment)
 	if err := f.writeAt(l.pending, dirBlockSize+l.durableEnd); err != nil {
 		t.Fatal(err)
@@ -1020,8 +1020,8 @@ func TestReservation(t *testing.T) {
 			if _, err := l.Append(1, nil, make([]byte, 3000)); err != nil {
 				t.Fatal(err)
 			}
-			if len(l.segments) != 2 {
-				t.Fatalf("%d segments, want 2", len(l.segments))
+			if l.segments.count() != 2 {
+				t.Fatalf("%d segments, want 2", l.segments.count())
 			}
 			second, err := l.Reserve(3, 3*5000)
 			if err != nil {

@@ -3,35 +3,16 @@ package wal
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"iter"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/siglake/siglake/internal/bucket"
 )
-
-// Bucket is what a log needs of a bucket; a [bucket.Bucket] implements it. It must
-// be safe for concurrent use.
-type Bucket interface {
-	// Create writes an object under a name that must be free. The error is
-	// fs.ErrExist if another object has the name; any other error leaves open
-	// whether the object was written.
-	Create(ctx context.Context, name string, data []byte) error
-	// Get reads an object, however recently it was written; fs.ErrNotExist if
-	// there is none.
-	Get(ctx context.Context, name string) (data []byte, etag string, err error)
-	// List walks the objects with a prefix. It may lack new ones.
-	List(ctx context.Context, prefix string) iter.Seq2[bucket.Object, error]
-}
 
 // ObjectsOptions configure a log in a bucket; the zero value works.
 type ObjectsOptions struct {
@@ -61,9 +42,8 @@ type ObjectsOptions struct {
 //	16  u64  offset in the segment
 //	24  u64  a random number, 0 in a whole
 type Objects struct {
-	bucket  Bucket
-	prefix  string // empty, or with a slash at its end
-	options ObjectsOptions
+	bucket *logBucket
+	cache  *segmentCache
 
 	// Held to read segments from the bucket: one reader at a time, which gets
 	// many objects concurrently.
@@ -72,32 +52,12 @@ type Objects struct {
 	mu          sync.Mutex
 	listedNames []string // segments, in order, as last listed
 	packedSizes map[string]int64
-	cache       map[string]*cachedSegment
-	useCount    int64
 	active      *objectSegment  // nil: none is being written
-	hasWritten  bool            // a write succeeded: bucket and permissions are good
 	fenced      bool            // this process has taken the log over
 	salvaged    salvagedSegment // the one that Salvage read last
 }
 
-// cachedSegment is what is known of a segment.
-type cachedSegment struct {
-	data    []byte // append-only; of a pruned segment what is left of it
-	pruned  *prunedSegment
-	sealed  bool  // it is complete
-	packed  bool  // the bucket also has it in one object
-	writing bool  // this process appends to it
-	lastUse int64 // for eviction of the least recently used
-}
-
 const (
-	objectMagic      = "siglkobj"
-	objectHeaderSize = 32
-	objectPart       = 1
-	objectSeal       = 2
-	objectPacked     = 3
-	objectPruned     = 4
-
 	maxConcurrentFetches = 32 // requests at once
 	readAheadSegments    = 16 // segments read at a time
 )
@@ -114,55 +74,21 @@ func NewObjects(b Bucket, prefix string, o ObjectsOptions) *Objects {
 	if prefix = strings.Trim(prefix, "/"); prefix != "" {
 		prefix += "/"
 	}
-	return &Objects{bucket: b, prefix: prefix, options: o, cache: map[string]*cachedSegment{}}
+	return &Objects{
+		bucket: &logBucket{Bucket: b, prefix: prefix, patience: o.Patience},
+		cache:  &segmentCache{limit: o.Memory, segments: map[string]*cachedSegment{}},
+	}
 }
 
 // Close drops the cache.
 func (o *Objects) Close() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	clear(o.cache)
+	o.cache.clear()
 	return nil
-}
-
-func (o *Objects) partName(segment string, off int64) string {
-	if off == 0 {
-		return o.prefix + "segments/" + segment
-	}
-	return fmt.Sprintf("%sparts/%s/%016x", o.prefix, segment, off)
-}
-
-func (o *Objects) packedName(segment string) string { return o.prefix + "whole/" + segment }
-
-// encodeObject returns an object's bytes. The nonce identifies this writer.
-func encodeObject(kind byte, segment string, off int64, nonce uint64, p []byte) []byte {
-	b := make([]byte, 12, objectHeaderSize+len(p))
-	copy(b, objectMagic)
-	b = append(b, kind, 0, 0, 0)
-	b = binary.LittleEndian.AppendUint64(b, uint64(off))
-	b = binary.LittleEndian.AppendUint64(b, nonce)
-	b = append(b, p...)
-	binary.LittleEndian.PutUint32(b[8:], objectChecksum(segment, b))
-	return b
-}
-
-func objectChecksum(segment string, b []byte) uint32 {
-	return checksum(append(binary.LittleEndian.AppendUint32([]byte(segment), checksum(b[12:])), b[:8]...))
-}
-
-// decodeObject returns an object's content; false if it is damaged or belongs
-// elsewhere.
-func decodeObject(b []byte, segment string, off int64) (kind byte, p []byte, ok bool) {
-	if len(b) < objectHeaderSize || string(b[:8]) != objectMagic || binary.LittleEndian.Uint32(b[8:]) != objectChecksum(segment, b) ||
-		b[13]|b[14]|b[15] != 0 || binary.LittleEndian.Uint64(b[16:]) != uint64(off) {
-		return 0, nil, false
-	}
-	return b[12], b[objectHeaderSize:], true
 }
 
 // Segments lists first parts, and reads by name those that the listing may lack.
 func (o *Objects) Segments(ctx context.Context) ([]string, error) {
-	prefix := o.prefix + "segments/"
+	prefix := o.bucket.prefix + "segments/"
 	found := map[string]bool{}
 	for object, err := range o.bucket.List(ctx, prefix) {
 		if err != nil {
@@ -178,7 +104,7 @@ func (o *Objects) Segments(ctx context.Context) ([]string, error) {
 		if found[name] {
 			continue
 		}
-		if _, _, err := o.bucket.Get(ctx, o.partName(name, 0)); errors.Is(err, fs.ErrNotExist) {
+		if _, _, err := o.bucket.Get(ctx, o.bucket.partName(name, 0)); errors.Is(err, fs.ErrNotExist) {
 			break // the last, or an earlier one is missing: the log detects that
 		} else if err != nil {
 			return nil, err
@@ -186,11 +112,11 @@ func (o *Objects) Segments(ctx context.Context) ([]string, error) {
 		found[name] = true
 	}
 	sizes := map[string]int64{}
-	for object, err := range o.bucket.List(ctx, o.packedName("")) {
+	for object, err := range o.bucket.List(ctx, o.bucket.packedName("")) {
 		if err != nil {
 			return nil, err
 		}
-		sizes[strings.TrimPrefix(object.Name, o.packedName(""))] = object.Size
+		sizes[strings.TrimPrefix(object.Name, o.bucket.packedName(""))] = object.Size
 	}
 	names := slices.Sorted(maps.Keys(found))
 	o.mu.Lock()
@@ -210,66 +136,15 @@ func (o *Objects) Create(ctx context.Context, name string, head []byte, _ int64)
 			return nil, err
 		}
 	}
-	if err := o.putWithRetry(ctx, o.partName(name, 0), encodeObject(objectPart, name, 0, randomID(), head)); err != nil {
+	if err := o.bucket.putWithRetry(ctx, o.bucket.partName(name, 0), encodeObject(objectPart, name, 0, randomID(), head)); err != nil {
 		return nil, err
 	}
 	s := &objectSegment{store: o, name: name, cachedSegment: &cachedSegment{data: bytes.Clone(head), writing: true}}
+	o.cache.put(name, s.cachedSegment)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.active, o.cache[name], o.fenced = s, s.cachedSegment, true
+	o.active, o.fenced = s, true
 	return s, nil
-}
-
-// putWithRetry writes an object under a name that must be free, and retries for a
-// while, since it may hold a paid answer. The error is ErrFenced if another object has
-// the name.
-func (o *Objects) putWithRetry(ctx context.Context, name string, data []byte) error {
-	started := time.Now()
-	for wait := time.Second; ; wait = min(2*wait, 16*time.Second) {
-		err := o.putOnce(ctx, name, data)
-		if err == nil || errors.Is(err, ErrFenced) || time.Since(started)+wait > o.options.Patience || o.isPermanent(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
-		case <-time.After(wait):
-		}
-	}
-}
-
-// isPermanent reports whether retrying is pointless, because the first write of all
-// was refused. The same refusal of a later write may be an expired token, which can be
-// renewed.
-func (o *Objects) isPermanent(err error) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.hasWritten && (errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist))
-}
-
-// putOnce verifies refusals: if the name holds the same bytes, an earlier request has
-// written them, and only its answer was lost.
-func (o *Objects) putOnce(ctx context.Context, name string, data []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(len(data))*10*time.Microsecond)
-	defer cancel()
-	err := o.bucket.Create(ctx, name, data)
-	if err == nil {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.hasWritten = true
-		return nil
-	}
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	existing, _, readErr := o.bucket.Get(ctx, name)
-	switch {
-	case readErr != nil: // unknown; readErr is not wrapped, since it must not pass for the answer to the write
-		return fmt.Errorf("%s may have been written: the write was refused, and reading it back failed: %v", name, readErr) //nolint:errorlint // see above
-	case !bytes.Equal(existing, data):
-		return fmt.Errorf("%w: %w", ErrFenced, err)
-	}
-	return nil
 }
 
 // objectSegment is a segment that is being written.
@@ -282,12 +157,12 @@ type objectSegment struct {
 func (s *objectSegment) Append(p []byte) error {
 	off := int64(len(s.data)) // only this goroutine changes it
 	// Not cancellable: the record may hold a paid answer.
-	err := s.store.putWithRetry(context.Background(), s.store.partName(s.name, off), encodeObject(objectPart, s.name, off, randomID(), p))
+	err := s.store.bucket.putWithRetry(context.Background(), s.store.bucket.partName(s.name, off), encodeObject(objectPart, s.name, off, randomID(), p))
 	if err != nil {
 		return fmt.Errorf("segment %s: %w", s.name, err)
 	}
-	s.store.mu.Lock()
-	defer s.store.mu.Unlock()
+	s.store.cache.mu.Lock()
+	defer s.store.cache.mu.Unlock()
 	s.data = append(s.data, p...)
 	return nil
 }
@@ -302,11 +177,11 @@ func (s *objectSegment) putSeal(ctx context.Context) error {
 		return nil
 	}
 	off := int64(len(s.data))
-	if err := s.store.putWithRetry(ctx, s.store.partName(s.name, off), encodeObject(objectSeal, s.name, off, randomID(), nil)); err != nil {
+	if err := s.store.bucket.putWithRetry(ctx, s.store.bucket.partName(s.name, off), encodeObject(objectSeal, s.name, off, randomID(), nil)); err != nil {
 		return fmt.Errorf("segment %s: %w", s.name, err)
 	}
-	s.store.mu.Lock()
-	defer s.store.mu.Unlock()
+	s.store.cache.mu.Lock()
+	defer s.store.cache.mu.Unlock()
 	s.sealed = true
 	return nil
 }
@@ -333,13 +208,11 @@ func (s *objectSegment) Seal() error {
 func (s *objectSegment) Close() error {
 	o := s.store
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.useCount++
-	s.writing, s.lastUse = false, o.useCount
 	if o.active == s {
 		o.active = nil
 	}
-	o.evictCache()
+	o.mu.Unlock()
+	o.cache.release(s.cachedSegment)
 	return nil
 }
 
@@ -348,50 +221,41 @@ func (s *objectSegment) Close() error {
 func (o *Objects) compactSealed(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	o.mu.Lock()
-	unpacked := map[string]*cachedSegment{}
-	for name, c := range o.cache {
-		if c.sealed && !c.packed {
-			unpacked[name] = c
-		}
-	}
-	o.mu.Unlock()
+	unpacked := o.cache.unpacked()
 	for _, name := range slices.Sorted(maps.Keys(unpacked)) {
 		c := unpacked[name]
-		if o.putOnce(ctx, o.packedName(name), encodeObject(objectPacked, name, 0, 0, c.data)) != nil {
+		if o.bucket.putOnce(ctx, o.bucket.packedName(name), encodeObject(objectPacked, name, 0, 0, c.data)) != nil {
 			return
 		}
-		o.mu.Lock()
+		o.cache.mu.Lock()
 		c.packed = true
-		o.mu.Unlock()
+		o.cache.mu.Unlock()
 	}
 }
 
 // Open opens a segment as it is now. A segment that is sealed, or that this process
 // writes, is read from the bucket once and then cached.
 func (o *Objects) Open(ctx context.Context, name string) (Reader, error) {
-	if r := o.cachedReader(name); r != nil {
+	if r := o.openCached(name); r != nil {
 		return r, nil
 	}
 	o.fetchMu.Lock()
 	defer o.fetchMu.Unlock()
-	if r := o.cachedReader(name); r != nil {
+	if r := o.openCached(name); r != nil {
 		return r, nil
 	}
-	o.mu.Lock()
-	c := o.cache[name]
-	o.mu.Unlock()
+	c := o.cache.get(name)
 	if c == nil {
 		if err := o.fetchPacked(ctx, name); err != nil {
 			return nil, err
 		}
-		if r := o.cachedReader(name); r != nil {
+		if r := o.openCached(name); r != nil {
 			return r, nil
 		}
 		c = &cachedSegment{}
 		r, err := o.readListedParts(ctx, name, c)
 		if err != nil && o.fetchPacked(ctx, name) == nil { // a pruning has removed parts meanwhile
-			if r := o.cachedReader(name); r != nil {
+			if r := o.openCached(name); r != nil {
 				return r, nil
 			}
 		}
@@ -406,47 +270,12 @@ func (o *Objects) Open(ctx context.Context, name string) (Reader, error) {
 	return o.readParts(ctx, name, c, nil)
 }
 
-// cachedReader returns a reader of a segment that is cached completely; nil if it is
-// not.
-func (o *Objects) cachedReader(name string) Reader {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	c := o.cache[name]
-	if c == nil || !c.sealed && !c.writing {
-		return nil
+// openCached opens a segment that is cached completely; nil if it is not.
+func (o *Objects) openCached(name string) Reader {
+	if content := o.cache.read(name); content != nil {
+		return &objectReader{sizedReader: content, store: o, name: name}
 	}
-	return o.newReader(name, c)
-}
-
-func (o *Objects) newReader(name string, c *cachedSegment) Reader {
-	o.useCount++
-	c.lastUse = o.useCount
-	if c.pruned != nil {
-		return &objectReader{sizedReader: c.pruned, store: o, name: name}
-	}
-	return &objectReader{sizedReader: bytes.NewReader(c.data[:len(c.data):len(c.data)]), store: o, name: name}
-}
-
-// evictCache drops the least recently used segments until the cache fits its limit.
-// mu must be held.
-func (o *Objects) evictCache() {
-	for {
-		var sum int64
-		oldest := ""
-		for name, c := range o.cache {
-			if c.writing || c.lastUse == o.useCount {
-				continue // the most recently used one is being read
-			}
-			sum += int64(len(c.data))
-			if oldest == "" || c.lastUse < o.cache[oldest].lastUse {
-				oldest = name
-			}
-		}
-		if sum <= o.options.Memory {
-			return
-		}
-		delete(o.cache, oldest)
-	}
+	return nil
 }
 
 // fetchPacked reads a segment's packed object, if there is one, and reads ahead those
@@ -455,7 +284,7 @@ func (o *Objects) fetchPacked(ctx context.Context, name string) error {
 	names := o.readAhead(name)
 	found := make([]*cachedSegment, len(names))
 	err := forEachConcurrently(len(names), func(i int) error {
-		b, _, err := o.bucket.Get(ctx, o.packedName(names[i]))
+		b, _, err := o.bucket.Get(ctx, o.bucket.packedName(names[i]))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		} else if err != nil {
@@ -469,21 +298,12 @@ func (o *Objects) fetchPacked(ctx context.Context, name string) error {
 			found[i], err = cachePruned(names[i], data)
 			return err
 		}
-		return corruptError(names[i], 0, "the object "+o.packedName(names[i])+" is damaged; unless the segment was pruned, its parts still exist")
+		return corruptError(names[i], 0, "the object "+o.bucket.packedName(names[i])+" is damaged; unless the segment was pruned, its parts still exist")
 	})
 	if err != nil {
 		return err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for i, c := range slices.Backward(found) { // so that the first one counts as the most recently used
-		if c != nil && o.cache[names[i]] == nil {
-			o.useCount++
-			c.lastUse = o.useCount
-			o.cache[names[i]] = c
-			o.evictCache()
-		}
-	}
+	o.cache.addNew(names, found)
 	return nil
 }
 
@@ -496,7 +316,7 @@ func (o *Objects) readAhead(name string) []string {
 	sum := int64(0)
 	for i := at + 1; i < len(o.listedNames) && len(names) < readAheadSegments; i++ {
 		next := o.listedNames[i]
-		if sum += o.packedSizes[next]; sum > o.options.Memory/2 || o.cache[next] != nil || o.packedSizes[next] == 0 {
+		if sum += o.packedSizes[next]; sum > o.cache.limit/2 || o.cache.get(next) != nil || o.packedSizes[next] == 0 {
 			break
 		}
 		names = append(names, next)
@@ -506,13 +326,13 @@ func (o *Objects) readAhead(name string) []string {
 
 // fetchListedParts reads the parts that a listing shows, many of them concurrently.
 func (o *Objects) fetchListedParts(ctx context.Context, name string) (map[int64][]byte, error) {
-	offsets, err := o.partOffsets(ctx, name)
+	offsets, err := o.bucket.partOffsets(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	got := make([][]byte, len(offsets))
 	err = forEachConcurrently(len(offsets), func(i int) (err error) {
-		got[i], _, err = o.bucket.Get(ctx, o.partName(name, offsets[i]))
+		got[i], _, err = o.bucket.Get(ctx, o.bucket.partName(name, offsets[i]))
 		return err
 	})
 	if err != nil {
@@ -546,7 +366,7 @@ func (o *Objects) readParts(ctx context.Context, name string, c *cachedSegment, 
 		b, ok := parts[off]
 		if !ok {
 			var err error
-			if b, _, err = o.bucket.Get(ctx, o.partName(name, off)); errors.Is(err, fs.ErrNotExist) && off > 0 {
+			if b, _, err = o.bucket.Get(ctx, o.bucket.partName(name, off)); errors.Is(err, fs.ErrNotExist) && off > 0 {
 				break
 			} else if err != nil {
 				return nil, err
@@ -562,19 +382,13 @@ func (o *Objects) readParts(ctx context.Context, name string, c *cachedSegment, 
 		case ok && kind == objectSeal:
 			return nil, fmt.Errorf("%w: a salvage that was interrupted has retired it, or it was replaced by another one; nothing was changed", ErrCorrupt)
 		default:
-			return nil, corruptError(name, off, "the object "+o.partName(name, off)+" is damaged")
+			return nil, corruptError(name, off, "the object "+o.bucket.partName(name, off)+" is damaged")
 		}
 	}
 	for off := range parts {
-		return nil, corruptError(name, int64(len(data)), fmt.Sprintf("it ends here, and the object %s exists", o.partName(name, off)))
+		return nil, corruptError(name, int64(len(data)), fmt.Sprintf("it ends here, and the object %s exists", o.bucket.partName(name, off)))
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	c.data, c.sealed = data, sealed
-	o.cache[name] = c
-	r := o.newReader(name, c)
-	o.evictCache()
-	return r, nil
+	return &objectReader{sizedReader: o.cache.extend(name, c, data, sealed), store: o, name: name}, nil
 }
 
 // forEachConcurrently calls do for 0 to n-1, several at a time, and returns when all
@@ -614,12 +428,6 @@ type objectReader struct {
 	name  string
 }
 
-// sizedReader reads the content of a segment.
-type sizedReader interface {
-	io.ReaderAt
-	Size() int64
-}
-
 func (r *objectReader) Close() error { return nil }
 
 // Durable is the size: an object exists completely or not at all.
@@ -636,21 +444,21 @@ func (r *objectReader) Recover(_, end int64) error {
 	defer o.fetchMu.Unlock()
 	o.mu.Lock()
 	o.fenced = true
-	c := o.cache[r.name]
+	o.mu.Unlock()
+	c := o.cache.get(r.name)
 	if c == nil { // it was evicted meanwhile
 		data := make([]byte, r.Size())
 		_, _ = r.ReadAt(data, 0) // from memory
 		c = &cachedSegment{data: data}
 	}
-	o.mu.Unlock()
 	for !c.sealed {
 		off := int64(len(c.data))
-		err := o.putWithRetry(ctx, o.partName(r.name, off), encodeObject(objectSeal, r.name, off, randomID(), nil))
+		err := o.bucket.putWithRetry(ctx, o.bucket.partName(r.name, off), encodeObject(objectSeal, r.name, off, randomID(), nil))
 		switch {
 		case err == nil:
-			o.mu.Lock()
+			o.cache.mu.Lock()
 			c.sealed, c.writing = true, false
-			o.mu.Unlock()
+			o.cache.mu.Unlock()
 		case !errors.Is(err, ErrFenced):
 			return err
 		default: // an append was first, or another process that takes over

@@ -153,11 +153,11 @@ func TestObjectsMemory(t *testing.T) {
 			}
 		}
 		sum := 0
-		for _, c := range store.cache {
+		for _, c := range store.cache.segments {
 			sum += len(c.data)
 		}
-		if len(store.cache) > 4 || sum > 2500+1000 {
-			t.Errorf("%d segments of %d bytes are kept, of 2500 allowed beside the last", len(store.cache), sum)
+		if len(store.cache.segments) > 4 || sum > 2500+1000 {
+			t.Errorf("%d segments of %d bytes are kept, of 2500 allowed beside the last", len(store.cache.segments), sum)
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)

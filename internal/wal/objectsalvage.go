@@ -28,11 +28,11 @@ func (o *Objects) damagedNames(ctx context.Context) ([]string, error) {
 		found[name] = true
 	}
 	for _, folder := range []string{"parts/", "whole/"} {
-		for object, err := range o.bucket.List(ctx, o.prefix+folder) {
+		for object, err := range o.bucket.List(ctx, o.bucket.prefix+folder) {
 			if err != nil {
 				return nil, err
 			}
-			name, _, _ := strings.Cut(strings.TrimPrefix(object.Name, o.prefix+folder), "/")
+			name, _, _ := strings.Cut(strings.TrimPrefix(object.Name, o.bucket.prefix+folder), "/")
 			if number, err := strconv.Atoi(name); err == nil && name == segmentName(number) {
 				found[name] = true
 			}
@@ -42,21 +42,11 @@ func (o *Objects) damagedNames(ctx context.Context) ([]string, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	retired, err := o.isRetired(ctx, names[len(names)-1])
+	retired, err := o.bucket.isRetired(ctx, names[len(names)-1])
 	if retired {
 		names = names[:len(names)-1]
 	}
 	return names, err
-}
-
-// isRetired reports whether the first object of a segment is the mark of a log that was retired.
-func (o *Objects) isRetired(ctx context.Context, name string) (bool, error) {
-	b, _, err := o.bucket.Get(ctx, o.partName(name, 0))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	kind, _, ok := decodeObject(b, name, 0)
-	return ok && kind == objectSeal, err
 }
 
 // remains is what is left of a segment.
@@ -76,13 +66,13 @@ type salvagedSegment struct {
 // openDamaged opens what is left of a segment: of its parts and of the copy in one object. What no
 // whole object holds is taken from damaged ones, since each record has checksums of its own.
 func (o *Objects) openDamaged(ctx context.Context, name string) (Reader, error) {
-	offsets, err := o.partOffsets(ctx, name)
+	offsets, err := o.bucket.partOffsets(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	names := []string{o.packedName(name)}
+	names := []string{o.bucket.packedName(name)}
 	for _, off := range offsets {
-		names = append(names, o.partName(name, off))
+		names = append(names, o.bucket.partName(name, off))
 	}
 	objects := make([][]byte, len(names))
 	err = forEachConcurrently(len(names), func(i int) (err error) {
@@ -126,23 +116,6 @@ func decodePruned(b []byte, name string) *cachedSegment {
 		return nil
 	}
 	return c
-}
-
-// partOffsets lists the offsets of a segment's parts, in order. The first part is always named.
-func (o *Objects) partOffsets(ctx context.Context, name string) ([]int64, error) {
-	prefix := o.prefix + "parts/" + name + "/"
-	offsets := []int64{0}
-	for object, err := range o.bucket.List(ctx, prefix) {
-		if err != nil {
-			return nil, err
-		}
-		off, err := strconv.ParseInt(strings.TrimPrefix(object.Name, prefix), 16, 64)
-		if err == nil && off > 0 && object.Name == o.partName(name, off) { // other objects are not the log's
-			offsets = append(offsets, off)
-		}
-	}
-	slices.Sort(offsets)
-	return offsets, nil
 }
 
 // put copies what an object holds, if there is one, and it is whole or not as asked.
@@ -194,11 +167,11 @@ func (o *Objects) Retire(ctx context.Context) error {
 	}
 	// A process that opened the log while its last segment was sealed would begin the next one.
 	mark := segmentName(number + 1)
-	err = o.putWithRetry(ctx, o.partName(mark, 0), encodeObject(objectSeal, mark, 0, randomID(), nil))
+	err = o.bucket.putWithRetry(ctx, o.bucket.partName(mark, 0), encodeObject(objectSeal, mark, 0, randomID(), nil))
 	if !errors.Is(err, ErrFenced) {
 		return err
 	}
-	retired, readErr := o.isRetired(ctx, mark) // by a salvage that was interrupted
+	retired, readErr := o.bucket.isRetired(ctx, mark) // by a salvage that was interrupted
 	if readErr != nil || retired {
 		return readErr
 	}
@@ -216,7 +189,7 @@ func (o *Objects) sealDamaged(ctx context.Context, last string) error {
 	if read.taken[read.end] { // by a seal, whole or not
 		return nil
 	}
-	err := o.putWithRetry(ctx, o.partName(last, read.end), encodeObject(objectSeal, last, read.end, randomID(), nil))
+	err := o.bucket.putWithRetry(ctx, o.bucket.partName(last, read.end), encodeObject(objectSeal, last, read.end, randomID(), nil))
 	if errors.Is(err, ErrFenced) {
 		return fmt.Errorf("%w: segment %s has grown", ErrLocked, last)
 	}

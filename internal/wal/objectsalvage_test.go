@@ -120,7 +120,7 @@ func TestObjectsRetired(t *testing.T) {
 		// Interrupted before each of its requests, and repeated.
 		for n := 1; ; n++ {
 			seen := 0
-			o.bucket = m.WithHook(func(_, _ string, do func() error) error {
+			o.bucket.Bucket = m.WithHook(func(_, _ string, do func() error) error {
 				if seen++; seen >= n {
 					return membucket.ErrNet
 				}

@@ -122,15 +122,15 @@ func (w *crashSim) leaveUnsynced(rng *rand.Rand) {
 		s.bodies = append(s.bodies, body)
 	}
 	group := slices.Clone(w.log.pending)
-	finishGroup(group, w.log.segments[len(w.log.segments)-1].id, w.log.durableEnd)
+	finishGroup(group, w.log.id, w.log.durableEnd)
 	w.log.active.(*dirSegment).writeAt(group, dirBlockSize+w.log.durableEnd)
 }
 
 // durableEnds is up to where each segment is durable.
 func (w *crashSim) durableEnds() map[string]int64 {
 	ends := map[string]int64{}
-	for i := range w.log.segments {
-		s := w.log.snapshotSegment(i + 1)
+	for i := range w.log.segments.list {
+		s := w.log.segments.snapshot(i + 1)
 		ends[s.name] = s.end
 	}
 	return ends

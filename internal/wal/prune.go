@@ -172,7 +172,7 @@ type segmentPruning struct {
 
 // PlanPruning finds out what removing the bodies of some records removes. It changes nothing.
 func (l *Log) PlanPruning(ctx context.Context, records []Position) (*Pruning, error) {
-	store, ok := l.store.(prunableStore)
+	store, ok := l.segments.store.(prunableStore)
 	if !ok {
 		return nil, errors.New("this store of a journal cannot be pruned")
 	}
@@ -190,7 +190,7 @@ func (l *Log) PlanPruning(ctx context.Context, records []Position) (*Pruning, er
 		if end < 0 {
 			end = len(records)
 		}
-		one, size, err := l.planSegment(ctx, number, records[:end])
+		one, size, err := planSegment(ctx, l.segments, number, records[:end])
 		if err != nil {
 			return nil, err
 		}
@@ -216,13 +216,13 @@ func (l *Log) PlanPruning(ctx context.Context, records []Position) (*Pruning, er
 }
 
 // planSegment chooses those of a segment's records that have a body. size is what the bodies take.
-func (l *Log) planSegment(ctx context.Context, number int, records []Position) (one segmentPruning, size int64, err error) {
+func planSegment(ctx context.Context, segments *segmentList, number int, records []Position) (one segmentPruning, size int64, err error) {
 	one = segmentPruning{number, map[int64]bool{}}
-	if err := l.loadSegment(ctx, number); err != nil {
+	if err := segments.load(ctx, number); err != nil {
 		return one, 0, err
 	}
-	s := l.snapshotSegment(number)
-	r, err := l.store.Open(ctx, s.name)
+	s := segments.snapshot(number)
+	r, err := segments.store.Open(ctx, s.name)
 	if err != nil {
 		return one, 0, err
 	}
@@ -248,22 +248,19 @@ func (l *Log) planSegment(ctx context.Context, number int, records []Position) (
 // written. After an error or a crash some of it is removed, and a new plan has the rest. proceed is
 // asked before each segment is replaced.
 func (l *Log) Prune(ctx context.Context, plan *Pruning, proceed func() error) error {
-	store, ok := l.store.(prunableStore)
-	if !ok || l.readOnly {
+	store, ok := l.segments.store.(prunableStore)
+	if !ok || l.segments.readOnly.Load() {
 		return errReadOnly
 	}
 	for _, s := range plan.segments {
 		if err := errors.Join(ctx.Err(), proceed()); err != nil {
 			return err
 		}
-		l.mu.Lock()
-		complete := s.number < len(l.segments)
-		l.mu.Unlock()
-		if !complete {
+		if s.number >= l.segments.count() {
 			return fmt.Errorf("journal: segment %s is not complete and cannot be pruned", segmentName(s.number))
 		}
 		if len(s.offsets) > 0 {
-			content, err := l.pruneSegment(ctx, s)
+			content, err := s.prune(ctx, l.segments)
 			if err != nil {
 				return err
 			}
@@ -278,23 +275,23 @@ func (l *Log) Prune(ctx context.Context, plan *Pruning, proceed func() error) er
 	return nil
 }
 
-// pruneSegment is a segment without some of its bodies. It verifies every record before.
-func (l *Log) pruneSegment(ctx context.Context, plan segmentPruning) ([]byte, error) {
-	s := l.snapshotSegment(plan.number)
-	r, err := l.store.Open(ctx, s.name)
+// prune returns the segment without the bodies. It verifies every record before.
+func (p *segmentPruning) prune(ctx context.Context, segments *segmentList) ([]byte, error) {
+	s := segments.snapshot(p.number)
+	r, err := segments.store.Open(ctx, s.name)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
 	var kept bytes.Buffer
 	var ranges []prunedRange
-	keep := func(off int64, p []byte) {
+	keep := func(off int64, b []byte) {
 		if n := len(ranges); n > 0 && ranges[n-1].offset+ranges[n-1].length == off {
-			ranges[n-1].length += int64(len(p))
+			ranges[n-1].length += int64(len(b))
 		} else {
-			ranges = append(ranges, prunedRange{offset: off, length: int64(len(p))})
+			ranges = append(ranges, prunedRange{offset: off, length: int64(len(b))})
 		}
-		kept.Write(p)
+		kept.Write(b)
 	}
 	scan := &scanner{src: r, id: s.id, end: s.end}
 	for off := int64(0); off < s.end; {
@@ -307,18 +304,18 @@ func (l *Log) pruneSegment(ctx context.Context, plan segmentPruning) ([]byte, er
 			if !intact {
 				return nil, corruptError(s.name, off, "the record here is damaged")
 			}
-			if size, n = f.size(), f.size(); f.pruned || plan.offsets[off] {
+			if size, n = f.size(), f.size(); f.pruned || p.offsets[off] {
 				n = frameHeaderSize + f.headLen
 			}
 		}
-		p := make([]byte, n)
-		if err := readFull(r, p, off); err != nil {
+		b := make([]byte, n)
+		if err := readFull(r, b, off); err != nil {
 			return nil, err
 		}
-		if plan.offsets[off] {
-			markPruned(p[:frameHeaderSize], s.id, off)
+		if p.offsets[off] {
+			markPruned(b[:frameHeaderSize], s.id, off)
 		}
-		keep(off, p)
+		keep(off, b)
 		off += size
 	}
 	return encodePruned(s.name, s.end, ranges, kept.Bytes()), nil
@@ -330,11 +327,6 @@ func markPruned(h []byte, id uint64, off int64) {
 	h[20] |= prunedFlag
 	binary.LittleEndian.PutUint32(h, headerChecksum(h, id, off))
 	whiten(h, id, off)
-}
-
-// WritePruned is Write for a record that was pruned in another log.
-func (l *Log) WritePruned(kind byte, head []byte) (Position, error) {
-	return l.addRecord(&Reservation{log: l}, false, kind|prunedFlag, head, nil)
 }
 
 // prunedTempFile is a pruned segment in the making.
@@ -428,29 +420,27 @@ var (
 
 // replacePruned replaces the copy of the segment in one object, which readers look for first.
 func (o *Objects) replacePruned(ctx context.Context, name string, content []byte) error {
-	b, ok := o.bucket.(prunableBucket)
+	b, ok := o.bucket.Bucket.(prunableBucket)
 	if !ok {
 		return errors.New("this store of a journal cannot be pruned")
 	}
 	encoded := encodeObject(objectPruned, name, 0, 0, content)
-	_, etag, err := o.bucket.Get(ctx, o.packedName(name))
+	_, etag, err := o.bucket.Get(ctx, o.bucket.packedName(name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = o.putWithRetry(ctx, o.packedName(name), encoded)
+		err = o.bucket.putWithRetry(ctx, o.bucket.packedName(name), encoded)
 	case err == nil:
-		err = b.Swap(ctx, o.packedName(name), etag, encoded)
+		err = b.Swap(ctx, o.bucket.packedName(name), etag, encoded)
 	}
 	if err != nil {
 		return err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	delete(o.cache, name)
+	o.cache.drop(name)
 	return nil
 }
 
 func (o *Objects) isPruned(ctx context.Context, name string) (bool, error) {
-	b, _, err := o.bucket.Get(ctx, o.packedName(name))
+	b, _, err := o.bucket.Get(ctx, o.bucket.packedName(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -459,55 +449,20 @@ func (o *Objects) isPruned(ctx context.Context, name string) (bool, error) {
 
 // spare is the size of the parts of a segment behind its first one.
 func (o *Objects) spare(ctx context.Context, name string) (size int64, err error) {
-	_, size, err = o.spareParts(ctx, name)
+	_, size, err = o.bucket.spareParts(ctx, name)
 	return size, err
-}
-
-// spareParts lists the parts of a segment behind its first one, which names it, and before its seal,
-// which fences off a process that was paused.
-func (o *Objects) spareParts(ctx context.Context, name string) (names []string, size int64, err error) {
-	for object, err := range o.bucket.List(ctx, o.prefix+"parts/"+name+"/") {
-		if err != nil {
-			return nil, 0, err
-		}
-		if object.Size > objectHeaderSize { // a seal is its header
-			names = append(names, object.Name)
-			size += object.Size
-		}
-	}
-	return names, size, nil
 }
 
 // removeSpare removes the parts that a pruned segment does not need. What is left of the segment has
 // been read back before.
 func (o *Objects) removeSpare(ctx context.Context, name string) error {
-	b, ok := o.bucket.(prunableBucket)
+	b, ok := o.bucket.Bucket.(prunableBucket)
 	if pruned, err := o.isPruned(ctx, name); err != nil || !pruned || !ok {
 		return err
 	}
-	names, _, err := o.spareParts(ctx, name)
+	names, _, err := o.bucket.spareParts(ctx, name)
 	if err != nil {
 		return err
 	}
 	return forEachConcurrently(len(names), func(i int) error { return b.Delete(ctx, names[i]) })
-}
-
-// cachePruned is the cached form of a pruned segment's object.
-func cachePruned(name string, content []byte) (*cachedSegment, error) {
-	s, err := openPruned(bytes.NewReader(content), int64(len(content)), name, nil)
-	if err == nil && s == nil {
-		err = corruptError(name, 0, "what is left of it since it was pruned is damaged")
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &cachedSegment{data: content, pruned: s, sealed: true, packed: true}, nil
-}
-
-// size is the size of the segment's content.
-func (c *cachedSegment) size() int64 {
-	if c.pruned != nil {
-		return c.pruned.size
-	}
-	return int64(len(c.data))
 }
