@@ -36,7 +36,7 @@ func (r *recorder) writeRequests(ctx context.Context, q *Query, c Call, shares [
 		if answered && c.Cost().IsKnown() {
 			row[13] = intValue(credits)
 		}
-		if err := r.appendRow(ctx, schema.Requests, schema.Partition{Table: schema.Requests.Name}, row); err != nil {
+		if err := r.rows.append(ctx, schema.Requests, schema.Partition{Table: schema.Requests.Name}, row); err != nil {
 			return err
 		}
 	}
@@ -68,7 +68,7 @@ func (r *recorder) writeRun(ctx context.Context, spec *RunSpec, exitCode int) er
 		stop, reason = string(m.Run.Stop.Kind), m.Run.Stop.Reason
 	}
 	count := func(s schema.Status) value { return intValue(m.Accounts.ByStatus[s]) }
-	return r.appendRow(ctx, schema.Runs, schema.Partition{Table: schema.Runs.Name}, []value{
+	return r.rows.append(ctx, schema.Runs, schema.Partition{Table: schema.Runs.Name}, []value{
 		stringValue(m.Run.ID), stringValue(m.commandName()), optionalString(spec.Job), optionalString(spec.URI), optionalString(spec.Input),
 		optionalString(strings.Join(signals, "; ")), boolValue(m.Run.SinceLast), dateValue(since), dateValue(until),
 		optionalTime(m.Run.Started), optionalTime(m.Run.Finished), stringValue(string(m.Run.Outcome)), optionalString(stop), optionalString(reason),

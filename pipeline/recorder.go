@@ -9,12 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
-	"github.com/apache/arrow/go/v17/arrow/memory"
 
 	"github.com/siglake/siglake/schema"
 )
@@ -22,16 +17,14 @@ import (
 // recorder writes answers: events into their tables, lines, calls and charges into the ledger
 // tables, and their sums into the manifest. One goroutine uses it, in the order of the batches.
 type recorder struct {
-	sink      Sink
+	rows      *rowWriter
 	flattener *flattener
 	manifest  *Manifest
 	uri       string // of the list
-	buffers   map[schema.Partition]*rowBuffer
 	// Lines with several questions, by row.
 	divided map[int64]*dividedLine
 	// Cost of the searches for the id of a row, by row.
-	searchCosts   map[int64]Credits
-	bufferedBytes int64 // of strings in buffers
+	searchCosts map[int64]Credits
 	// Index of calls in doubt in the manifest, by name.
 	inDoubt map[string]int
 
@@ -41,23 +34,9 @@ type recorder struct {
 	kept         KeptColumns
 }
 
-// rowBuffer collects rows of one partition for the sink.
-type rowBuffer struct {
-	table   schema.Table
-	builder *array.RecordBuilder
-	rows    int
-}
-
-// Rows go to the sink in records of this many rows, or sooner if the strings in all buffers exceed
-// the byte limit.
-const (
-	maxBufferRows  = 4096
-	maxBufferBytes = 8 << 20
-)
-
 func newRecorder(sink Sink, spec *RunSpec, version int, m *Manifest) *recorder {
 	return &recorder{
-		sink: sink, flattener: newFlattener(m.Run.ID, spec.PartitionKey(), version), manifest: m, uri: spec.URI, buffers: map[schema.Partition]*rowBuffer{}, inDoubt: map[string]int{},
+		rows: newRowWriter(sink, version), flattener: newFlattener(m.Run.ID, spec.PartitionKey(), version), manifest: m, uri: spec.URI, inDoubt: map[string]int{},
 		divided: map[int64]*dividedLine{}, searchCosts: map[int64]Credits{}, unknownCosts: map[string]Credits{},
 	}
 }
@@ -365,7 +344,7 @@ func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a Item
 		CallID: a.CallID, FetchedAt: fetchedAt, Source: "poll", Origin: originOf(b, item, n, a),
 	})
 	for _, flat := range rows {
-		if err := r.appendRow(ctx, schema.RowTables[flat.table], flat.partition, flat.values); err != nil {
+		if err := r.rows.append(ctx, schema.RowTables[flat.table], flat.partition, flat.values); err != nil {
 			return err
 		}
 	}
@@ -419,7 +398,7 @@ func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a ItemR
 		if err != nil {
 			return err
 		}
-		if err := r.appendRow(ctx, table, schema.Partition{Table: table.Name}, []value{
+		if err := r.rows.append(ctx, table, schema.Partition{Table: table.Name}, []value{
 			stringValue(hex.EncodeToString(h.Sum(nil)[:16])), stringValue(string(b.Query.Object)), stringValue(a.Entity.ID), stringValue(other),
 			optionalString(key), optionalTime(fetchedAt), stringValue(r.manifest.Run.ID), stringValue(a.CallID), intValue(int64(table.Version)), stringValue(string(raw)),
 		}); err != nil {
@@ -456,7 +435,7 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events
 	if r.flattener.version < schema.EntitiesVersion {
 		extra = string(a.UnknownFields)
 	}
-	return r.appendRow(ctx, schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []value{
+	return r.rows.append(ctx, schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []value{
 		stringValue(r.manifest.Run.ID),
 		intValue(acc.Row),
 		optionalString(acc.Key),
@@ -504,7 +483,7 @@ func (r *recorder) writeCredits(ctx context.Context, b *Batch, answers []ItemRep
 		if signal != "" {
 			category = string(categoryOf(signal))
 		}
-		return r.appendRow(ctx, schema.Credits, schema.Partition{Table: schema.Credits.Name}, []value{
+		return r.rows.append(ctx, schema.Credits, schema.Partition{Table: schema.Credits.Name}, []value{
 			stringValue(r.manifest.Run.ID), stringValue(c.ID), row, optionalString(key), optionalString(entity),
 			stringValue(string(c.Object)), optionalString(signal), optionalString(category),
 			intValue(events), credits, stringValue(string(basis)),
@@ -552,7 +531,7 @@ func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []sha
 		}
 		return intValue(w.Left)
 	}
-	return r.appendRow(ctx, schema.Calls, schema.Partition{Table: schema.Calls.Name}, []value{
+	return r.rows.append(ctx, schema.Calls, schema.Partition{Table: schema.Calls.Name}, []value{
 		stringValue(r.manifest.Run.ID), stringValue(c.ID), stringValue(c.Batch), intValue(int64(c.Attempt)),
 		stringValue(c.Endpoint), stringValue(string(c.Object)), intValue(int64(c.Entities)), intValue(int64(c.Types)),
 		optionalTime(c.Sent), intValue(c.Duration.Milliseconds()), intValue(int64(c.Status)), stringValue(string(c.Outcome)),
@@ -561,80 +540,6 @@ func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []sha
 		optionalString(c.Problem), optionalString(strings.Join(c.Warnings, "; ")), optionalString(string(c.UnknownFields)),
 	})
 }
-
-// appendRow adds a row to its buffer and flushes full buffers.
-func (r *recorder) appendRow(ctx context.Context, t schema.Table, p schema.Partition, values []value) error {
-	buf := r.buffers[p]
-	if buf == nil {
-		buf = &rowBuffer{table: t, builder: array.NewRecordBuilder(memory.DefaultAllocator, arrowSchema(t.AsOf(r.flattener.version)))}
-		r.buffers[p] = buf
-	}
-	for i, v := range values[:buf.builder.Schema().NumFields()] { // columns that were added since the run's version are the last
-		appendValue(buf.builder.Field(i), v)
-		r.bufferedBytes += int64(len(v.s))
-	}
-	buf.rows++
-	if r.bufferedBytes > maxBufferBytes {
-		return r.flushAll(ctx)
-	}
-	if buf.rows >= maxBufferRows {
-		return r.flushBuffer(ctx, p, buf)
-	}
-	return nil
-}
-
-// flushAll flushes every buffer, in the order of their names.
-func (r *recorder) flushAll(ctx context.Context) error {
-	for _, p := range sortedKeys(r.buffers, schema.Partition.String) {
-		if err := r.flushBuffer(ctx, p, r.buffers[p]); err != nil {
-			return err
-		}
-	}
-	clear(r.buffers) // buffers of partitions that may not occur again
-	r.bufferedBytes = 0
-	return nil
-}
-
-func (r *recorder) flushBuffer(ctx context.Context, p schema.Partition, buf *rowBuffer) error {
-	if buf.rows == 0 {
-		return nil
-	}
-	buf.rows = 0
-	rec := buf.builder.NewRecord()
-	defer rec.Release()
-	return r.sink.Write(ctx, p, rec)
-}
-
-func appendValue(b array.Builder, v value) {
-	if !v.set {
-		b.AppendNull()
-		return
-	}
-	switch b := b.(type) {
-	case *array.StringBuilder:
-		b.Append(strings.ToValidUTF8(v.s, "\uFFFD")) // some readers refuse a whole file because of one invalid byte
-	case *array.Int64Builder:
-		b.Append(v.n)
-	case *array.Float64Builder:
-		b.Append(v.double())
-	case *array.BooleanBuilder:
-		b.Append(v.n != 0)
-	case *array.Date32Builder:
-		b.Append(arrow.Date32(v.n))
-	case *array.TimestampBuilder:
-		b.Append(arrow.Timestamp(v.n))
-	default:
-		panic("schema: no builder for " + b.Type().String() + " after " + strconv.Itoa(b.Len()) + " rows")
-	}
-}
-
-// arrowSchema is the layout of a table, which is made once for each version of the schema.
-func arrowSchema(t schema.Table) *arrow.Schema {
-	s, _ := arrowSchemas.LoadOrStore(t.Name+" "+strconv.Itoa(len(t.Columns))+" "+strconv.Itoa(t.Version), sync.OnceValue(t.Arrow))
-	return s.(func() *arrow.Schema)()
-}
-
-var arrowSchemas sync.Map
 
 // categoryOf is the dataset of a signal key, known or unknown, or of a product.
 func categoryOf(signal string) schema.Category {

@@ -311,7 +311,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	if err := rec.writeDivided(ctx); err != nil {
 		return err
 	}
-	if err := rec.flushAll(ctx); err != nil {
+	if err := rec.rows.flushAll(ctx); err != nil {
 		return err
 	}
 	files, err := r.Sink.Stage(ctx)
@@ -356,7 +356,7 @@ func (r *Runner) stageRun(ctx context.Context, rec *recorder) ([]File, error) {
 	if err := rec.writeRun(ctx, &r.Spec, code); err != nil {
 		return nil, err
 	}
-	if err := rec.flushAll(ctx); err != nil {
+	if err := rec.rows.flushAll(ctx); err != nil {
 		return nil, err
 	}
 	files, err := r.Sink.Stage(ctx)

@@ -770,14 +770,14 @@ func TestRecorderDropsFlushedBuffers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(r.buffers) != 28 || len(sink.records) != 0 {
-		t.Errorf("before the flush: %d buffers, %d records written, want 28 and 0", len(r.buffers), len(sink.records))
+	if len(r.rows.buffers) != 28 || len(sink.records) != 0 {
+		t.Errorf("before the flush: %d buffers, %d records written, want 28 and 0", len(r.rows.buffers), len(sink.records))
 	}
-	if err := r.flushAll(t.Context()); err != nil {
+	if err := r.rows.flushAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.buffers) != 0 || r.bufferedBytes != 0 || len(sink.records) != 28 {
-		t.Errorf("after the flush: %d buffers of %d bytes, %d records written, want 0, 0 and 28", len(r.buffers), r.bufferedBytes, len(sink.records))
+	if len(r.rows.buffers) != 0 || r.rows.bufferedBytes != 0 || len(sink.records) != 28 {
+		t.Errorf("after the flush: %d buffers of %d bytes, %d records written, want 0, 0 and 28", len(r.rows.buffers), r.rows.bufferedBytes, len(sink.records))
 	}
 }
 

@@ -380,14 +380,6 @@ func truncatedChunked(x *exchange, text []byte, _ uint64) {
 	x.truncateBody(text)
 }
 
-// truncateBody writes half a body of undeclared length and closes the connection.
-func (x *exchange) truncateBody(text []byte) {
-	x.quota.setHeaders(x.w.Header())
-	x.w.Header().Set("Content-Type", jsonType)
-	x.writeNow(text[:len(text)/2])
-	x.hangUp()
-}
-
 func sendGarbage(x *exchange, text []byte, draw uint64) {
 	switch draw % 3 {
 	case 0:
@@ -439,17 +431,4 @@ func hugeBody(x *exchange, text []byte, _ uint64) {
 		}
 		return write([]byte(`"`))
 	}, []byte("}"))
-}
-
-// streamBody writes an answer in pieces; end is its last byte.
-func (x *exchange) streamBody(length int, pieces func(write func([]byte) bool) bool, end []byte) {
-	h := x.w.Header()
-	x.quota.setHeaders(h)
-	h.Set("Content-Type", jsonType)
-	h.Set("Content-Length", strconv.Itoa(length))
-	x.ledger.recordStatus(x.seq, 200)
-	x.w.WriteHeader(http.StatusOK)
-	if pieces(x.writeNow) {
-		x.writeLast(end, true)
-	}
 }

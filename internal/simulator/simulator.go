@@ -263,7 +263,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveAdmin(w, r)
 		return
 	}
-	x := &exchange{Server: s, w: w, r: r, now: s.now().UTC()}
+	x := &exchange{Server: s, response: response{w: w, r: r, entries: s.ledger}, now: s.now().UTC()}
 	w.Header().Set("Date", x.now.Format(http.TimeFormat))
 	x.path = r.URL.Path
 	route, known := routes[x.path]
