@@ -21,18 +21,18 @@ import (
 // readKeysOf reads the keys of published files, side by side: of those rows whose uids the filter may
 // have, of some runs only if only is set. A file that is missing or damaged is noted as unread, and the rows of this run are written
 // whatever it may hold: they are paid for, and it may be a copy.
-func (l *Lake) readKeysOf(ctx context.Context, files []DataFile, wanted *uidFilter, only map[string]bool) ([]arrow.Record, error) {
+func (c *comparison) readKeysOf(ctx context.Context, files []DataFile, wanted *uidFilter, only map[string]bool) ([]arrow.Record, error) {
 	found, failed := make([]arrow.Record, len(files)), make([]error, len(files))
 	var readers sync.WaitGroup // awaited below
 	for i, f := range files {
 		readers.Go(func() {
-			found[i], failed[i] = readFileKeys(ctx, l.earlierIn.published.backend, f.Path, l.options.RunID, wanted, only)
+			found[i], failed[i] = readFileKeys(ctx, c.in.published.backend, f.Path, c.options.RunID, wanted, only)
 		})
 	}
 	readers.Wait()
 	for i, err := range failed {
 		if errors.Is(err, errUnreadable) {
-			l.unread = append(l.unread, files[i].Path)
+			c.unread = append(c.unread, files[i].Path)
 			failed[i] = nil
 		}
 	}

@@ -39,17 +39,9 @@ type Lake struct {
 	memory     int64 // of all partitions
 	fileCount  int   // files written so far
 
-	// What the events are compared with: files by partition, the generation that they are of, and
-	// those that could not be read.
-	earlier    map[string][]DataFile
-	earlierIn  *Earlier
-	unread     []string
-	comparison pipeline.Comparison
-	// Event rows that were dropped, by the line of the list that they are about.
-	knownEvents map[uint64]int64
-
-	staged []pipeline.File
-	closed bool
+	comparison comparison // of events
+	staged     []pipeline.File
+	closed     bool
 }
 
 var _ pipeline.Sink = (*Lake)(nil)

@@ -369,74 +369,91 @@ func (m *mergedFiles) replaceRemoved(files map[string][]DataFile) {
 	}
 }
 
+// comparison compares the event rows of a run with those that a lake holds, or held before the run.
+type comparison struct {
+	published *generations // of the lake
+	options   *Options     // of the lake
+
+	// The files that are compared with, by partition, and the generation that they are of; nil until
+	// the first comparison.
+	earlier map[string][]DataFile
+	in      *Earlier
+	// Of them, those that could not be read.
+	unread []string
+
+	known, changed int64
+	// Rows that were dropped, by the line of the list that they are about.
+	dropped map[uint64]int64
+}
+
 // earlierFiles are the files with which new rows are compared, by partition.
-func (l *Lake) earlierFiles(ctx context.Context) (map[string][]DataFile, error) {
-	if l.earlier != nil {
-		return l.earlier, nil
+func (c *comparison) earlierFiles(ctx context.Context) (map[string][]DataFile, error) {
+	if c.earlier != nil {
+		return c.earlier, nil
 	}
-	from := l.options.Earlier
+	from := c.options.Earlier
 	if from == nil {
-		newest, _, err := l.newestGeneration(ctx)
+		newest, _, err := c.published.newestGeneration(ctx)
 		if err != nil {
 			return nil, err
 		}
-		from = &Earlier{published: l.generations, link: newest.manifestLink()}
+		from = &Earlier{published: *c.published, link: newest.manifestLink()}
 	}
-	return l.earlier, l.compareWith(ctx, from)
+	return c.earlier, c.compareWith(ctx, from)
 }
 
 // compareWith makes the files of a generation those with which new rows are compared, without those
 // of the run itself.
-func (l *Lake) compareWith(ctx context.Context, from *Earlier) error {
+func (c *comparison) compareWith(ctx context.Context, from *Earlier) error {
 	files, err := from.published.generationFiles(ctx, from.link)
 	if err != nil {
 		return err
 	}
-	l.earlier, l.earlierIn, l.unread = map[string][]DataFile{}, from, slices.Clone(from.unread)
+	c.earlier, c.in, c.unread = map[string][]DataFile{}, from, slices.Clone(from.unread)
 	for _, f := range files {
-		if f.Run != l.options.RunID && !slices.Contains(from.unread, f.Path) {
+		if f.Run != c.options.RunID && !slices.Contains(from.unread, f.Path) {
 			key := f.Table + "/" + f.Partition
-			l.earlier[key] = append(l.earlier[key], f)
+			c.earlier[key] = append(c.earlier[key], f)
 		}
 	}
 	if from.merged != nil {
-		from.merged.replaceRemoved(l.earlier)
+		from.merged.replaceRemoved(c.earlier)
 	}
 	return nil
 }
 
 // compareWithoutOwn goes back to what the lake held before the run was published: a compaction has
 // merged its rows since. It was published, and its process died before it could note that.
-func (l *Lake) compareWithoutOwn(ctx context.Context) error {
-	for link := l.earlierIn.link; link != nil; {
-		m, err := l.earlierIn.published.readManifest(ctx, link)
+func (c *comparison) compareWithoutOwn(ctx context.Context) error {
+	for link := c.in.link; link != nil; {
+		m, err := c.in.published.readManifest(ctx, link)
 		if err != nil {
 			return err
 		}
-		if link = m.Previous; m.Run.ID == l.options.RunID {
-			return l.compareWith(ctx, &Earlier{l.earlierIn.published, m.Previous, m.Unread, l.earlierIn.merged})
+		if link = m.Previous; m.Run.ID == c.options.RunID {
+			return c.compareWith(ctx, &Earlier{c.in.published, m.Previous, m.Unread, c.in.merged})
 		}
 	}
-	return fmt.Errorf("%w: a compaction holds rows of run %s, which no manifest names", ErrIntegrity, l.options.RunID)
+	return fmt.Errorf("%w: a compaction holds rows of run %s, which no manifest names", ErrIntegrity, c.options.RunID)
 }
 
 // compare compares the rows of a partition with each other and with what was published in it.
-func (l *Lake) compare(ctx context.Context, p *partition) (*verdicts, error) {
-	earlier, err := l.earlierFiles(ctx)
+func (c *comparison) compare(ctx context.Context, p *partition) (*verdicts, error) {
+	earlier, err := c.earlierFiles(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for files := range slices.Chunk(earlier[p.Partition.String()], l.earlierIn.published.backend.maxParallel()) {
-		found, err := l.readKeysOf(ctx, files, &p.compared.wanted, l.earlierIn.runsOf(p.Partition.String()))
+	for files := range slices.Chunk(earlier[p.Partition.String()], c.in.published.backend.maxParallel()) {
+		found, err := c.readKeysOf(ctx, files, &p.compared.wanted, c.in.runsOf(p.Partition.String()))
 		if errors.Is(err, errOwnRows) {
-			if err := l.compareWithoutOwn(ctx); err != nil {
+			if err := c.compareWithoutOwn(ctx); err != nil {
 				return nil, err
 			}
-			return l.compare(ctx, p) // keys that were added already are added again, which changes nothing
+			return c.compare(ctx, p) // keys that were added already are added again, which changes nothing
 		}
 		for _, keys := range found {
 			if keys != nil {
-				err = errors.Join(err, p.compared.addPublished(ctx, keys, l.options.SortMemory))
+				err = errors.Join(err, p.compared.addPublished(ctx, keys, c.options.SortMemory))
 			}
 		}
 		if err != nil {
@@ -470,9 +487,7 @@ func accountColumns(t *schema.Table) (columns [3]int) {
 // Comparison is what the comparison with the lake found while staging.
 func (l *Lake) Comparison() pipeline.Comparison {
 	c := l.comparison
-	c.Unread = slices.Clone(l.unread)
-	slices.Sort(c.Unread)
-	return c
+	return pipeline.Comparison{Known: c.known, Changed: c.changed, Unread: slices.Sorted(slices.Values(c.unread))}
 }
 
 // cell is a value of a column with integers, instants or texts; null if it is not known.

@@ -341,11 +341,11 @@ func TestKeysInBucket(t *testing.T) {
 	if size < 2*minReadSize {
 		t.Fatalf("the file has %d bytes, want more: the test shows nothing", size)
 	}
-	if l, _ := stage("r2", recs[last]); l.comparison.Known != 0 || b.rangeBytes > size/4 {
-		t.Errorf("new rows: %d known, %d of %d bytes read, want none and few", l.comparison.Known, b.rangeBytes, size)
+	if l, _ := stage("r2", recs[last]); l.comparison.known != 0 || b.rangeBytes > size/4 {
+		t.Errorf("new rows: %d known, %d of %d bytes read, want none and few", l.comparison.known, b.rangeBytes, size)
 	}
-	if l, _ := stage("r3", recs[0], recs[last]); l.comparison.Known != recs[0].NumRows()+recs[last].NumRows() || b.rangeBytes > size/2 {
-		t.Errorf("known rows: %d known, %d of %d bytes read, want all and some", l.comparison.Known, b.rangeBytes, size)
+	if l, _ := stage("r3", recs[0], recs[last]); l.comparison.known != recs[0].NumRows()+recs[last].NumRows() || b.rangeBytes > size/2 {
+		t.Errorf("known rows: %d known, %d of %d bytes read, want all and some", l.comparison.known, b.rangeBytes, size)
 	}
 	t.Logf("%d of %d bytes in %d reads", b.rangeBytes, size, b.rangeReads)
 }

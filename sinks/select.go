@@ -21,12 +21,12 @@ type selection interface {
 func (l *Lake) newSelection(ctx context.Context, p *partition) (selection, error) {
 	switch {
 	case p.compared != nil:
-		return l.newEventSelection(ctx, p)
+		return l.comparison.selectEvents(ctx, p)
 	case l.prefix != "":
 		return allRows{}, nil // readers of the small files see all of them
 	case p.table.ColumnIndex("known_events") >= 0:
 		return &accountSelection{
-			table: p.table, known: l.knownEvents, columns: accountColumns(p.table), originals: p.originals, entityID: p.table.ColumnIndex("entity_id"),
+			table: p.table, known: l.comparison.dropped, columns: accountColumns(p.table), originals: p.originals, entityID: p.table.ColumnIndex("entity_id"),
 			events: p.table.ColumnIndex("events"), newEvents: p.table.ColumnIndex("new_events"), knownEvents: p.table.ColumnIndex("known_events"),
 		}, nil
 	}
@@ -50,24 +50,22 @@ func (d *deduplicator) repeated() int64 { return d.dropped }
 
 // eventSelection drops the events that the lake has, and gives the others their revisions.
 type eventSelection struct {
-	lake     *Lake
-	table    *schema.Table // with numberColumn
+	dropped  map[uint64]int64 // as in comparison
+	table    *schema.Table    // with numberColumn
 	verdicts *verdicts
 	accounts [3]int
 	number   int // numberColumn
 }
 
-func (l *Lake) newEventSelection(ctx context.Context, p *partition) (*eventSelection, error) {
-	v, err := l.compare(ctx, p)
+// selectEvents compares the rows of a partition.
+func (c *comparison) selectEvents(ctx context.Context, p *partition) (*eventSelection, error) {
+	v, err := c.compare(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	l.comparison.Known += v.known
-	l.comparison.Changed += v.changed
-	if l.knownEvents == nil {
-		l.knownEvents = map[uint64]int64{}
-	}
-	return &eventSelection{l, numberedTable(p.table), v, accountColumns(p.table), len(p.table.Columns)}, nil
+	c.known += v.known
+	c.changed += v.changed
+	return &eventSelection{c.dropped, numberedTable(p.table), v, accountColumns(p.table), len(p.table.Columns)}, nil
 }
 
 func (s *eventSelection) repeated() int64 { return s.verdicts.repeated }
@@ -77,7 +75,7 @@ func (s *eventSelection) selectRows(rows []extsort.Row) ([]extsort.Row, func(), 
 		if !s.verdicts.isDropped(s.numberOf(r)) {
 			return false
 		}
-		s.lake.knownEvents[accountHash(r, s.accounts)]++
+		s.dropped[accountHash(r, s.accounts)]++
 		return true
 	})
 	var at []int
