@@ -20,7 +20,7 @@ func demoCommand() *cli.Command {
 	p.run.Lake, p.run.Query.Signals, p.sim.Latency = "demo-lake", []string{"all"}, 40*time.Millisecond
 	p.run.Demo, p.run.API.Simulate = true, true
 	p.run.TTL, p.run.Store = app.TTLOptions{}, app.StoreOptions{} // of which it has no flags
-	count := 0
+	var nights nightsOptions
 	return &cli.Command{
 		Name:  "demo",
 		Usage: "run the main job on a sample list and the embedded simulator: no key, no money",
@@ -28,8 +28,8 @@ func demoCommand() *cli.Command {
 			"cost next to the cost of requesting the whole window again every night.",
 		Flags: joinFlags(
 			[]cli.Flag{
-				&cli.StringFlag{Name: "lake", Value: p.run.Lake, Destination: &p.run.Lake, EnvVars: []string{"SIGLAKE_DEMO_LAKE"}, Usage: "`DIR` that the demo writes to"},
-				&cli.IntFlag{Name: "nights", Destination: &count, EnvVars: []string{"SIGLAKE_NIGHTS"}, Usage: "rehearse so many nights, 2 to 366, in a new lake"},
+				&cli.StringFlag{Name: "lake", Value: p.run.Lake, Destination: &p.run.Lake, Action: noteSet[string](&nights.lakeSet), EnvVars: []string{"SIGLAKE_DEMO_LAKE"}, Usage: "`DIR` that the demo writes to"},
+				&cli.IntFlag{Name: "nights", Destination: &nights.count, Action: noteSet[int](&nights.set), EnvVars: []string{"SIGLAKE_NIGHTS"}, Usage: "rehearse so many nights, 2 to 366, in a new lake"},
 			},
 			queryFlags(&p.run.Query), simulatorFlags(&p.sim),
 			hideFlags(moneyFlags(&p.run.Money)), hideFlags(listFlags(&p.run.Source)), hideFlags(apiFlags(&p.run.API)), workFlags(&p.run.Work), outputFlags(&p.out),
@@ -39,8 +39,8 @@ func demoCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("demo takes no list; for your own list, use siglake run LIST --lake DIR --simulate")
 			}
-			if c.IsSet("nights") {
-				return p.demonstrateNights(c, count)
+			if nights.set {
+				return p.demonstrateNights(c, nights)
 			}
 			p.run.Money.Refresh, p.run.Money.NewRun = true, true // who looks a second time wants to see it all again
 			return p.demonstrate(c)

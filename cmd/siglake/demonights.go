@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -23,19 +24,26 @@ const (
 	wholeSince = "90d"
 )
 
+// nightsOptions of a demo.
+type nightsOptions struct {
+	count        int
+	set, lakeSet bool // --nights and --lake were set
+}
+
 // demonstrateNights runs the sample list night by night, in two lakes that know nothing of each other:
 // as siglake is meant to be used, and with the whole window every night.
-func (p *purchaseCommand) demonstrateNights(c *cli.Context, count int) error {
+func (p *purchaseCommand) demonstrateNights(c *cli.Context, o nightsOptions) error {
+	count := o.count
 	if count < 2 || count > 366 {
 		return app.UsageErrorf("--nights %d: expected 2 to 366", count)
 	}
-	if !c.IsSet("lake") {
+	if !o.lakeSet {
 		p.run.Lake = "demo-nights"
 	}
 	if _, err := os.Lstat(p.run.Lake); err == nil {
 		return app.UsageErrorf("%s exists; remove it, or choose another lake with --lake DIR: the nights begin with an empty one", p.run.Lake)
 	}
-	if !c.IsSet("latency") {
+	if !slices.Contains(p.sim.Set, latencyFlag) {
 		p.sim.Latency = 0
 	}
 	quiet := p.out
@@ -63,7 +71,7 @@ func (p *purchaseCommand) demonstrateNights(c *cli.Context, count int) error {
 	for night := range count {
 		day := env.Now().UTC().AddDate(0, 0, night+1-count)
 		since := nightlySince
-		if night == 0 || c.IsSet("since") {
+		if night == 0 || p.run.Query.SinceSet {
 			since = p.run.Query.Since
 		}
 		n := report.Night{Day: day.Format(time.DateOnly), Since: since}

@@ -34,6 +34,9 @@ type SimulatorOptions struct {
 	Lateness string
 	V2Ends   string
 
+	// Names of the flags among these that were set, by the command line or the environment.
+	Set []string
+
 	countDistinct bool // for a demo of nights; it has no flag
 }
 
@@ -56,8 +59,8 @@ func words(dest *[]string, f *cli.StringSliceFlag) *cli.StringSliceFlag {
 }
 
 // noteSet notes that a flag was set, by the command line or the environment.
-func noteSet(dest *bool) func(*cli.Context, string) error {
-	return func(*cli.Context, string) error {
+func noteSet[T any](dest *bool) func(*cli.Context, T) error {
+	return func(*cli.Context, T) error {
 		*dest = true
 		return nil
 	}
@@ -101,7 +104,7 @@ func queryFlags(o *app.QueryOptions) []cli.Flag {
 	return []cli.Flag{
 		words(&o.Signals, &cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Category: "What to request",
 			Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them; key:intent is the signal intent, not the category"}),
-		&cli.StringFlag{Name: "since", Value: o.Since, Destination: &o.Since, Action: noteSet(&o.SinceSet), EnvVars: []string{"SIGLAKE_SINCE"}, Category: "What to request",
+		&cli.StringFlag{Name: "since", Value: o.Since, Destination: &o.Since, Action: noteSet[string](&o.SinceSet), EnvVars: []string{"SIGLAKE_SINCE"}, Category: "What to request",
 			Usage: "first day of the window, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the window ends today; last: ask each entity and signal only for what the lake does not have, which is the default with --unattended"},
 		&cli.IntFlag{Name: "max-results", Value: o.MaxResults, Destination: &o.MaxResults, EnvVars: []string{"SIGLAKE_MAX_RESULTS"}, Category: "What to request",
 			Usage: "maximum number of events per entity and signal, newest first, 1 to 100; caps the bill"},
@@ -157,7 +160,7 @@ func lineFlags(o *app.ListOptions) []cli.Flag {
 // moneyFlags say what may be bought.
 func moneyFlags(o *app.MoneyOptions) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "max-credits", Destination: &o.MaxCredits, Action: noteSet(&o.MaxCreditsSet), EnvVars: []string{"SIGLAKE_MAX_CREDITS"}, Category: "Money",
+		&cli.StringFlag{Name: "max-credits", Destination: &o.MaxCredits, Action: noteSet[string](&o.MaxCreditsSet), EnvVars: []string{"SIGLAKE_MAX_CREDITS"}, Category: "Money",
 			Usage: "hard cap on what the run can cost: a `NUMBER` of credits, or unlimited; when it is exhausted, the run publishes what it has and exits 20"},
 		&cli.StringFlag{Name: "max-credits-per-day", Destination: &o.MaxPerDay, EnvVars: []string{"SIGLAKE_MAX_CREDITS_PER_DAY"}, Category: "Money",
 			Usage: "cap on what all runs of a day (UTC) can cost: a `NUMBER` of credits, or unlimited; the runs of the same job, or, without a job, all runs of the lake. Calls in doubt count"},
@@ -185,9 +188,9 @@ func moneyFlags(o *app.MoneyOptions) []cli.Flag {
 // ttlFlags say how long ids count that were bought.
 func ttlFlags(o *app.TTLOptions) []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "resolve-hits", Value: o.Positive, Destination: &o.Positive, Action: noteSet(&o.PositiveSet), EnvVars: []string{"SIGLAKE_RESOLVE_HITS"}, Category: "Money",
+		&cli.StringFlag{Name: "resolve-hits", Value: o.Positive, Destination: &o.Positive, Action: noteSet[string](&o.PositiveSet), EnvVars: []string{"SIGLAKE_RESOLVE_HITS"}, Category: "Money",
 			Usage: "how long a found id is valid before siglake searches, and pays, for it again (`AGE`: 30d, 6w)"},
-		&cli.StringFlag{Name: "resolve-misses", Value: o.Negative, Destination: &o.Negative, Action: noteSet(&o.NegativeSet), EnvVars: []string{"SIGLAKE_RESOLVE_MISSES"}, Category: "Money",
+		&cli.StringFlag{Name: "resolve-misses", Value: o.Negative, Destination: &o.Negative, Action: noteSet[string](&o.NegativeSet), EnvVars: []string{"SIGLAKE_RESOLVE_MISSES"}, Category: "Money",
 			Usage: "how long siglake remembers that the API does not know an identifier, or may not report on it (`AGE`)"},
 	}
 }
@@ -304,9 +307,12 @@ func outputFlags(o *OutputOptions) []cli.Flag {
 	}
 }
 
+// latencyFlag is the flag for the simulator's response time.
+const latencyFlag = "latency"
+
 // simulatorFlags shape the embedded simulator.
 func simulatorFlags(o *SimulatorOptions) []cli.Flag {
-	return []cli.Flag{
+	return noteNames(&o.Set, []cli.Flag{
 		&cli.Uint64Flag{Name: "seed", Value: o.Seed, Destination: &o.Seed, EnvVars: []string{"SIGLAKE_SEED"}, Category: "Simulator",
 			Usage: "seed of the simulated world: the same seed gives the same companies, people and events"},
 		words(&o.Faults, &cli.StringSliceFlag{Name: "fault", EnvVars: []string{"SIGLAKE_FAULT"}, Category: "Simulator",
@@ -317,12 +323,44 @@ func simulatorFlags(o *SimulatorOptions) []cli.Flag {
 			Usage: "credits in the simulated account; 0 means a million"},
 		&cli.StringFlag{Name: "sim-plan", Value: o.Plan, Destination: &o.Plan, EnvVars: []string{"SIGLAKE_SIM_PLAN"}, Category: "Simulator",
 			Usage: "rate limits of the simulated account: free, pro, premium, scale, legacy, unlimited"},
-		&cli.DurationFlag{Name: "latency", Value: o.Latency, Destination: &o.Latency, EnvVars: []string{"SIGLAKE_LATENCY"}, Category: "Simulator",
+		&cli.DurationFlag{Name: latencyFlag, Value: o.Latency, Destination: &o.Latency, EnvVars: []string{"SIGLAKE_LATENCY"}, Category: "Simulator",
 			Usage: "typical response time of the simulator"},
 		&cli.StringFlag{Name: "sim-lateness", Value: o.Lateness, Destination: &o.Lateness, EnvVars: []string{"SIGLAKE_SIM_LATENESS"}, Category: "Simulator",
 			Usage: "`PROFILE` of how many days after their date events become visible: " + strings.Join(latenessNames(), ", ")},
 		&cli.StringFlag{Name: "sim-v2-ends", Destination: &o.V2Ends, EnvVars: []string{"SIGLAKE_SIM_V2_ENDS"}, Category: "Simulator",
 			Usage: "`DATE` from which the simulator answers 410 to requests of v2; it announces the end six months ahead"},
+	})
+}
+
+// noteNames notes the names of those flags that were set.
+func noteNames(dest *[]string, flags []cli.Flag) []cli.Flag {
+	for _, f := range flags {
+		switch f := f.(type) {
+		case *cli.Uint64Flag:
+			f.Action = noteName(dest, f.Name, f.Action)
+		case *cli.Int64Flag:
+			f.Action = noteName(dest, f.Name, f.Action)
+		case *cli.StringFlag:
+			f.Action = noteName(dest, f.Name, f.Action)
+		case *cli.StringSliceFlag:
+			f.Action = noteName(dest, f.Name, f.Action)
+		case *cli.DurationFlag:
+			f.Action = noteName(dest, f.Name, f.Action)
+		default:
+			panic(fmt.Sprintf("--%s: no action of a %T", f.Names()[0], f))
+		}
+	}
+	return flags
+}
+
+// noteName notes a name before another action, if there is one.
+func noteName[T any](dest *[]string, name string, next func(*cli.Context, T) error) func(*cli.Context, T) error {
+	return func(c *cli.Context, value T) error {
+		*dest = append(*dest, name)
+		if next == nil {
+			return nil
+		}
+		return next(c, value)
 	}
 }
 

@@ -143,9 +143,9 @@ func requireFlags(cmd *cli.Command, path string) cli.BeforeFunc {
 	if len(required) == 0 {
 		return nil
 	}
-	return func(c *cli.Context) error {
+	return func(*cli.Context) error {
 		for _, f := range required {
-			if c.String(f.Name) != "" {
+			if *f.Destination != "" {
 				continue
 			}
 			if f.Name == "lake" {

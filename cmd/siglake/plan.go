@@ -44,7 +44,7 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.checkSimulator(c); err != nil {
+	if err := p.checkSimulator(); err != nil {
 		return err
 	}
 	price, err := report.ParseCreditPrice(pricePerCredit)

@@ -99,7 +99,7 @@ func (p *purchaseCommand) execute(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.checkSimulator(c); err != nil {
+	if err := p.checkSimulator(); err != nil {
 		return err
 	}
 	p.attach(invocationOf(c))
@@ -136,16 +136,11 @@ func (p *purchaseCommand) planPages(ctx context.Context, env *app.Env) error {
 }
 
 // checkSimulator refuses flags about a simulator that is not asked for.
-func (p *purchaseCommand) checkSimulator(c *cli.Context) error {
-	if p.run.API.Simulate {
+func (p *purchaseCommand) checkSimulator() error {
+	if p.run.API.Simulate || len(p.sim.Set) == 0 {
 		return nil
 	}
-	for _, f := range simulatorFlags(&SimulatorOptions{}) {
-		if name := f.Names()[0]; c.IsSet(name) {
-			return app.UsageErrorf("--%[1]s applies to the simulator only; add --simulate, or omit --%[1]s", name)
-		}
-	}
-	return nil
+	return app.UsageErrorf("--%[1]s applies to the simulator only; add --simulate, or omit --%[1]s", p.sim.Set[0])
 }
 
 // newJob prepares the job of the command. bill is that of an embedded simulator; it

@@ -67,7 +67,7 @@ func (p *purchaseCommand) resume(c *cli.Context) error {
 	if r.Simulated {
 		p.sim.Seed = p.run.API.Seed
 	}
-	if err := p.checkSimulator(c); err != nil {
+	if err := p.checkSimulator(); err != nil {
 		return err
 	}
 	return p.buy(ctx, env)

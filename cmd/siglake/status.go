@@ -12,6 +12,7 @@ const shownRuns = 20
 
 func statusCommand() *cli.Command {
 	o, out := app.StatusOptions{Store: app.DefaultStore()}, defaultOutput()
+	lastSet := false
 	return &cli.Command{
 		Name:  "status",
 		Usage: "show what a lake's runs did, cost and left, whether one is at work, and the newest generations",
@@ -27,7 +28,7 @@ func statusCommand() *cli.Command {
 			asOfFlag(),
 			listFilterFlag(&o.List),
 			jobFilterFlag(&o.Job),
-			&cli.IntFlag{Name: "last", Destination: &o.Last, EnvVars: []string{"SIGLAKE_LAST"}, DefaultText: "20, with --json all",
+			&cli.IntFlag{Name: "last", Destination: &o.Last, Action: noteSet[int](&lastSet), EnvVars: []string{"SIGLAKE_LAST"}, DefaultText: "20, with --json all",
 				Usage: "show only the newest `N` runs; totals are those of all"},
 			&cli.StringFlag{Name: "max-age", Destination: &o.MaxAge, EnvVars: []string{"SIGLAKE_MAX_AGE"},
 				Usage: "for monitors: exit 22 if the last run of a job, or about a list, that ended well is older than this `AGE` (26h, 2d)"},
@@ -43,7 +44,7 @@ func statusCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if !out.JSON && !c.IsSet("last") {
+			if !out.JSON && !lastSet {
 				o.Last = shownRuns
 			}
 			status, err := app.ReadStatus(c.Context, env, o)
