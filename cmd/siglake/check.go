@@ -25,14 +25,15 @@ func checkCommand() *cli.Command {
 			jsonFlag(&p.out),
 		}, listFlags(&p.run.Source), lineFlags(&p.run.Source), s3Flags(&p.run.Store.S3), outputFlags(&p.out)),
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return app.UsageErrorf("check takes one list, got %d arguments; see siglake check --help", c.NArg())
+			list, err := oneList(c)
+			if err != nil {
+				return err
 			}
 			env, err := loggingEnv(c, p.out)
 			if err != nil {
 				return err
 			}
-			p.run.List = c.Args().First()
+			p.run.List = list
 			r, exit, err := app.CheckList(c.Context, env, p.run, rejects, func(total int64) app.Meter {
 				return newMeter(env.Stderr, env.Log, p.out.Quiet, total, nil)
 			})

@@ -19,7 +19,7 @@ func ddlCommand() *cli.Command {
 		Description: "For DuckDB: a script with views of a lake. All views read the same generation: the newest when\n" +
 			"the script runs, or a fixed one. What a run publishes in the meantime does not change the results of a session.\n" +
 			"    siglake ddl --lake DIR > lake.sql && duckdb -init lake.sql\n\n" +
-			"With --persistent the views are kept in a database file, for programs that open one; make it again after a run.\n" +
+			"With --persistent the views are kept in a database file, for programs that open one; write it anew after each run.\n" +
 			"    siglake ddl --lake DIR --persistent | duckdb lake.duckdb\n\n" +
 			"For other engines: tables over the files of a lake, and the same views. They show files as soon as they appear.",
 		Flags: joinFlags([]cli.Flag{
@@ -35,7 +35,7 @@ func ddlCommand() *cli.Command {
 				return app.UsageErrorf("ddl takes no arguments, got %q", c.Args().First())
 			}
 			if !slices.Contains(ddl.Dialects(), o.Dialect) {
-				return app.UsageErrorf("--dialect %q: expected %s", o.Dialect, strings.Join(ddl.Dialects(), ", "))
+				return app.UsageErrorf("--dialect %q: expected one of %s", o.Dialect, strings.Join(ddl.Dialects(), ", "))
 			}
 			env := envOf(c)
 			address, snapshot, err := app.ReadSnapshot(c.Context, env, o)

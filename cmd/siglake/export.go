@@ -9,6 +9,8 @@ import (
 
 func exportCommand() *cli.Command {
 	o, out := app.DefaultExport(), defaultOutput()
+	summary := jsonFlag(&out)
+	summary.Usage = "print the summary as JSON; with --output - there is none"
 	return &cli.Command{
 		Name:  "export",
 		Usage: "write a list with its events as CSV, Excel or Parquet; requests nothing",
@@ -25,7 +27,7 @@ func exportCommand() *cli.Command {
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Destination: &o.Output, EnvVars: []string{"SIGLAKE_OUTPUT"}, TakesFile: true, Required: true,
 				Usage: "`FILE` to write: .csv, .xlsx or .parquet; - is standard output"},
 			&cli.StringFlag{Name: "format", Destination: &o.Format, EnvVars: []string{"SIGLAKE_FORMAT"},
-				Usage: "csv, xlsx or parquet; default: by the name of the file, and csv on standard output"},
+				Usage: "format of the file: csv, xlsx or parquet; default: by the name of the file, and csv on standard output"},
 			&cli.BoolFlag{Name: "force", Destination: &o.Force, EnvVars: []string{"SIGLAKE_FORCE"},
 				Usage: "replace the file if it exists"},
 			&cli.StringFlag{Name: "bom", Value: o.BOM, Destination: &o.BOM, EnvVars: []string{"SIGLAKE_BOM"},
@@ -38,7 +40,7 @@ func exportCommand() *cli.Command {
 				Usage: "only events since this `DATE` (2026-01-31) or age (30d, 6w, 3m); one without a date counts by the day on which it was first seen"},
 			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"},
 				Usage: "read generation `N` of the lake, even when newer ones exist; 0 is the newest"},
-			jsonFlag(&out),
+			summary,
 		}, listFlags(&o.Source), storeFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

@@ -24,7 +24,7 @@ func filesCommand() *cli.Command {
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
 			&cli.StringFlag{Name: "table", Destination: &table, EnvVars: []string{"SIGLAKE_TABLE"}, Usage: "only the files of `TABLE`, such as news or accounts"},
-			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"}, Usage: "of generation `N`, even when newer ones exist; 0 is the newest"},
+			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"}, Usage: "list the files of generation `N`, even when newer ones exist; 0 is the newest"},
 			jsonFlag(&out),
 		}, readFlags(&o.Store)),
 		Action: func(c *cli.Context) error {

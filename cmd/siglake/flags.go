@@ -149,7 +149,7 @@ func listFlags(o *app.ListOptions) []cli.Flag {
 func lineFlags(o *app.ListOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "allow-rejected", Destination: &o.AllowRejected, EnvVars: []string{"SIGLAKE_ALLOW_REJECTED"}, Category: "List",
-			Usage: "exit 0 instead of 10 if no more lines are rejected, or share a key that a spreadsheet damaged, than that: a `NUMBER` of lines, or a share such as 2%"},
+			Usage: "exit 0 instead of 10 if at most this `NUMBER` of lines (20), or share of them (2%), is rejected or shares a key that a spreadsheet damaged"},
 		&cli.IntFlag{Name: "sample", Destination: &o.Sample, EnvVars: []string{"SIGLAKE_SAMPLE"}, Category: "List",
 			Usage: "only `N` lines of the list, drawn at random, to learn what the rest will cost; a run of the whole list on the same day buys only the rest. 0: the whole list"},
 		&cli.Uint64Flag{Name: "sample-seed", Value: o.SampleSeed, Destination: &o.SampleSeed, EnvVars: []string{"SIGLAKE_SAMPLE_SEED"}, Category: "List",
@@ -189,9 +189,9 @@ func moneyFlags(o *app.MoneyOptions) []cli.Flag {
 func ttlFlags(o *app.TTLOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "resolve-hits", Value: o.Positive, Destination: &o.Positive, Action: noteSet[string](&o.PositiveSet), EnvVars: []string{"SIGLAKE_RESOLVE_HITS"}, Category: "Money",
-			Usage: "how long a found id is valid before siglake searches, and pays, for it again (`AGE`: 30d, 6w)"},
+			Usage: "how long a found id counts, as `AGE` (30d, 6w), before siglake searches for it again, and pays again"},
 		&cli.StringFlag{Name: "resolve-misses", Value: o.Negative, Destination: &o.Negative, Action: noteSet[string](&o.NegativeSet), EnvVars: []string{"SIGLAKE_RESOLVE_MISSES"}, Category: "Money",
-			Usage: "how long siglake remembers that the API does not know an identifier, or may not report on it (`AGE`)"},
+			Usage: "how long siglake remembers, as `AGE` (7d, 6w), that the API does not know an identifier, or may not report on it"},
 	}
 }
 
@@ -233,7 +233,7 @@ func apiFlags(o *app.APIOptions) []cli.Flag {
 func storeFlags(o *app.StoreOptions) []cli.Flag {
 	return joinFlags([]cli.Flag{
 		&cli.StringFlag{Name: "umask", Value: fmt.Sprintf("%03o", privateUmask), EnvVars: []string{"SIGLAKE_UMASK"}, Category: "Output", Action: applyUmask,
-			Usage: "permissions that new files of a lake do not get, in `OCTAL`: 077 keeps them to you, 007 shares them with your group, 022 lets others read"},
+			Usage: "permissions that new files do not get, in `OCTAL`: 077 keeps them to you, 007 shares them with your group, 022 lets others read"},
 		&cli.BoolFlag{Name: "delta-integers", Destination: &o.DeltaIntegers, EnvVars: []string{"SIGLAKE_DELTA_INTEGERS"}, Category: "Output",
 			Usage: "write integers that rarely repeat as differences, for smaller files; Spark before 3.3 and fastparquet cannot read them"},
 		&cli.StringFlag{Name: "scratch", Destination: &o.Scratch, EnvVars: []string{"SIGLAKE_SCRATCH"}, Category: "S3",

@@ -143,12 +143,14 @@ func requireFlags(cmd *cli.Command, path string) cli.BeforeFunc {
 	if len(required) == 0 {
 		return nil
 	}
-	return func(*cli.Context) error {
+	return func(c *cli.Context) error {
 		for _, f := range required {
-			if *f.Destination != "" {
+			switch {
+			case *f.Destination != "":
 				continue
-			}
-			if f.Name == "lake" {
+			case f.Name == "lake" && c.NArg() == 1 && cmd.ArgsUsage == "":
+				return app.UsageErrorf("name the lake with --lake: siglake %s --lake %s", path, shellWord(c.Args().First()))
+			case f.Name == "lake":
 				return app.ErrNoLake
 			}
 			usage, word := f.Usage, "VALUE"

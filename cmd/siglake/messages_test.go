@@ -57,6 +57,11 @@ func TestMessages(t *testing.T) {
 		{[]string{"lookalikes", "--seeds", seeds, "--limit", "5", "--simulate", "--lake", filepath.Join(none, "new")}, exitUsage, "gmail.com is a free mail provider", "--map"},
 		{[]string{"rebuild", "--lake", none}, exitUsage, "rebuild needs --into DIR", "USAGE"},
 		{[]string{"resume", "--lake", empty}, exitComplete, empty + " has no run yet", "finished"},
+		{[]string{"status", none}, exitUsage, "siglake status --lake " + none, ""},
+		{[]string{"held", "--lake", none}, exitUsage, "name list, reread, retry or accept-loss first", "unknown flag"},
+		{[]string{"run"}, exitUsage, "none is named", ""},
+		{[]string{"run", list, list, "--lake", r.lake}, exitUsage, "quote a pattern", ""},
+		{[]string{"plan", list, "--signals", "news", "--simulate"}, exitComplete, "--simulate --lake DIR --max-credits ", ""},
 	} {
 		code, stdout, stderr := runProgram(t, tt.args...)
 		if said := stdout + stderr; code != tt.code || !strings.Contains(said, tt.says) || tt.never != "" && strings.Contains(said, tt.never) {

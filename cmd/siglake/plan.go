@@ -29,10 +29,11 @@ func planCommand() *cli.Command {
 				Usage: "price of one credit, as `AMOUNT` with or without a currency (0.025, \"0.025 EUR\"); shows costs in money too"},
 		}, p.runFlags()),
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return app.UsageErrorf("plan takes one list, got %d arguments; see siglake plan --help", c.NArg())
+			list, err := oneList(c)
+			if err != nil {
+				return err
 			}
-			p.run.List = c.Args().First()
+			p.run.List = list
 			return p.plan(c, price)
 		},
 	}
@@ -67,7 +68,11 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 		format.Fprintf(env.Stdout, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
 			planned.List, format.Thousands(planned.Entities), format.Thousands(planned.Calls), format.Thousands(planned.Credits.P50), format.Thousands(planned.Credits.Ceiling))
 	default:
-		report.PrintPlan(env.Stdout, planned, invocationOf(c).plannedCommand(p.run.Command), p.run.Money.MaxCredits != "")
+		command := invocationOf(c).plannedCommand(p.run.Command)
+		if p.run.Lake == "" { // which a plan does not need
+			command += " --lake DIR"
+		}
+		report.PrintPlan(env.Stdout, planned, command, p.run.Money.MaxCredits != "")
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func pruneCommand() *cli.Command {
 			&cli.StringFlag{Name: "older-than", Required: true, Destination: &o.OlderThan, EnvVars: []string{"SIGLAKE_OLDER_THAN"},
 				Usage: "remove what was superseded, or with --journal published, longer ago than this `AGE` (30d, 60w)"},
 			&cli.BoolFlag{Name: "journal", Destination: &o.Journal, EnvVars: []string{"SIGLAKE_JOURNAL"}, Usage: "remove the bodies of old answers from the journal: siglake rebuild needs them"},
-			&cli.BoolFlag{Name: "yes", Destination: &o.Yes, EnvVars: []string{"SIGLAKE_YES"}, Usage: "remove it; there is no way back"},
+			&cli.BoolFlag{Name: "yes", Destination: &o.Yes, EnvVars: []string{"SIGLAKE_YES"}, Usage: "remove what is listed; this cannot be undone"},
 			asOfFlag(),
 			jsonFlag(&out),
 		}, storeFlags(&o.Store), outputFlags(&out)),

@@ -86,11 +86,24 @@ func runCommand() *cli.Command {
 
 // executeList carries out a command that asks about each line of a list.
 func (p *purchaseCommand) executeList(c *cli.Context) error {
-	if c.NArg() != 1 {
-		return app.UsageErrorf("%s takes one list, got %d arguments; see siglake %s --help", p.run.Command, c.NArg(), p.run.Command)
+	list, err := oneList(c)
+	if err != nil {
+		return err
 	}
-	p.run.List = c.Args().First()
+	p.run.List = list
 	return p.execute(c)
+}
+
+// oneList is the list that is the one argument of a command.
+func oneList(c *cli.Context) (string, error) {
+	name := c.Command.Name
+	switch c.NArg() {
+	case 0:
+		return "", app.UsageErrorf("%[1]s takes one list, and none is named; see siglake %[1]s --help", name)
+	case 1:
+		return c.Args().First(), nil
+	}
+	return "", app.UsageErrorf("%[1]s takes one list, got %[2]d arguments; for several files, name their folder, or quote a pattern, as in 'lists/*.csv'; see siglake %[1]s --help", name, c.NArg())
 }
 
 // execute carries out a command that did not need to look at its options first.

@@ -20,7 +20,7 @@ func rebuildCommand() *cli.Command {
 			"type appears in old runs too. rebuild copies the journal, so that the new lake can replace the old one: rename\n" +
 			"it when no reader uses the old one.\n\n" +
 			"With --partition-by it changes how the events are partitioned; the new lake knows every earlier command, and its\n" +
-			"runs do the same. A lake with both kinds, of an earlier version, gets one: that of its newest events.",
+			"runs do the same. A lake of an earlier version that has both gets one: that of its newest events.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
 			&cli.StringFlag{Name: "into", Destination: &o.Into, EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the new lake; it must be empty or not exist"},

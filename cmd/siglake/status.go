@@ -17,8 +17,8 @@ func statusCommand() *cli.Command {
 		Name:  "status",
 		Usage: "show what a lake's runs did, cost and left, whether one is at work, and the newest generations",
 		Description: "CREDITS is the charge that the API stated. UNKNOWN is what answers with an unreadable charge can have cost in\n" +
-			"addition, IN DOUBT what calls with lost answers can have cost, and DECIDED the same for calls that siglake held\n" +
-			"or --in-doubt decided about: a decision does not change what was charged. DEFERRED counts the lines still to be\n" +
+			"addition, IN DOUBT what calls with lost answers can have cost, and DECIDED the same for such calls after siglake held\n" +
+			"or --in-doubt has decided about them: a decision does not change what was charged. DEFERRED counts the lines still to be\n" +
 			"requested, except those that a later run about the same list took over; it is an estimate if a run ended before it\n" +
 			"read the list. EXIT is the exit code of the run's process, and - if the process died.\n\n" +
 			"Exit codes: 0, or 22 if --max-age is set and the last good run of a job, or about a list, is older.",

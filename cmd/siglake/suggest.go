@@ -27,6 +27,9 @@ func flagError(cmd *cli.Command, path string, args []string, err error) error {
 	if name == "" {
 		return app.UsageErrorf("%s; see %s", flagProblem(cmd, err), see)
 	}
+	if cmd != nil && len(cmd.Subcommands) > 0 {
+		return app.UsageErrorf("flag %s belongs to a command of %s: name %s first; see %s", asTyped(name, args), path, alternatives(commandNames(cmd.Subcommands)), see)
+	}
 	return app.UsageErrorf("unknown flag %s%s; see %s", asTyped(name, args), suggestFlag(cmd, name), see)
 }
 
@@ -84,11 +87,24 @@ func expectedWord(f cli.Flag) string {
 
 // suggestCommand is what the message says about a command that is not known.
 func suggestCommand(commands []*cli.Command, word string) string {
-	var known []string
+	return app.DidYouMean(word, commandNames(commands))
+}
+
+// alternatives are words of which one is chosen.
+func alternatives(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// commandNames are the names of the commands that help shows.
+func commandNames(commands []*cli.Command) (names []string) {
 	for _, c := range commands {
 		if !c.Hidden {
-			known = append(known, c.Name)
+			names = append(names, c.Name)
 		}
 	}
-	return app.DidYouMean(word, known)
+	return names
 }

@@ -39,15 +39,18 @@ func PrintCheckup(w io.Writer, results []app.CheckResult, policy string, quiet b
 	}
 }
 
-// PrintFindings prints the state of the invariants; if quiet, only the violated ones.
+// PrintFindings prints the state of the invariants and whether all hold; if quiet, only the violated ones.
 func PrintFindings(w io.Writer, findings []app.Finding, quiet bool) {
+	violated, unchecked := 0, 0
 	for _, f := range findings {
 		mark := "holds"
 		switch {
 		case len(f.Violations) > 0:
 			mark = "BROKEN"
+			violated++
 		case f.Unchecked:
 			mark = "not checked"
+			unchecked++
 		}
 		if !quiet || len(f.Violations) > 0 {
 			format.Fprintf(w, "%3d  %-11s %s: %s\n", f.Number, mark, f.Text, f.Detail)
@@ -60,4 +63,12 @@ func PrintFindings(w io.Writer, findings []app.Finding, quiet bool) {
 			format.Fprintf(w, "                 %s\n", b)
 		}
 	}
+	if violated > 0 || quiet || len(findings) == 0 {
+		return
+	}
+	format.Fprintf(w, "\nThe lake and its journal agree: %s", format.Count(len(findings)-unchecked, "invariant")+map[bool]string{true: " holds", false: " hold"}[len(findings)-unchecked == 1])
+	if unchecked > 0 {
+		format.Fprintf(w, ", %d not checked", unchecked)
+	}
+	format.Fprintf(w, ".\n")
 }

@@ -110,7 +110,9 @@ func printNotes(w io.Writer, notes []string) {
 
 // printFigures prints the table of a plan: what would be asked, and what that takes.
 func printFigures(w io.Writer, p *app.PlanReport) {
-	row := func(name, figure, detail string) { format.Fprintf(w, "  %-8s %12s   %s\n", name, figure, detail) }
+	row := func(name, figure, detail string) {
+		format.Fprintf(w, "%s\n", strings.TrimRight(fmt.Sprintf("  %-8s %12s   %s", name, figure, detail), " "))
+	}
 	for i, line := range readingLines(&p.Input) {
 		row(map[bool]string{true: "List"}[i == 0], "", line)
 	}
@@ -141,7 +143,28 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 	}
 	row("Entities", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal"+identifiersText(p.Identifiers))
 	row("Calls", format.Thousands(p.Calls), windowsText(p.Windows))
+	printCosts(row, p)
+	if p.CreditsLeft != nil {
+		row("Account", format.Thousands(*p.CreditsLeft), "credits left")
+	}
+	if p.Calls == 0 {
+		return
+	}
+	how := "assumed"
+	if p.Time.Measured {
+		how = "measured"
+	}
+	estimate := time.Duration(p.Time.Seconds * float64(time.Second))
+	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms per answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
+}
+
+// printCosts prints what a plan is expected to cost, and at most.
+func printCosts(row func(name, figure, detail string), p *app.PlanReport) {
 	e := p.Credits
+	if p.Entities == 0 && e.Ceiling == 0 {
+		row("Credits", "0", "")
+		return
+	}
 	basis := "a guess: see the note"
 	if e.ObservedEntities > 0 {
 		basis = fmt.Sprintf("from %s answers about entities in this lake", format.Thousands(e.ObservedEntities))
@@ -151,15 +174,6 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 	if m := p.Money; m != nil {
 		row("Money", m.P50, strings.TrimSpace(fmt.Sprintf("%s expected; nine times in ten %s to %s; never more than %s", m.Currency, m.P5, m.P95, m.Ceiling)))
 	}
-	if p.CreditsLeft != nil {
-		row("Account", format.Thousands(*p.CreditsLeft), "credits left")
-	}
-	how := "assumed"
-	if p.Time.Measured {
-		how = "measured"
-	}
-	estimate := time.Duration(p.Time.Seconds * float64(time.Second))
-	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms per answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
 }
 
 // identifiersText says by what entities are requested.

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/siglake/siglake/internal/app"
@@ -30,7 +31,7 @@ func PrintPruning(w io.Writer, r *app.PruneReport) {
 		printJournalPruning(w, verb, r)
 	}
 	if !r.Done {
-		format.Fprintf(w, "Nothing was removed. Add --yes to remove it; there is no way back.\n")
+		format.Fprintf(w, "Nothing was removed yet. Add --yes to remove this; that cannot be undone.\n")
 	}
 }
 
@@ -47,14 +48,24 @@ func emptyReason(r *app.PruneReport) string {
 
 func printFilePruning(w io.Writer, verb string, r *app.PruneReport) {
 	f := r.Files
-	format.Fprintf(w, "%s %s with %s rows (%s) that compactions merged into larger ones before %s, %s of old generations, and %s of abandoned compactions.\n", verb,
-		format.Count(len(f.Replaced), "file"), format.Thousands(f.ReplacedRows), format.Bytes(f.Bytes), r.Before.Format(time.DateOnly), format.Count(len(f.Lists), "list"), format.Count(len(f.Abandoned), "file"))
+	var parts []string
+	if n := len(f.Replaced); n > 0 {
+		parts = append(parts, fmt.Sprintf("%s with %s rows (%s) that compactions merged into larger ones before %s",
+			format.Count(n, "file"), format.Thousands(f.ReplacedRows), format.Bytes(f.Bytes), r.Before.Format(time.DateOnly)))
+	}
+	if n := len(f.Lists); n > 0 {
+		parts = append(parts, format.Count(n, "list")+" of the files of old generations")
+	}
+	if n := len(f.Abandoned); n > 0 {
+		parts = append(parts, format.Count(n, "file")+" of compactions that did not finish")
+	}
+	format.Fprintf(w, "%s %s.\n", verb, strings.Join(parts, ", and "))
 	if len(f.Replaced) > 0 {
 		format.Fprintf(w, "Lost: readers who glob data/ or ledger/, and the Athena tables of siglake ddl, do not see these rows any more. The DuckDB views of siglake ddl do.\n")
 		format.Fprintf(w, "Lost: siglake ddl --generation N shows no generation before %d. All manifests stay, and so does news_as_of(MOMENT).\n", f.Oldest)
 	}
 	if f.Generation > 0 && r.Done {
-		format.Fprintf(w, "Generation %d says so.\n", f.Generation)
+		format.Fprintf(w, "Generation %d records what was removed.\n", f.Generation)
 	}
 }
 

@@ -267,7 +267,10 @@ func statusText(m *pipeline.Manifest) string {
 }
 
 func callText(m *pipeline.Manifest) string {
-	parts := []string{fmt.Sprintf("%.1f a second", m.Calls.PerSecond)}
+	var parts []string
+	if m.Calls.Total > 0 {
+		parts = append(parts, fmt.Sprintf("%.1f a second", m.Calls.PerSecond))
+	}
 	if m.Calls.Retries > 0 {
 		parts = append(parts, format.Thousands(m.Calls.Retries)+" retries")
 	}

@@ -284,6 +284,6 @@ func findEnd(r Reader, s segment) (int64, error) {
 }
 
 func corruptError(name string, off int64, what string) error {
-	return fmt.Errorf("%w: segment %s, offset %d: %s; nothing was changed: copy the whole journal elsewhere, then restore this segment from a copy made before",
+	return fmt.Errorf("%w: segment %s, offset %d: %s; nothing was changed: copy the whole journal elsewhere, then restore this segment from a copy made before; without one, siglake salvage keeps what can be read",
 		ErrCorrupt, name, off, what)
 }
