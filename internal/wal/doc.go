@@ -1,6 +1,10 @@
 // Package wal is a write-ahead log of checksummed records in numbered segments
 // ([Log]), kept in a [Store]: [Dir] on a disk, [Objects] in a bucket.
 //
+// A Log reads the segments that its segmentList knows, and its writer, which commits
+// in groups, appends to the last one. Objects reads and writes through a logBucket,
+// whose names fence off other processes, and keeps what it read in a segmentCache.
+//
 // # On a disk
 //
 // An append is a write and a sync, and a crash can leave any part of it. A
