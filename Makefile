@@ -29,7 +29,7 @@ RACE := ./cmd/siglake ./internal/app ./internal/bucket ./internal/lease ./intern
 	./internal/notify ./internal/policy ./internal/ratelimit ./internal/simulator ./internal/wal ./pipeline ./sinks
 # These run without it: packages without goroutines, and the sequential tests of others; cmd/siglake
 # runs in whole.
-WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/ddl ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \
+WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/ddl ./internal/dictionary ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \
 	./internal/forecast ./internal/format ./internal/idmap ./internal/jobfile ./internal/jsonscan ./internal/ledger ./internal/lusha \
 	./internal/mutants ./internal/nights ./internal/proof ./internal/ratelimit ./internal/report ./internal/simulator ./internal/wal \
 	./pipeline ./schema ./sinks ./sources
@@ -58,7 +58,7 @@ proof: test mutants conformance ## make test with long proofs: kill loops, mutan
 stores: ## a lake on every store, plain and behind front ends; moto needs python3 and PyPI
 	@cd internal/storematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
 
-engines: ## one lake in DuckDB, ClickHouse, Spark and Trino; needs python3, Maven, Java 17, TRINO_JAVA_HOME with Java 25
+engines: ## one lake in DuckDB, ClickHouse, Spark, Trino and dbt; needs python3, Maven, Java 17, TRINO_JAVA_HOME with Java 25
 	@cd internal/enginematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 -timeout 2h ./...
 
 conformance: ## the client against a mock made from a description of the API; needs Node

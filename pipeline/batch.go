@@ -290,6 +290,8 @@ const (
 	StopStorage StopKind = "storage" // the request cannot be recorded
 	// Its process died, and a later command published what it had paid for.
 	StopClosed StopKind = "closed"
+	// An answer differs from what the schema knows, and the contract is frozen.
+	StopDrift StopKind = "drift"
 )
 
 // Stop is the error of a Fetcher that must not be called again.

@@ -65,6 +65,8 @@ type flattener struct {
 	partitionBy string        // schema.ByMonth or schema.ByDay
 	version     int           // of the schema
 	layouts     []tableLayout // one per schema.RowTables
+	// What of the events differs from what the schema knows; nil: it is not looked at.
+	drift *driftWatch
 }
 
 // tableLayout says, for one table, which columns the members of a record fill.
@@ -74,6 +76,9 @@ type tableLayout struct {
 	// Record key ("author.id" if nested) -> columns.
 	targets map[string][]columnTarget
 	nested  map[string]bool // record keys with nested members
+	unread  map[string]bool // documented keys that no column reads
+	// Columns that every record of a layout fills, by schema.Signal.Record.
+	always map[string][]int
 }
 
 // columnTarget is a column that reads a key; lower ranks take precedence.
@@ -83,7 +88,7 @@ func newFlattener(runID, partitionBy string, version int) *flattener {
 	f := &flattener{runID: runID, partitionBy: partitionBy, version: version}
 	for _, t := range schema.RowTables {
 		t = t.AsOf(version)
-		layout := tableLayout{table: t, index: map[string]int{}, targets: map[string][]columnTarget{}, nested: map[string]bool{}}
+		layout := tableLayout{table: t, index: map[string]int{}, targets: map[string][]columnTarget{}, nested: map[string]bool{}, unread: map[string]bool{}, always: map[string][]int{}}
 		for i, c := range t.Columns {
 			layout.index[c.Name] = i
 			for rank, key := range c.From {
@@ -93,9 +98,27 @@ func newFlattener(runID, partitionBy string, version int) *flattener {
 				}
 			}
 		}
+		layout.expect()
 		f.layouts = append(f.layouts, layout)
 	}
 	return f
+}
+
+// expect notes what the schema says about the records of the table.
+func (l *tableLayout) expect() {
+	for _, key := range schema.UnreadFields[schema.Category(l.table.Name)] {
+		l.unread[key] = true
+	}
+	for _, s := range schema.Signals {
+		if string(s.Category) != l.table.Name || l.always[s.Record] != nil {
+			continue
+		}
+		for _, column := range schema.RecordLayouts[s.Record].Always {
+			if i, ok := l.index[column]; ok {
+				l.always[s.Record] = append(l.always[s.Record], i)
+			}
+		}
+	}
 }
 
 // dateFields are the dates of a record, in the order in which they become the date of the event. It
@@ -105,9 +128,10 @@ var dateFields = [len(recordDates{})]string{"signal_date", "article_published_da
 // flattenEvent types one event. It yields one row, except for an intent record with several nested
 // topics: those become one row each, with the same raw unless they are many.
 func (f *flattener) flattenEvent(e schema.Event) []row {
-	signal, _ := schema.LookupSignal(e.Type)
+	signal, known := schema.LookupSignal(e.Type)
 	category := categoryOf(e.Type)
 	layout := &f.layouts[tableIndex(category)]
+	drift := f.watchEvent(&e, layout.table.Name, known)
 	var topics [][]byte
 	if category == schema.CategoryIntent {
 		for key, raw := range jsonscan.Members(e.Raw) {
@@ -119,7 +143,7 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 		}
 	}
 	if len(topics) == 0 {
-		return []row{f.newRow(layout, signal, e, nil)}
+		return []row{f.newRow(layout, signal, e, nil, drift)}
 	}
 	rows := make([]row, 0, len(topics))
 	var rest jsonscan.ObjectBuilder
@@ -139,7 +163,7 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 			part.Raw = own.Build()
 			part.Note = strings.TrimPrefix(fmt.Sprintf("%s; topic %d of %d of one record", e.Note, i+1, len(topics)), "; ")
 		}
-		rows = append(rows, f.newRow(layout, signal, part, topic))
+		rows = append(rows, f.newRow(layout, signal, part, topic, drift))
 	}
 	return rows
 }
@@ -149,9 +173,10 @@ func (f *flattener) flattenEvent(e schema.Event) []row {
 // the square of their number.
 const maxWholeTopics = 100
 
-// newRow types one event; topic is the nested topic that the row is about, or nil.
-func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte) row {
-	b := rowBuilder{layout: layout, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}, listsAllNotes: f.version < 3}
+// newRow types one event; topic is the nested topic that the row is about, or nil. drift, if not nil,
+// notes what differs from what the schema knows.
+func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.Event, topic []byte, drift *eventDrift) row {
+	b := rowBuilder{layout: layout, drift: drift, values: make([]value, len(layout.table.Columns)), ranks: map[int]int{}, listsAllNotes: f.version < 3}
 	b.content.wanted, b.content.topic = f.version >= 3 && e.Origin == nil, topic != nil
 	if e.Note != "" {
 		b.note(e.Note)
@@ -160,6 +185,7 @@ func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.E
 	if topic != nil {
 		b.readRecord(topic, "")
 	}
+	drift.noteRow(&b, signal.Record)
 	b.setSignal(signal)
 	date, entityID := b.eventDate(), b.entityID(e)
 	r := row{table: tableIndex(schema.Category(layout.table.Name)), partition: schema.Partition{Table: layout.table.Name}, values: b.values}
@@ -205,6 +231,7 @@ type rowBuilder struct {
 	listsAllNotes bool
 	// What the record states.
 	content content
+	drift   *eventDrift
 }
 
 // maxNotes is the number of notes that a row lists. A record may repeat a member any number of times.
@@ -255,13 +282,18 @@ func (b *rowBuilder) readRecord(raw []byte, prefix string) {
 			b.readRecord(val, key+".")
 		}
 		b.content.add(l, path, val)
-		for _, t := range l.targets[path] {
+		targets := l.targets[path]
+		if len(targets) == 0 {
+			b.drift.noteField(l, path, val)
+		}
+		for _, t := range targets {
 			if rank, ok := b.ranks[t.column]; ok && rank < t.rank {
 				continue
 			}
 			v, problem := parseValue(l.table.Columns[t.column], val)
 			if problem != "" {
 				b.note(fmt.Sprintf("%s: %s", path, problem))
+				b.drift.noteProblem(t.column, l.table.Columns[t.column].Type, path, val, problem)
 			}
 			if v.set {
 				b.values[t.column], b.ranks[t.column] = v, t.rank
@@ -428,8 +460,11 @@ func isPlausible(t time.Time) bool {
 const firstYear, lastYear = 1900, 2200
 
 func implausibleDate(s string) string {
-	return fmt.Sprintf("outside %d to %d: %s", firstYear, lastYear, truncate(s, 60))
+	return fmt.Sprintf("%s%d to %d: %s", implausible, firstYear, lastYear, truncate(s, 60))
 }
+
+// implausible begins the problem of a date that is one, but cannot be meant.
+const implausible = "outside "
 
 // parseList parses a list or an object into a String column. For ListJSON, a single value becomes a
 // list of one.

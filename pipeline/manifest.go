@@ -37,6 +37,7 @@ type Manifest struct {
 	Pages          *PageTotals     `json:"pages,omitempty"` // of a run with paged answers
 	Reconciliation *Reconciliation `json:"account,omitempty"`
 	Audit          *Audit          `json:"audit,omitempty"` // of a run that audits pairs
+	Drift          *DriftReport    `json:"drift,omitempty"` // how the answers differ from what the schema knows
 	Timings        Timings         `json:"timings"`
 	Files          []File          `json:"files"`
 	// Paths of earlier files with which the events could not be compared.
@@ -573,7 +574,7 @@ func (m *Manifest) finish(files []File, compared Comparison, stop *Stop) {
 		m.Run.Outcome = RunRefused
 	case byStatus[schema.InDoubt] > 0 || m.HasInDoubt():
 		m.Run.Outcome = RunInDoubt
-	case stop != nil || byStatus[schema.Deferred]+m.Accounts.PartlyRequested > 0:
+	case stop != nil && stop.Kind != StopDrift || byStatus[schema.Deferred]+m.Accounts.PartlyRequested > 0:
 		m.Run.Outcome = RunDeferred
 	case byStatus[schema.Rejected] > 0 || len(m.Input.SharedKeys) > 0:
 		m.Run.Outcome = RunWithRejects

@@ -35,8 +35,10 @@ type recorder struct {
 }
 
 func newRecorder(sink Sink, spec *RunSpec, version int, m *Manifest) *recorder {
+	f := newFlattener(m.Run.ID, spec.PartitionKey(), version)
+	f.drift = newDriftWatch()
 	return &recorder{
-		rows: newRowWriter(sink, version), flattener: newFlattener(m.Run.ID, spec.PartitionKey(), version), manifest: m, uri: spec.URI, inDoubt: map[string]int{},
+		rows: newRowWriter(sink, version), flattener: f, manifest: m, uri: spec.URI, inDoubt: map[string]int{},
 		divided: map[int64]*dividedLine{}, searchCosts: map[int64]Credits{}, unknownCosts: map[string]Credits{},
 	}
 }
@@ -208,7 +210,7 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 	if len(reply.Unmatched) > 0 {
 		answers = append(append([]ItemReply(nil), reply.Items...), reply.Unmatched...)
 	}
-	sharesByCall, err := r.recordEvents(ctx, b, reply.Calls, answers)
+	sharesByCall, err := r.recordEvents(ctx, b, reply, answers)
 	if err != nil {
 		return nil, err
 	}
@@ -231,14 +233,15 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 }
 
 // recordEvents writes the events and aliases of answers, and counts what each call brought.
-func (r *recorder) recordEvents(ctx context.Context, b *Batch, calls []Call, answers []ItemReply) (sharesByCall map[string][]share, err error) {
+func (r *recorder) recordEvents(ctx context.Context, b *Batch, reply *Reply, answers []ItemReply) (sharesByCall map[string][]share, err error) {
 	fetchedAt := map[string]time.Time{}
-	for _, c := range calls {
+	for _, c := range reply.Calls {
 		if !c.Sent.IsZero() {
 			fetchedAt[c.ID] = c.Sent.Add(c.Duration)
 		}
 	}
 	sharesByCall = map[string][]share{}
+	r.flattener.watchAnswers(b, reply, fetchedAt)
 	for i, a := range answers {
 		counter := shareCounter{item: i}
 		for n, e := range a.Events {

@@ -58,6 +58,9 @@ type Runner struct {
 	SchemaVersion int
 	// Fingerprint of the source, called after it was read; nil: none.
 	Input func() Input
+	// What to do when answers differ from what the schema knows; empty: Evolve. Of answers to requests
+	// for signals.
+	Contract Contract
 	// The exit code that a run's manifest gives, for the table of runs; nil: 0.
 	ExitCode func(*Manifest) int
 	// How the run ended that Replay repeats; nil: it ends now.
@@ -97,6 +100,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	p := &paidPhase{Runner: r, recorder: rec, batcher: r.newBatcher(done)}
 	defer context.AfterFunc(ctx, r.Activity.noteStop)()
 	p.batcher.stopped = p.stop.Load
+	p.stopOnDrift(rec.flattener.drift) // of what an earlier process bought
 	if len(r.Searches) > 0 {
 		if err := p.searchIDs(ctx, writeCtx, src); err != nil {
 			return nil, err
@@ -183,6 +187,7 @@ func (p *paidPhase) fetch(ctx context.Context, item workItem) *Reply {
 		p.stop.CompareAndSwap(nil, s)
 		p.Activity.noteStop()
 	}
+	p.checkContract(item.batch, reply)
 	return reply
 }
 
@@ -308,7 +313,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	now, ledger, m := r.clock(), r.ledger(), rec.manifest
 	r.Activity.notePublication()
 	stageStart := now()
-	if err := rec.writeDivided(ctx); err != nil {
+	if err := errors.Join(rec.writeDivided(ctx), rec.writeDrift(ctx)); err != nil {
 		return err
 	}
 	if err := rec.rows.flushAll(ctx); err != nil {
@@ -322,6 +327,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	stageEnd := now()
 	m.Timings.Stage = stageEnd.Sub(stageStart).Milliseconds()
 	m.finish(files, r.Sink.Comparison(), stop)
+	m.Drift = rec.flattener.drift.report(r.Contract)
 	if r.ReadUsage != nil && m.Calls.Total > 0 {
 		if m.Reconciliation = r.ReadUsage(); m.Reconciliation != nil {
 			m.Reconciliation.Reconcile(&m.Credits)

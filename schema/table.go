@@ -153,3 +153,13 @@ func (t Table) ColumnIndex(column string) int {
 	}
 	return -1
 }
+
+// TypeNamed finds a type by its name in SQL.
+func TypeNamed(name string) (t Type, ok bool) {
+	for t := String; t <= Time; t++ {
+		if t.String() == name {
+			return t, true
+		}
+	}
+	return String, false
+}

@@ -9,7 +9,8 @@ package schema
 //	4  accounts.extra holds kept columns of the list, and answer_extra what extra held before; cached and
 //	   duplicate lines have an entity_id; accounts have the name and the e-mail address of the line, events
 //	   summary_text, news event_type_norm; the tables runs and requests are new
-const Version = 4
+//	5  the table drift is new
+const Version = 5
 
 // productVersion is the version that last changed the tables of products.
 const productVersion = 3
@@ -162,7 +163,7 @@ var EventTables = []Table{
 	}),
 }
 
-// The ledger tables. Every run writes one file of each.
+// The ledger tables. Every run writes one file of each, except of drift if there was none.
 var (
 	Accounts = Table{
 		Name: "accounts", Version: Version,
@@ -302,10 +303,29 @@ var (
 		},
 		Sort: []string{"run_id"},
 	}
+	Drift = Table{
+		Name: "drift", Version: Version,
+		Doc: "How the answers of a run differ from what this version of the schema knows",
+		Columns: []Column{
+			{Name: "run_id", Type: String, Doc: "The run"},
+			{Name: "kind", Type: String, Doc: "new_type, new_field, changed_type, new_value or missing_field"},
+			{Name: "object_type", Type: String, Doc: "contact or company"},
+			{Name: "signal_type", Type: String, Doc: "Signal key of the events; null for what an answer or an entity's entry has outside of events"},
+			{Name: "dataset", Type: String, Doc: "Table that has the rows"},
+			{Name: "path", Type: String, Doc: "Field in the record, with dots between nested names; entry.* is in the entry of an entity, answer.* at the root of an answer"},
+			{Name: "expected", Type: String, Doc: "Type of the column that reads the field; null if no column does"},
+			{Name: "found", Type: String, Doc: "JSON type that the field has; for new_value the value"},
+			{Name: "kept_in", Type: String, Doc: "Column that has the value as received"},
+			{Name: "events", Type: Int64, Unit: "events", Doc: "Events that show it; of entry and answer the entities or answers"},
+			{Name: "first_call_id", Type: String, Doc: "The first call that shows it; joins with ledger/calls within the run"},
+			{Name: "first_received_at", Type: Time, Doc: "When its answer was received"},
+		},
+		Sort: []string{"kind", "signal_type", "path"},
+	}
 )
 
-// LedgerTables are the tables that account for lines, calls, credits, requests and runs.
-var LedgerTables = []Table{Accounts, Calls, Credits, Requests, Runs}
+// LedgerTables are the tables that account for lines, calls, credits, requests, runs and drift.
+var LedgerTables = []Table{Accounts, Calls, Credits, Requests, Runs, Drift}
 
 // TableNamed finds a table by name.
 func TableNamed(name string) (Table, bool) {

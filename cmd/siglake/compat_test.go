@@ -405,7 +405,7 @@ var (
 	unstable = []string{"lake", "next", "run", "finished", "started", "list", "continues", "call", "time", "problem",
 		// Added since.
 		"lists", "window_since", "window_until", "took_seconds", "lines", "list_records", "events", "http_429", "exit_code", "stop",
-		"new_events", "changed_events", "known_events", "stale", "capped"}
+		"new_events", "changed_events", "known_events", "stale", "capped", "drift"}
 	unstablePlan = []string{"lake", "list", "time", "windows", "notes", "account_credits_left", "input", "entities_by_identifier"}
 )
 
@@ -579,7 +579,7 @@ func (m *oldManifest) ignoreSchemaVersion() {
 		}
 	}
 	// Tables that every run writes since version 4.
-	m.Files = slices.DeleteFunc(m.Files, func(f oldFile) bool { return f.Table == "requests" || f.Table == "runs" })
+	m.Files = slices.DeleteFunc(m.Files, func(f oldFile) bool { return f.Table == "requests" || f.Table == "runs" || f.Table == "drift" })
 	slices.SortFunc(m.Files, func(a, b oldFile) int {
 		return strings.Compare(fmt.Sprint(a.Table, a.Partition), fmt.Sprint(b.Table, b.Partition))
 	})

@@ -22,9 +22,11 @@ const completeCommand = "__complete"
 // A test holds them against what the program accepts.
 var flagValues = map[string][]string{
 	"api":          {"auto", "v2", "v3"},
+	"contract":     {"evolve", "freeze"},
 	"delimiter":    {"auto", "tab", "none"},
 	"dialect":      ddl.Dialects(),
 	"encoding":     {"auto", "utf-8", "utf-16le", "utf-16be", "windows-1252", "windows-1250", "windows-1251", "shift_jis", "euc-jp", "euc-kr", "gbk", "big5"},
+	"format":       {"md", "json"},
 	"for":          {"run", "resolve", "score"},
 	"header":       {"auto", "yes", "no"},
 	"in-doubt":     {"hold", "retry", "probe"},

@@ -21,6 +21,7 @@ const (
 	exitDeferred    = app.ExitDeferred
 	exitInDoubt     = app.ExitInDoubt
 	exitStale       = app.ExitStale
+	exitDrift       = app.ExitDrift
 	exitAuth        = app.ExitAuth
 	exitStorage     = app.ExitStorage
 	exitLocked      = app.ExitLocked
@@ -51,7 +52,7 @@ func statusOf(code int) error {
 // kindCodes are the exit codes of errors that have a kind.
 var kindCodes = map[app.Kind]int{
 	app.KindUsage: exitUsage, app.KindAuth: exitAuth, app.KindStorage: exitStorage, app.KindLocked: exitLocked, app.KindIntegrity: exitIntegrity, app.KindDeferred: exitDeferred,
-	app.KindStale: exitStale,
+	app.KindStale: exitStale, app.KindDrift: exitDrift,
 }
 
 // exitCode maps an error to the exit code, and gives what there is to print of it;

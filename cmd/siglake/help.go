@@ -28,7 +28,7 @@ var commandGroups = []struct {
 }{
 	{"Start here", []string{"demo", "check", "plan", "run", "resume", "job", "config"}},
 	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
-	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "prune", "ddl", "files", "export"}},
+	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "prune", "ddl", "files", "schema", "export"}},
 	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "examples", "completion", "version", "help"}},
 }
 
@@ -78,13 +78,18 @@ var guides = map[string]guide{
 	"held accept-loss": {[]string{
 		"siglake held accept-loss --lake lake",
 	}, []string{"money"}},
-	"verify":  {[]string{"siglake verify --lake lake"}, []string{"lake"}},
-	"salvage": {[]string{"siglake salvage --lake lake", "siglake salvage --lake lake --accept-loss"}, []string{"lake"}},
-	"rebuild": {[]string{"siglake rebuild --lake lake --into new-lake"}, []string{"lake"}},
-	"compact": {[]string{"siglake compact --lake lake", "siglake compact --lake lake --min-files 2"}, []string{"lake"}},
-	"prune":   {[]string{"siglake prune --lake lake --older-than 30d", "siglake prune --lake lake --journal --older-than 400d"}, []string{"lake", "nights"}},
-	"ddl":     {[]string{"siglake ddl --lake lake > lake.sql"}, []string{"sql"}},
-	"files":   {[]string{"siglake files --lake lake --table news", "siglake files --lake lake --generation 3 --json"}, []string{"sql"}},
+	"verify":      {[]string{"siglake verify --lake lake"}, []string{"lake"}},
+	"salvage":     {[]string{"siglake salvage --lake lake", "siglake salvage --lake lake --accept-loss"}, []string{"lake"}},
+	"rebuild":     {[]string{"siglake rebuild --lake lake --into new-lake"}, []string{"lake"}},
+	"compact":     {[]string{"siglake compact --lake lake", "siglake compact --lake lake --min-files 2"}, []string{"lake"}},
+	"prune":       {[]string{"siglake prune --lake lake --older-than 30d", "siglake prune --lake lake --journal --older-than 400d"}, []string{"lake", "nights"}},
+	"ddl":         {[]string{"siglake ddl --lake lake > lake.sql"}, []string{"sql"}},
+	"files":       {[]string{"siglake files --lake lake --table news", "siglake files --lake lake --generation 3 --json"}, []string{"sql"}},
+	"schema":      {[]string{"siglake schema show growth", "siglake schema diff lake 5"}, []string{"contract", "sql"}},
+	"schema docs": {[]string{"siglake schema docs --table growth", "siglake schema docs --format json > dictionary.json"}, []string{"contract"}},
+	"schema show": {[]string{"siglake schema show", "siglake schema show growth"}, []string{"contract"}},
+	"schema diff": {[]string{"siglake schema diff lake 5"}, []string{"contract"}},
+	"schema dbt":  {[]string{"siglake schema dbt > sources.yml"}, []string{"contract", "sql"}},
 	"export": {[]string{
 		"siglake export --lake lake --list accounts.csv --output prospects.xlsx",
 		"siglake export --lake lake --list accounts.csv --signals news --since 30d --output news.csv",

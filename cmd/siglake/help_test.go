@@ -270,6 +270,8 @@ func TestFlagValues(t *testing.T) {
 			if code, _, stderr := says(t, "run", list, "--simulate", "--signals", "news", "--quiet", "--lake", command[2]); code != exitComplete {
 				t.Fatalf("exit %d: %s", code, stderr)
 			}
+		case "format":
+			command = []string{"schema", "docs"}
 		case "in-doubt":
 			command = append(command, "--in-doubt-budget", "100")
 			values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "hold" }) // the default, without a budget

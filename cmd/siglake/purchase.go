@@ -55,7 +55,7 @@ func (p *purchaseCommand) productFlags(extra ...[]cli.Flag) []cli.Flag {
 // runFlags are those of siglake run.
 func (p *purchaseCommand) runFlags() []cli.Flag {
 	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), nightFlags(&p.run.Nights), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), []cli.Flag{p.yesFlag()}, ttlFlags(&p.run.TTL), listFlags(&p.run.Source), lineFlags(&p.run.Source),
-		apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
+		apiFlags(&p.run.API), workFlags(&p.run.Work), contractFlag(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
 }
 
 // newRunPurchase has the defaults of siglake run.
@@ -76,7 +76,7 @@ func runCommand() *cli.Command {
 			"The API charges for what it returns; the summary and the manifest show the bill.\n\n" +
 			"Exit codes: 0 complete, 10 complete but lines were rejected, 12 complete but\n" +
 			"charged more than the events explain, 20 part was not requested (run again), 21 calls in\n" +
-			"doubt and perhaps lines not requested as well, 30 key or plan, 40 disk or bucket, 50 another run is at work on the\n" +
+			"doubt and perhaps lines not requested as well, 23 answers changed (--contract freeze), 30 key or plan, 40 disk or bucket, 50 another run is at work on the\n" +
 			"lake, 60 the lake or its journal is damaged, 64 wrong flags or an unreadable list.\n\n" +
 			"If a run ends early, even by kill -9, the same command continues it; nothing already paid for is bought again.",
 		Flags:  p.runFlags(),

@@ -18,7 +18,7 @@ func resumeCommand() *cli.Command {
 			"standard input, or if the list has moved; its content must be the same.",
 		Flags: joinFlags(
 			[]cli.Flag{lakeFlag(&p.run.Lake), asOfFlag()},
-			moneyFlags(&p.run.Money), []cli.Flag{p.yesFlag()}, apiFlags(&p.run.API), workFlags(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out), ttlFlags(&p.run.TTL),
+			moneyFlags(&p.run.Money), []cli.Flag{p.yesFlag()}, apiFlags(&p.run.API), workFlags(&p.run.Work), contractFlag(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out), ttlFlags(&p.run.TTL),
 		),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 1 {

@@ -20,6 +20,7 @@ const (
 	KindIntegrity Kind = "integrity" // the lake or its journal contradicts itself
 	KindDeferred  Kind = "deferred"  // nothing is wrong that the same command cannot do later
 	KindStale     Kind = "stale"     // the last good run is too old
+	KindDrift     Kind = "drift"     // answers differ from what the schema knows, and the contract is frozen
 )
 
 // Error is an error of a use case, with its kind.

@@ -11,6 +11,7 @@ const (
 	ExitDeferred    = 20 // part was not asked; run again to continue
 	ExitInDoubt     = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
 	ExitStale       = 22 // of status --max-age: the last good run of a job or list is too old
+	ExitDrift       = 23 // answers differ from what this version knows, and --contract is freeze
 	ExitAuth        = 30 // key, account or plan
 	ExitStorage     = 40 // disk or lake
 	ExitLocked      = 50 // another run is at work on the lake
@@ -67,6 +68,8 @@ func StopExit(kind pipeline.StopKind) int {
 		return ExitUsage
 	case pipeline.StopStorage:
 		return ExitStorage
+	case pipeline.StopDrift:
+		return ExitDrift
 	case pipeline.StopUnstable:
 		return ExitInDoubt
 	default:

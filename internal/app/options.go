@@ -97,6 +97,8 @@ type WorkOptions struct {
 	Concurrency int
 	BatchSize   int
 	PartitionBy string // month or day; empty: as the lake does it
+	// What to do when answers differ from what the schema knows: a pipeline.Contract; empty: evolve.
+	Contract string
 }
 
 // APIOptions say where the API is and how hard it may be asked.
@@ -163,7 +165,7 @@ func DefaultTTL() TTLOptions { return TTLOptions{Positive: "30d", Negative: "7d"
 
 // DefaultWork has the default values of the flags that fill in WorkOptions.
 func DefaultWork() WorkOptions {
-	return WorkOptions{Concurrency: 8, BatchSize: pipeline.MaxBatch}
+	return WorkOptions{Concurrency: 8, BatchSize: pipeline.MaxBatch, Contract: string(pipeline.Evolve)}
 }
 
 // DefaultAPI has the default values of the flags that fill in APIOptions.
@@ -183,6 +185,9 @@ func (o *WorkOptions) check() error {
 		return nil
 	}
 	if err := check("concurrency", o.Concurrency, 1, 64); err != nil {
+		return err
+	}
+	if err := checkContract(o.Contract); err != nil {
 		return err
 	}
 	if err := check("batch-size", o.BatchSize, 1, pipeline.MaxBatch); err != nil || o.PartitionBy == "" {

@@ -76,12 +76,12 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 		return nil, nil, err
 	}
 	m, nothing, err := j.runOnce(ctx)
-	if err == nil && m != nil && ctx.Err() == nil && j.leavesV2(ctx, m) && j.reduceBudget(m) {
+	if err == nil && m != nil && ctx.Err() == nil && !stoppedByDrift(m) && j.leavesV2(ctx, m) && j.reduceBudget(m) {
 		j.env.Log.Warn("API V2 has ended: requesting the rest in V3", "answer", j.v2Ended)
 		m, nothing, err = j.runOnce(ctx)
 	}
 	// The policy may allow to ask again at once what this pass left in doubt.
-	if err == nil && m != nil && m.HasInDoubt() && j.Money.InDoubt != inDoubtHold && ctx.Err() == nil && j.reduceBudget(m) {
+	if err == nil && m != nil && m.HasInDoubt() && !stoppedByDrift(m) && j.Money.InDoubt != inDoubtHold && ctx.Err() == nil && j.reduceBudget(m) {
 		m, nothing, err = j.runOnce(ctx)
 	}
 	// What a pass left, because answers about all signal types of an entity were cut, is requested by

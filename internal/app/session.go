@@ -95,6 +95,9 @@ func (s *session) matchRuns(ctx context.Context) (nothing *NothingToDo, err erro
 		return nil, err
 	}
 	match = s.dropV2(match)
+	if err := j.refuseDrift(l, match); err != nil {
+		return nil, err
+	}
 	unfinishedID := ""
 	if match.resume != nil {
 		unfinishedID = match.resume.ID
@@ -268,7 +271,7 @@ func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sink
 	defer meter.Close()
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch, Now: j.env.clientClock(),
-		MaxEntities: answers.maxEntities(), ExitCode: ManifestExit,
+		MaxEntities: answers.maxEntities(), ExitCode: ManifestExit, Contract: j.contract(),
 		Purchases: purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show, Activity: activity,
 		Reopen: func() (pipeline.Source, error) { return s.list, s.list.reopen(ctx) },
 		Input:  s.describeInput, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },

@@ -32,6 +32,9 @@ type LakeStatus struct {
 	// Pairs of entity and signal that reached --max-results in runs with --since last; nil: none did.
 	Capped *CappedStatus `json:"capped,omitempty"`
 
+	// How answers differ from what this version knows, by the newest run that met any; nil: none did.
+	Drift *DriftStatus `json:"drift,omitempty"`
+
 	Generations []GenerationStatus `json:"generations"` // newest first
 	Earlier     int64              `json:"generations_before,omitempty"`
 }
@@ -109,6 +112,7 @@ func (s *statusReader) status(ctx context.Context, o *StatusOptions, maxAge time
 	if capped.Pairs+capped.Final > 0 {
 		status.Capped = &CappedStatus{capped.Pairs, capped.Known, capped.Final}
 	}
+	status.Drift = l.drift(ctx)
 	status.MaxCost = status.Credits + total.MaxCost
 	status.Reopened = s.reopenedRun() != nil
 	if last := lastCommand(l.ledger.Runs()); last != nil && !running {

@@ -122,14 +122,15 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(map[string][]string{
-		"what happened to my accounts in the last 30 days (in a session of siglake ddl)":       recent,
-		"news of each account that was requested, and what all its signals cost":               {fmt.Sprintf("[crm-1 %d %d]", len(news), len(eventsOf(t, schema.Company, unedited)))},
-		"events of each type (in a session of siglake ddl)":                                    newsTypes,
-		"the newest content of each event, without views":                                      news,
-		"news of each type that were known on the first of June (in a session of siglake ddl)": newsTypes,
-		"what each run cost, by its manifest":                                                  {fmt.Sprintf("[r1 8 %d]", len(eventsOf(t, schema.Company, unedited))+6), "[r2 8 0]"},
-		"what each account cost":                                                               {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
-		"which lines could not be requested, and why, by the newest run of each list":          {`[list.csv 5 Website Website "?": not a host name]`},
+		"what happened to my accounts in the last 30 days (in a session of siglake ddl)":         recent,
+		"news of each account that was requested, and what all its signals cost":                 {fmt.Sprintf("[crm-1 %d %d]", len(news), len(eventsOf(t, schema.Company, unedited)))},
+		"events of each type (in a session of siglake ddl)":                                      newsTypes,
+		"the newest content of each event, without views":                                        news,
+		"news of each type that were known on the first of June (in a session of siglake ddl)":   newsTypes,
+		"what each run cost, by its manifest":                                                    {fmt.Sprintf("[r1 8 %d]", len(eventsOf(t, schema.Company, unedited))+6), "[r2 8 0]"},
+		"how answers differ from what siglake knows, newest first (in a session of siglake ddl)": {"[list.csv new_type moodSwing <nil> <nil> 1 000006-1]", "[list.csv new_field <nil> entry.size number 1 000001-2]", "[list.csv new_field <nil> answer.page number 1 000001-2]"},
+		"what each account cost": {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
+		"which lines could not be requested, and why, by the newest run of each list": {`[list.csv 5 Website Website "?": not a host name]`},
 		"the latest state of each line of each list (in a session of siglake ddl)": {
 			"[list.csv crm-1 kestrelloom.example enriched Kestrel Loom]",
 			"[list.csv crm-2 https://www.linkedin.com/in/ida-moen enriched Ida Moen]",

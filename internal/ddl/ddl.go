@@ -100,8 +100,8 @@ func baseName(t schema.Table) string {
 	return t.Name
 }
 
-// folderOf is where the files of a dataset lie, relative to the lake.
-func folderOf(t schema.Table) string {
+// FolderOf is where the files of a dataset lie, relative to the lake.
+func FolderOf(t schema.Table) string {
 	if t.IsEvent() || t.IsProduct() {
 		return "data/" + t.Name
 	}

@@ -75,7 +75,7 @@ func athenaTables(s *script) error {
 				properties += fmt.Sprintf(",\n  'projection.enabled' = 'true', 'projection.%s.type' = 'enum',\n  'projection.%[1]s.values' = '%s'", monthColumn, strings.Join(months(), ","))
 			}
 		}
-		s.writeBlock("STORED AS PARQUET\nLOCATION %s\nTBLPROPERTIES (%s);", sqlString(s.o.Address+"/"+folderOf(t)+"/"), properties)
+		s.writeBlock("STORED AS PARQUET\nLOCATION %s\nTBLPROPERTIES (%s);", sqlString(s.o.Address+"/"+FolderOf(t)+"/"), properties)
 		if name != baseName(t) {
 			s.writeBlock("MSCK REPAIR TABLE %s;", table)
 			s.writeMonthView(t, s.table(name))
@@ -120,7 +120,7 @@ func trinoTables(s *script) error {
 		}
 		s.writeBlock("DROP TABLE IF EXISTS %s;", s.table(name))
 		s.writeBlock("CREATE TABLE %s (\n%s\n)\nCOMMENT %s\nWITH (external_location = %s, format = 'PARQUET'%s);",
-			s.table(name), columns, sqlString(plain(t.Doc)), sqlString(address+"/"+folderOf(t)+"/"), properties)
+			s.table(name), columns, sqlString(plain(t.Doc)), sqlString(address+"/"+FolderOf(t)+"/"), properties)
 		if name != baseName(t) {
 			s.writeBlock("CALL system.sync_partition_metadata(%s, %s, 'ADD');", sqlString(s.trinoSchema()), sqlString(s.o.Prefix+name))
 			s.writeMonthView(t, s.table(name))
@@ -161,11 +161,11 @@ func redshiftTables(s *script) error {
 		if t.IsEvent() {
 			fmt.Fprintf(s, "PARTITIONED BY (%s VARCHAR(10))\n", s.ident(division))
 		}
-		s.writeBlock("STORED AS PARQUET\nLOCATION %s;", sqlString(s.o.Address+"/"+folderOf(t)+"/"))
+		s.writeBlock("STORED AS PARQUET\nLOCATION %s;", sqlString(s.o.Address+"/"+FolderOf(t)+"/"))
 		for _, partition := range byTable[t.Name] {
 			key, value, _ := strings.Cut(partition, "=")
 			s.writeBlock("ALTER TABLE %s ADD IF NOT EXISTS PARTITION (%s = %s) LOCATION %s;", s.table(name), s.ident(key), sqlString(value),
-				sqlString(s.o.Address+"/"+folderOf(t)+"/"+partition+"/"))
+				sqlString(s.o.Address+"/"+FolderOf(t)+"/"+partition+"/"))
 		}
 		if name != baseName(t) {
 			s.writeMonthView(t, s.table(name))

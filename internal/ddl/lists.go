@@ -31,7 +31,7 @@ func sparkTables(s *script) error {
 		s.writeBlock("CREATE TABLE %s (\n%s\n)\nUSING PARQUET\nOPTIONS (path = %s, recursiveFileLookup = 'true')\nCOMMENT %s;", s.table(name),
 			s.listColumns(t.Columns, func(c schema.Column) string {
 				return fmt.Sprintf("%s %s COMMENT %s", s.ident(c.Name), s.columnType(c.Type), escapedString(columnDoc(c)))
-			}), escapedString(address+"/"+folderOf(t)), escapedString(plain(t.Doc)))
+			}), escapedString(address+"/"+FolderOf(t)), escapedString(plain(t.Doc)))
 		if t.IsEvent() {
 			s.writeBlock("%s %s AS\nSELECT %s, %s AS %s\nFROM %s AS f;", s.createView, s.table(baseName(t)), s.columnsOf("f", t.Columns),
 				s.monthOfDate("date_format(event_date, 'yyyy-MM')"), s.ident(monthColumn), s.table(name))
@@ -61,7 +61,7 @@ func clickhouseTables(s *script) error {
 		}
 		s.writeBlock("%s %s AS\nSELECT %s%s\nFROM %s(%s, 'Parquet', %s)\nSETTINGS use_hive_partitioning = 0, input_format_parquet_allow_missing_columns = 1;",
 			s.createView, s.table(baseName(t)), s.columnNames(t.Columns), month, source,
-			escapedString(s.o.Address+"/"+folderOf(t)+"/"+glob), escapedString(strings.Join(structure, ", ")))
+			escapedString(s.o.Address+"/"+FolderOf(t)+"/"+glob), escapedString(strings.Join(structure, ", ")))
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func snowflakeTables(s *script) error {
 			partition = fmt.Sprintf("\nPARTITION BY (%s)", s.ident(monthColumn))
 		}
 		s.writeBlock("CREATE OR REPLACE EXTERNAL TABLE %s (\n%s\n)%s\nLOCATION = @%s/%s/\nAUTO_REFRESH = FALSE\nFILE_FORMAT = (TYPE = PARQUET)\nCOMMENT = %s;",
-			s.table(baseName(t)), columns, partition, stage, folderOf(t), sqlString(plain(t.Doc)))
+			s.table(baseName(t)), columns, partition, stage, FolderOf(t), sqlString(plain(t.Doc)))
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func bigqueryTables(s *script) error {
 	s.about("BigQuery", "BigQuery reads a copy of the lake in Cloud Storage, of the same bucket name and prefix:",
 		fmt.Sprintf("gcloud storage rsync -r %q %q", s.o.Address, address))
 	for _, t := range schema.Tables {
-		files := address + "/" + folderOf(t) + "/*.parquet"
+		files := address + "/" + FolderOf(t) + "/*.parquet"
 		name := filesName(t, "")
 		s.writeBlock("CREATE OR REPLACE EXTERNAL TABLE %s (\n%s\n)\nOPTIONS (description = %s, format = 'PARQUET', uris = [%s]);", s.table(name),
 			s.listColumns(t.Columns, func(c schema.Column) string { return s.ident(c.Name) + " " + s.columnType(c.Type) }),

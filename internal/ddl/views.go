@@ -50,11 +50,7 @@ func TablesOfView(name string) (tables []string) {
 
 // writeViews writes all views, each after those that it reads.
 func (s *script) writeViews() {
-	s.writeView(s.peopleView())
-	for _, t := range schema.EventTables {
-		s.writeView(s.newestView(t))
-	}
-	for _, v := range []view{s.eventsView(), s.accountsLatestView(), s.entitiesView(), s.accountEventsView(), s.askedView()} {
+	for v := range s.views() {
 		s.writeView(v)
 	}
 }

@@ -191,6 +191,8 @@ type Totals struct {
 	Known   int64 `json:"known,omitempty"`
 	// Pairs of entity and signal type that returned as many events as --max-results allows.
 	Capped int64 `json:"capped_pairs,omitempty"`
+	// In how many ways its answers differ from what the schema knew.
+	Drift int `json:"drift,omitempty"`
 }
 
 // HasEvents reports whether the parts of the events are known: an earlier version did not note them.
@@ -208,6 +210,9 @@ func newTotals(m *pipeline.Manifest) *Totals {
 	}
 	if m.Run.Stop != nil {
 		t.Stop = m.Run.Stop.Kind
+	}
+	if m.Drift != nil {
+		t.Drift = m.Drift.Differences
 	}
 	return t
 }

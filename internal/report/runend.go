@@ -64,6 +64,10 @@ type RunSummary struct {
 	InDoubtCeiling int64 `json:"credits_in_doubt_at_most"`
 	BeyondEvents   int64 `json:"credits_beyond_events"`
 
+	// In how many ways answers differ from what the schema knows, and the first of them.
+	Drift      int    `json:"drift,omitempty"`
+	DriftFirst string `json:"drift_first,omitempty"`
+
 	Generation int64     `json:"generation,omitempty"`
 	Started    time.Time `json:"started"`
 	Finished   time.Time `json:"finished"`
@@ -91,6 +95,9 @@ func (e *RunEnd) Summary() RunSummary {
 		s.KnownEvents += m.Events.Known
 		s.Duplicates += m.Events.Duplicate
 		s.Filtered += m.Events.Filtered
+		if m.Drift != nil && m.Drift.Differences > s.Drift {
+			s.Drift, s.DriftFirst = m.Drift.Differences, m.Drift.Found[0].Describe()
+		}
 	}
 	if m := e.last(); m != nil {
 		by := m.Accounts.ByStatus
@@ -148,6 +155,9 @@ func LogEnd(log *slog.Logger, e *RunEnd) {
 		"credits", s.Credits, "credits_unknown_at_most", s.UnknownCeiling, "credits_in_doubt_at_most", s.InDoubtCeiling, "credits_beyond_events", s.BeyondEvents,
 		"generation", s.Generation, "duration_ms", s.DurationMS, "exit_code", s.ExitCode, "reason", s.Reason,
 	}
+	if s.Drift > 0 {
+		args = append(args, "drift", s.Drift, "drift_first", s.DriftFirst)
+	}
 	if s.Job != "" {
 		args = append([]any{"job", s.Job}, args...)
 	}
@@ -183,6 +193,9 @@ func EndLine(e *RunEnd) string {
 	}
 	if s.Held > 0 {
 		text += ", " + format.Count(int(s.Held), "line") + " held"
+	}
+	if s.Drift > 0 {
+		text += ", answers differ from what this version knows: " + s.DriftFirst
 	}
 	if s.Reason != "" {
 		text += ", " + strings.TrimSpace(s.Reason)

@@ -38,6 +38,7 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 	if status.Capped != nil {
 		format.Fprintf(out, "%s", format.Lines(cappedStatusText(status.Capped)))
 	}
+	printDriftStatus(out, status.Drift)
 	for _, next := range status.Next {
 		format.Fprintf(out, "  Next: %s\n", next)
 	}

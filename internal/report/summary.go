@@ -19,6 +19,7 @@ import (
 
 // LogRun warns in the log about charges of a run that are unknown or unexplained.
 func LogRun(log *slog.Logger, m *pipeline.Manifest) {
+	logDrift(log, m.Drift)
 	if m.Credits.Excess > 0 {
 		log.Warn("charges exceed what the returned events explain: see the notes in ledger/calls", "calls", m.Credits.Discrepancies, "credits", m.Credits.Excess)
 	}
@@ -137,6 +138,7 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	if m.Audit != nil {
 		format.Fprintf(w, "\n  Audit         %s\n", auditText(m.Audit))
 	}
+	printDrift(w, m.Drift)
 	printPages(w, m.Pages)
 	printRejects(w, m)
 	printSharedKeys(w, m.Input.SharedKeys, "in the manifest")

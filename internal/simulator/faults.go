@@ -42,6 +42,8 @@ type faultSpec struct {
 	refuse  func(x *exchange, draw uint64)
 	distort func(*quirks)
 	deliver func(x *exchange, text []byte, draw uint64)
+	// Once it has fired, every later request meets it.
+	lasting bool
 }
 
 var faultSpecs = slices.Concat(refusedFaults, lostFaults, distortedFaults)
@@ -121,10 +123,19 @@ var distortedFaults = []faultSpec{
 	distortedFault("root-list", "a list of entities, without references, in place of the map of V2; a map in place of the list of V3", func(q *quirks) { q.rootList = true }),
 	distortedFault("wrong-content-type", "the answer calls itself text/plain", func(q *quirks) { q.contentType = "text/plain" }),
 	distortedFault("201", "the status is 201", func(q *quirks) { q.status = 201 }),
+	driftFault(),
 }
 
 func distortedFault(name, doc string, distort func(*quirks)) faultSpec {
 	return faultSpec{FaultKind: FaultKind{Name: name, Doc: doc, Billed: true, Delivered: true}, distort: distort}
+}
+
+// driftFault changes the form of answers for good, as a new release of the service does.
+func driftFault() faultSpec {
+	f := distortedFault("drift", "from here on answers name their release, events have a new field, rates are objects, traffic lacks its average, a kind of news is new, and every entity has a new signal type",
+		func(q *quirks) { q.drift = true })
+	f.lasting = true
+	return f
 }
 
 // FaultKinds lists every kind of fault, for help texts and for tests that must cover each.
@@ -261,6 +272,10 @@ func (f *faultInjector) nextFault(request uint64) (*faultSpec, uint64) {
 		a := &f.armed[i]
 		if a.Times > 0 && a.fired >= a.Times {
 			continue
+		}
+		if a.spec.lasting && a.fired > 0 {
+			a.fired++
+			return a.spec, draw
 		}
 		if f.requests == a.At || a.Every > 0 && f.requests%a.Every == 0 ||
 			a.Rate > 0 && unitFloat(mix(draw, uint64(i+1))) < a.Rate {

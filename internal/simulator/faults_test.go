@@ -186,6 +186,7 @@ var wantOutcomes = map[string]func(o outcome, plain answerV2) error{
 	}),
 	"extra-fields": sameAnswer(200, []string{"apiRevision", "industry", "confidence"}),
 	"unknown-type": sameAnswer(200, []string{"headcountGrowth"}),
+	"drift":        sameAnswer(200, []string{"apiRelease", "sentimentScore", `"changeRatePercent":{`, "Layoff Round", "patentFiling"}),
 	"odd-types": func(o outcome, _ answerV2) error {
 		return expect(o.status == 200 && json.Valid(o.body) && (bytes.Contains(o.body, []byte(`Count":"`)) || bytes.Contains(o.body, []byte(`Avg":"`))) &&
 			bytes.Contains(o.body, []byte(":null")))
@@ -313,6 +314,9 @@ func TestFaultKinds(t *testing.T) {
 				}
 				if after.status != wantAfter || after.err != nil {
 					t.Errorf("the next request = %v, want %d", after, wantAfter)
+				}
+				if lasts := bytes.Contains(after.body, []byte("apiRelease")); lasts != (kind.Name == "drift") {
+					t.Errorf("the next answer has the form of a later release: %t", lasts)
 				}
 			})
 		})

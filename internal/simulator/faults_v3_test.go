@@ -47,6 +47,7 @@ var wantDistortions = map[string]func(body []byte, older bool, n int64, before i
 		return bytes.Contains(b, []byte("apiRevision")) && bytes.Contains(b, []byte("isCustomer"))
 	},
 	"unknown-type":          func(b []byte, _ bool, _ int64, _ int) bool { return bytes.Contains(b, []byte("headcountGrowth")) },
+	"drift":                 func(b []byte, _ bool, _ int64, _ int) bool { return bytes.Contains(b, []byte("apiRelease")) },
 	"odd-types":             func([]byte, bool, int64, int) bool { return true },
 	"missing-entities-some": func(b []byte, _ bool, _ int64, before int) bool { n := countResults(b); return n > 0 && n < before },
 	"foreign-entity":        func(b []byte, _ bool, _ int64, before int) bool { return countResults(b) == before+1 },

@@ -14,6 +14,7 @@ type quirks struct {
 	extraFields bool   // undocumented fields
 	unknownType bool   // a signal type that was not requested
 	oddTypes    bool   // values of another JSON type than documented
+	drift       bool   // the form of a later release
 	// Entities that were found and paid for are left out.
 	dropSome     bool
 	foreign      bool   // an entity that was not requested
@@ -44,6 +45,9 @@ func (w *writer) open() {
 	w.b = append(w.b, '{')
 	if w.q.extraFields {
 		w.b = append(w.b, `"apiRevision":"2031-04","trace":{"hops":[1,2,3],"region":null}`...)
+	}
+	if w.q.drift {
+		w.b = append(w.b, `"apiRelease":"2031-07"`...)
 	}
 }
 
@@ -128,8 +132,15 @@ func (w *writer) signalLists(o *order, f *finding) {
 	w.unknownSignal(o)
 }
 
-// unknownSignal writes a key of an older version of the API, with the value words it had there.
+// unknownSignal writes a key of an older version of the API, with the value words it had there, and one
+// of a later version.
 func (w *writer) unknownSignal(o *order) {
+	if w.q.drift {
+		w.b = append(appendKey(w.b, "patentFiling"), `[{"signalId":"7`...)
+		w.b = strconv.AppendUint(w.b, mix(w.oddDice.next(), 'p')%1_000_000_000, 10)
+		w.b = append(w.b, `","patentTitle":"A valve","signalDate":"`...)
+		w.b = append(o.span.from.appendTo(w.b), `"}]`...)
+	}
 	if w.q.unknownType {
 		w.b = append(appendKey(w.b, "headcountGrowth"), `[{"score":"high","oldValue":120,"newValue":180,"signalDate":"`...)
 		w.b = append(o.span.from.appendTo(w.b), `"}]`...)

@@ -33,6 +33,9 @@ func (w *eventWriter) eventList(key string, e *entity, events []event) {
 		if w.q.extraFields {
 			w.b = append(w.b, `,"confidence":0.875,"lineage":{"model":"m-7","parts":[{"n":1},{"n":2}]}`...)
 		}
+		if w.q.drift {
+			w.b = append(w.b, `,"sentimentScore":0.25`...)
+		}
 		w.b = append(w.b, '}')
 	}
 	if !asObject {
@@ -104,7 +107,9 @@ func (w *eventWriter) changeEvent(ev *event, d *dice) {
 		w.number("historicalAvg", ev.baseline)
 	case traffic:
 		w.number("lastMonthVisits", ev.value)
-		w.number("historicalAvg", ev.baseline)
+		if !w.q.drift {
+			w.number("historicalAvg", ev.baseline)
+		}
 	case itSpend:
 		w.number("estimatedAnnualItSpend", ev.value)
 	}
@@ -115,6 +120,10 @@ func (w *eventWriter) changeRate(ev *event) {
 	rate := float64(ev.changePercent)
 	if w.sw.DecreaseSign == "positive" {
 		rate = math.Abs(rate)
+	}
+	if w.q.drift {
+		w.b = append(appendNumber(append(appendKey(w.b, "changeRatePercent"), `{"value":`...), rate), `,"unit":"percent"}`...)
+		return
 	}
 	w.number("changeRatePercent", rate)
 }
@@ -135,6 +144,9 @@ func (w *eventWriter) newsEvent(e *entity, ev *event) {
 	kind := ev.topic
 	if lower := d.chance(0.1); w.sw.EventTypeCase == "lower" || lower && w.sw.EventTypeCase == "mixed" {
 		kind = strings.ToLower(kind)
+	}
+	if w.q.drift && d.chance(0.3) {
+		kind = "Layoff Round"
 	}
 	w.string("eventType", kind)
 	w.string("eventSummary", a.summary)

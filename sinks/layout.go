@@ -1,0 +1,88 @@
+package sinks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// ReadLayout is the layout of a table as one of its files states it: names, types, units and meanings of the
+// columns that the file has. A file that siglake did not write is an error.
+func ReadLayout(r io.ReaderAt, size int64) (t schema.Table, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("not a readable Parquet file: %v", p)
+		}
+	}()
+	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return t, fmt.Errorf("not a readable Parquet file: %w", err)
+	}
+	name, ok := file.Lookup(schema.MetaTable)
+	if !ok {
+		return t, errors.New("it is not a file of siglake: it names no table")
+	}
+	t.Name = name
+	t.Doc, _ = file.Lookup(schema.MetaDoc)
+	version, _ := file.Lookup(schema.MetaVersion)
+	if t.Version, err = strconv.Atoi(version); err != nil {
+		return t, fmt.Errorf("it states no schema version: %q", version)
+	}
+	for _, f := range file.Schema().Fields() {
+		text, _ := file.Lookup(metaColumn + f.Name())
+		var stated struct{ Type, Doc, Unit string }
+		if err := json.Unmarshal([]byte(text), &stated); err != nil {
+			return t, fmt.Errorf("it does not describe its column %q: %w", f.Name(), err)
+		}
+		c := schema.Column{Name: f.Name(), Doc: stated.Doc, Unit: stated.Unit}
+		if c.Type, ok = schema.TypeNamed(stated.Type); !ok {
+			return t, fmt.Errorf("its column %q has an unknown type %q", f.Name(), stated.Type)
+		}
+		t.Columns = append(t.Columns, c)
+	}
+	return t, nil
+}
+
+// ReadLayouts are the layouts of the tables of a snapshot, each as the newest of its files states it, in the
+// order of schema.Tables.
+func (i *Inspector) ReadLayouts(ctx context.Context, s *Snapshot) (tables []schema.Table, err error) {
+	for _, t := range schema.Tables {
+		newest := newestFile(s.Files, t.Name)
+		if newest == "" {
+			continue
+		}
+		layout, err := i.readLayout(ctx, newest)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", newest, err)
+		}
+		tables = append(tables, layout)
+	}
+	return tables, nil
+}
+
+func (i *Inspector) readLayout(ctx context.Context, path string) (t schema.Table, err error) {
+	o, err := i.published.backend.openObject(ctx, path)
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, o.Close()) }()
+	return ReadLayout(o, o.Size())
+}
+
+// newestFile is the file of a table that the newest run wrote; empty: it has none.
+func newestFile(files []DataFile, table string) (path string) {
+	run := ""
+	for _, f := range files {
+		if f.Table == table && (path == "" || f.Run > run) {
+			path, run = f.Path, f.Run
+		}
+	}
+	return path
+}
