@@ -32,7 +32,7 @@ func Relations() []Relation {
 		}
 		all = append(all, r)
 	}
-	for v := range s.views() {
+	for v := range viewsOf(s) {
 		r := Relation{Name: v.name, Doc: v.doc, IsView: true, Key: viewKeys[v.name]}
 		for _, f := range v.fields {
 			r.Columns = append(r.Columns, f.Column)
@@ -48,9 +48,9 @@ func Relations() []Relation {
 // viewKeys are the columns by which views have each row once.
 var viewKeys = map[string]string{"people": "entity_id", "events": "event_uid"}
 
-// views are all views, each after those that it reads. A view is composed when it is yielded: those before
+// viewsOf are all views, each after those that it reads. A view is composed when it is yielded: those before
 // it are written by then, which decides how it names them.
-func (s *script) views() iter.Seq[view] {
+func viewsOf(s *script) iter.Seq[view] {
 	return func(yield func(view) bool) {
 		if !yield(s.peopleView()) {
 			return

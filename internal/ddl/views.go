@@ -50,7 +50,7 @@ func TablesOfView(name string) (tables []string) {
 
 // writeViews writes all views, each after those that it reads.
 func (s *script) writeViews() {
-	for v := range s.views() {
+	for v := range viewsOf(s) {
 		s.writeView(v)
 	}
 }
