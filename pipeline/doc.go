@@ -40,6 +40,14 @@
 // starts; calls on the wire are awaited, because they may be charged; the rest of the list is read
 // to its end, so that every line gets its status, deferred; and what was paid for is published.
 //
+// # Drift
+//
+// While an event is typed, the flattener meets every field that no column reads and every value that a
+// column cannot hold: drift.go notes them, with types that the catalogue does not have and fields that
+// should be there, so no record is read a second time for that. The notes are a function of the answers
+// alone, whatever their order. Under a frozen [Contract] the goroutine that receives an answer types it
+// as well, since the recorder may come to it much later, and the first one that differs stops the run.
+//
 // # Money
 //
 // The server's number is the bill. A charge that was not understood is unknown, never zero. A call

@@ -3,7 +3,7 @@
 //
 // The package holds nouns and data only. Every other package imports it and it imports nothing of
 // the module: to add a signal type, a column or a category, add lines to a literal here
-// (signals.go, tables.go) and write no code.
+// (signals.go, records.go, tables.go, and what they mean in dictionary.go) and write no code.
 package schema
 
 import (
