@@ -9,7 +9,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test proof conformance stores engines lint vet-all mutants fuzz bench man dist clean
+.PHONY: help build demo test proof conformance stores engines browser lint vet-all mutants fuzz bench man dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -30,7 +30,7 @@ RACE := ./cmd/siglake ./internal/app ./internal/bucket ./internal/lease ./intern
 # These run without it: packages without goroutines, and the sequential tests of others; cmd/siglake
 # runs in whole.
 WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/ddl ./internal/dictionary ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \
-	./internal/forecast ./internal/format ./internal/idmap ./internal/jobfile ./internal/jsonscan ./internal/ledger ./internal/lusha \
+	./internal/forecast ./internal/format ./internal/idmap ./internal/jobfile ./internal/jsonscan ./internal/lakereport ./internal/ledger ./internal/lusha \
 	./internal/mutants ./internal/nights ./internal/proof ./internal/ratelimit ./internal/report ./internal/simulator ./internal/wal \
 	./pipeline ./schema ./sinks ./sources
 
@@ -60,6 +60,9 @@ stores: ## a lake on every store, plain and behind front ends; moto needs python
 
 engines: ## one lake in DuckDB, ClickHouse, Spark, Trino and dbt; needs python3, Maven, Java 17, TRINO_JAVA_HOME with Java 25
 	@cd internal/enginematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 -timeout 2h ./...
+
+browser: ## siglake report in Chromium, on a desk and a phone, dark and light; needs Chromium
+	@cd internal/browsermatrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
 
 conformance: ## the client against a mock made from a description of the API; needs Node
 	@cd internal/conformance && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/bucket/buckettest"
+	"github.com/siglake/siglake/internal/lakereport"
 	"github.com/siglake/siglake/internal/simulator"
 )
 
@@ -243,7 +244,7 @@ func TestExportEmptyLake(t *testing.T) {
 	}
 }
 
-// TestExportS3: a lake in a bucket gives what the same lake in a directory does.
+// TestExportS3: a lake in a bucket gives what the same lake in a directory does, and the same report.
 func TestExportS3(t *testing.T) {
 	store := buckettest.Start(t)
 	flags := append(s3LakeFlags(t, store), "--lake", store.URI("lake"))
@@ -252,6 +253,7 @@ func TestExportS3(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []map[string]string
+	var figures []lakereport.Figure
 	for _, target := range [][]string{{"--lake", filepath.Join(t.TempDir(), "lake")}, flags} {
 		if code, _, stderr := says(t, append([]string{"run", list, "--signals", "news", "--simulate", "--seed", "7"}, target...)...); code != exitComplete {
 			t.Fatalf("run: exit %d\n%s", code, stderr)
@@ -261,11 +263,14 @@ func TestExportS3(t *testing.T) {
 			delete(row, "siglake_run_id")
 		}
 		if want == nil {
-			want = rows
+			want, figures = rows, reportOf(t, target...).Figures
 		}
 		if diff := cmp.Diff(want, rows); diff != "" {
 			t.Errorf("%v (-directory +bucket):\n%s", target, diff)
 		}
+	}
+	if diff := cmp.Diff(figures, reportOf(t, flags...).Figures); diff != "" {
+		t.Errorf("reports (-directory +bucket):\n%s", diff)
 	}
 	if n, err := strconv.Atoi(want[0]["siglake_events"]); err != nil || len(want) != 3 {
 		t.Errorf("%d rows, %d events, %v", len(want), n, err)

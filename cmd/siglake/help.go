@@ -28,7 +28,7 @@ var commandGroups = []struct {
 }{
 	{"Start here", []string{"demo", "check", "plan", "run", "resume", "job", "config"}},
 	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
-	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "prune", "ddl", "files", "schema", "export"}},
+	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "prune", "ddl", "files", "schema", "export", "report"}},
 	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "examples", "completion", "version", "help"}},
 }
 
@@ -95,6 +95,11 @@ var guides = map[string]guide{
 		"siglake export --lake lake --list accounts.csv --signals news --since 30d --output news.csv",
 		"siglake export --lake lake --events --output events.parquet",
 	}, []string{"sheets", "lists"}},
+	"report": {[]string{
+		"siglake report --lake lake --output report.html",
+		"siglake report --lake lake --since 7d --format md --output -",
+		"siglake report --lake lake --run last --output night.html",
+	}, []string{"reports", "sql"}},
 	"doctor":     {[]string{"siglake doctor --lake lake --simulate"}, []string{"nights", "s3"}},
 	"signals":    {[]string{"siglake signals", "siglake signals riskNews", "siglake signals growth --json"}, []string{"api"}},
 	"simulate":   {[]string{"siglake simulate --list-faults"}, []string{"simulator"}},

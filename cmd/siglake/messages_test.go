@@ -105,7 +105,7 @@ func TestLakeMessages(t *testing.T) {
 	if len(commands) < 11 {
 		t.Fatalf("%d commands that read a lake, want 11 or more", len(commands))
 	}
-	further := map[string][]string{"prune": {"--older-than", "30d"}, "rebuild": {"--into", filepath.Join(dir, "new")}, "export": {"--output", filepath.Join(t.TempDir(), "out.csv")}}
+	further := map[string][]string{"prune": {"--older-than", "30d"}, "rebuild": {"--into", filepath.Join(dir, "new")}, "export": {"--output", filepath.Join(t.TempDir(), "out.csv")}, "report": {"--output", filepath.Join(t.TempDir(), "out.html")}}
 	for _, words := range commands {
 		words = append(words, further[words[0]]...)
 		for lake, says := range map[string]string{
