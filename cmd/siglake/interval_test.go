@@ -21,7 +21,11 @@ func (r *rig) checkInterval(least, most int64) (status string) {
 	if says := fmt.Sprintf("%s to %s credits", format.Thousands(least), format.Thousands(most)); most > least && !strings.Contains(status, says) {
 		r.t.Errorf("status does not say %q:\n%s", says, status)
 	}
-	if says := fmt.Sprintf("between %s and %s credits", format.Thousands(least), format.Thousands(most)); !strings.Contains(verified, says) {
+	says := "exactly " + format.Count(least, "credit")
+	if most > least {
+		says = fmt.Sprintf("between %s and %s credits", format.Thousands(least), format.Thousands(most))
+	}
+	if !strings.Contains(verified, says) {
 		r.t.Errorf("verify does not say %q:\n%s", says, verified)
 	}
 	if billed := r.sim.Bill().Credits; billed < least || billed > most {
@@ -223,7 +227,7 @@ func TestInDoubtAndDeferred(t *testing.T) {
 	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
 	r.run(domainLines(600), append([]string{"--concurrency", "1", "--batch-size", "10", "--max-credits", "500"}, baseFlags...)...)
 	left := r.manifest.Accounts.ByStatus[schema.Deferred]
-	if says := format.Thousands(left) + " lines were not requested yet; the same command"; r.code != exitInDoubt || left == 0 || !strings.Contains(r.stdout, says) {
+	if says := format.Count(left, "line") + " not requested yet; the same command"; r.code != exitInDoubt || left == 0 || !strings.Contains(r.stdout, says) {
 		t.Errorf("exit %d with %d lines deferred, want %d, some and %q:\n%s", r.code, left, exitInDoubt, says, r.stdout)
 	}
 	v := r.rerun(domainLines(600), append([]string{"--max-credits", "unlimited"}, baseFlags...)...)

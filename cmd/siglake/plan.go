@@ -65,8 +65,8 @@ func (p *purchaseCommand) plan(c *cli.Context, pricePerCredit string) error {
 	case p.out.JSON:
 		return report.PrintJSON(env.Stdout, planned)
 	case p.out.Quiet:
-		format.Fprintf(env.Stdout, "%s: %s entities, %s calls, %s credits expected, never more than %s\n",
-			planned.List, format.Thousands(planned.Entities), format.Thousands(planned.Calls), format.Thousands(planned.Credits.P50), format.Thousands(planned.Credits.Ceiling))
+		format.Fprintf(env.Stdout, "%s: %s, %s, %s expected, never more than %s\n",
+			planned.List, format.Count(planned.Entities, "entity"), format.Count(planned.Calls, "call"), format.Count(planned.Credits.P50, "credit"), format.Thousands(planned.Credits.Ceiling))
 	default:
 		command := invocationOf(c).plannedCommand(p.run.Command)
 		if p.run.Lake == "" { // which a plan does not need

@@ -53,7 +53,7 @@ func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64, activity *
 func activityText(a *pipeline.Activity) string {
 	switch n := a.Calls(); {
 	case a.Stopping() && n > 0:
-		return fmt.Sprintf(" · stopping: %s on the wire", format.Count(int(n), "call"))
+		return fmt.Sprintf(" · stopping: %s on the wire", format.Count(n, "call"))
 	case a.Stopping() && a.Publishing():
 		return " · stopping: publishing what is paid"
 	case a.Stopping():
@@ -73,7 +73,7 @@ func newBarMeter(w io.Writer, total int64, activity *pipeline.Activity) app.Mete
 		if activity == nil {
 			return " read"
 		}
-		s := fmt.Sprintf(" %s batches · %s events · %s credits", format.Thousands(p.Batches), format.Thousands(p.Events), format.Thousands(p.Credits))
+		s := fmt.Sprintf(" %s · %s · %s", format.Count(p.Batches, "batch"), format.Count(p.Events, "event"), format.Count(p.Credits, "credit"))
 		if p.Rate != nil && p.Rate.Minute.Limit > 0 {
 			s += fmt.Sprintf(" · %d/%d this minute", p.Rate.Minute.Used, p.Rate.Minute.Limit)
 		}
@@ -82,11 +82,11 @@ func newBarMeter(w io.Writer, total int64, activity *pipeline.Activity) app.Mete
 	var bar *mpb.Bar
 	if total > 0 {
 		bar = bars.AddBar(total,
-			mpb.PrependDecorators(decor.CountersNoUnit("%d / %d lines ")),
+			mpb.PrependDecorators(decor.CountersNoUnit("lines %d / %d ")),
 			mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), text, decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 8}), "")),
 		)
 	} else {
-		bar = bars.AddSpinner(0, mpb.PrependDecorators(decor.CurrentNoUnit("%d lines ")), mpb.AppendDecorators(text))
+		bar = bars.AddSpinner(0, mpb.PrependDecorators(decor.CurrentNoUnit("lines %d ")), mpb.AppendDecorators(text))
 	}
 	return app.Meter{
 		Show: func(p pipeline.Progress) {

@@ -216,7 +216,7 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 		}
 		report.PrintSummary(env.Stdout, p.run.Lake, m)
 		if b := bill(); b != nil {
-			format.Fprintf(env.Stdout, "  Simulator's own bill: %s, %s of them delivered\n", format.Count(int(b.Credits), "credit"), format.Thousands(b.Delivered))
+			format.Fprintf(env.Stdout, "  Simulator's own bill: %s, %s of them delivered\n", format.Count(b.Credits, "credit"), format.Thousands(b.Delivered))
 		}
 		if p.run.Demo {
 			format.Fprintf(env.Stdout, "\n")

@@ -39,7 +39,7 @@ func rebuildCommand() *cli.Command {
 				invocationOf(c).console.print(slog.LevelWarn, fmt.Sprintf("run %s is unfinished and was not rebuilt; repeat its command to continue it", format.Text(run)))
 			}
 			if err == nil && !out.Quiet {
-				format.Fprintf(env.Stdout, "Rebuilt %s into %s: %s events, originally bought for %s credits; no API call was made.\n", format.Count(r.Runs, "run"), o.Into, format.Thousands(r.Events), format.Thousands(r.Credits))
+				format.Fprintf(env.Stdout, "Rebuilt %s into %s: %s, originally bought for %s; no API call was made.\n", format.Count(r.Runs, "run"), o.Into, format.Count(r.Events, "event"), format.Count(r.Credits, "credit"))
 				if r.Before != nil {
 					format.Fprintf(env.Stdout, "Its events are partitioned by %s; those of %s by %s.\n", r.PartitionBy, o.Lake, strings.Join(r.Before, " and by "))
 				}

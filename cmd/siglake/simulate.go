@@ -103,8 +103,8 @@ func serveSimulator(ctx context.Context, w io.Writer, listen string, o Simulator
 		return err
 	}
 	b := sim.Bill()
-	format.Fprintf(w, "bill: %s credits over %s requests; %s credits charged and not delivered\n",
-		format.Thousands(b.Credits), format.Thousands(int64(b.Requests)), format.Thousands(b.Undelivered))
+	format.Fprintf(w, "bill: %s over %s; %s charged and not delivered\n",
+		format.Count(b.Credits, "credit"), format.Count(b.Requests, "request"), format.Count(b.Undelivered, "credit"))
 	return nil
 }
 

@@ -99,8 +99,8 @@ func (a *allowance) check() error {
 	if a == nil || a.credits > 0 {
 		return nil
 	}
-	return &Error{KindDeferred, fmt.Errorf("%s is used up: earlier runs have cost up to %s credits, calls in doubt included; nothing was requested. Run the same command again after %s, or raise the cap",
-		a.cap.text(), format.Thousands(a.spent), a.resets.Format("2006-01-02 15:04 UTC"))}
+	return &Error{KindDeferred, fmt.Errorf("%s is used up: earlier runs have cost up to %s, calls in doubt included; nothing was requested. Run the same command again after %s, or raise the cap",
+		a.cap.text(), format.Count(a.spent, "credit"), a.resets.Format("2006-01-02 15:04 UTC"))}
 }
 
 // limit is the cap on a run: the tighter one of its budget and of the allowance, which may be nil. The
@@ -118,6 +118,6 @@ func (a *allowance) limit(budget, spent int64) policy.BudgetConfig {
 // addAllowance notes in a plan what the caps beyond one run leave.
 func (p *PlanReport) addAllowance(a *allowance) {
 	if a != nil && (a.credits < p.Credits.P95) {
-		p.addNote(fmt.Sprintf("%s leaves %s credits until %s", a.cap.text(), format.Thousands(a.credits), a.resets.Format("2006-01-02 15:04 UTC")))
+		p.addNote(fmt.Sprintf("%s leaves %s until %s", a.cap.text(), format.Count(a.credits, "credit"), a.resets.Format("2006-01-02 15:04 UTC")))
 	}
 }

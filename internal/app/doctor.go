@@ -100,11 +100,11 @@ func (x *checkup) checkAccount(ctx context.Context, open func(context.Context) (
 		x.addFailure("key", err, "check the key, the account and --base-url")
 		return
 	}
-	x.addOK("key", "%s accepts it and offers %d signal types for companies", at.BaseURL, len(options.Signals))
+	x.addOK("key", "%s accepts it and offers %s for companies", at.BaseURL, format.Count(len(options.Signals), "signal type"))
 	if errV3 != nil {
 		x.addWarning("api", "siglake run --api v2 works without it; resolve, score, lookalikes and visitors need it", "v3 is not available: %v", errV3)
 	} else {
-		x.addOK("api", "v3 offers %d signal types for companies", len(optionsV3.Signals))
+		x.addOK("api", "v3 offers %s for companies", format.Count(len(optionsV3.Signals), "signal type"))
 	}
 	switch clock := options.ClockOffset; {
 	case clock == nil:
@@ -134,11 +134,11 @@ func (x *checkup) checkUsage(ctx context.Context, client *lusha.Client) {
 	case u.Remaining < 0:
 		x.addWarning("account", "", "it does not state how many credits are left")
 	default:
-		x.addOK("account", "%s credits left, plan %s", format.Thousands(u.Remaining), orDefault(u.Plan, "not stated"))
+		x.addOK("account", "%s left, plan %s", format.Count(u.Remaining, "credit"), orDefault(u.Plan, "not stated"))
 	}
 	for _, action := range []string{"showSignalsContact", "showSignalsCompany"} {
 		if p, ok := u.Prices[action]; ok {
-			x.addOK("price", "%s: %s for every %d", action, format.Count(int(p.Credits), "credit"), p.PerQuantity)
+			x.addOK("price", "%s: %s for every %d", action, format.Count(p.Credits, "credit"), p.PerQuantity)
 		} else {
 			x.addWarning("price", "", "%s has no price, which does not mean that it is free", action)
 		}
@@ -148,9 +148,9 @@ func (x *checkup) checkUsage(ctx context.Context, client *lusha.Client) {
 // callsLeftText says what is left of a rate window; left is negative when unknown.
 func callsLeftText(left, limit int64) string {
 	if left < 0 {
-		return format.Thousands(limit) + " calls allowed, remaining unknown"
+		return format.Count(limit, "call") + " allowed, remaining unknown"
 	}
-	return fmt.Sprintf("%s of %s calls left", format.Thousands(left), format.Thousands(limit))
+	return fmt.Sprintf("%s of %s left", format.Thousands(left), format.Count(limit, "call"))
 }
 
 func orDefault(s, fallback string) string {
@@ -190,7 +190,7 @@ func (x *checkup) checkLake(ctx context.Context, uri string) (policy string) {
 		x.addOK("lake", "empty")
 	} else {
 		newest := chain[len(chain)-1]
-		x.addOK("lake", "%d generations, the newest of %s", newest.Generation, newest.Run.Finished.UTC().Format("2006-01-02 15:04 UTC"))
+		x.addOK("lake", "%s, the newest of %s", format.Count(newest.Generation, "generation"), newest.Run.Finished.UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	x.checkJournal(ctx, uri)
 	return policy

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/policy"
@@ -209,7 +210,7 @@ func (p *inDoubtPolicy) reconcile(ctx context.Context, l *lake, client *lusha.Cl
 	}
 	if increase != matched {
 		l.env.Log.Warn("the account's usage rose by more than the answers explain: the calls in doubt can have cost at most the difference", "credits", increase, "explained", matched, "in_doubt_at_most", increase-matched)
-		reason := fmt.Sprintf("the account's usage rose by %d credits since run %s started, and answers explain %d", increase, from.ID, matched)
+		reason := fmt.Sprintf("the account's usage rose by %s since run %s started, and answers explain %d", format.Count(increase, "credit"), from.ID, matched)
 		if err := l.ledger.Recorder(from).RecordReconciliation(increase-matched, reason); err != nil {
 			return nil, &Error{KindStorage, err}
 		}
@@ -219,7 +220,7 @@ func (p *inDoubtPolicy) reconcile(ctx context.Context, l *lake, client *lusha.Cl
 		l.env.Log.Info("the account's usage is inconclusive: the charge of a call is unknown", "call", known.unknown)
 		return inDoubt, nil
 	}
-	reason := fmt.Sprintf("the account's usage rose by %d credits since run %s started, and answers explain all of them", increase, from.ID)
+	reason := fmt.Sprintf("the account's usage rose by %s since run %s started, and answers explain all of it", format.Count(increase, "credit"), from.ID)
 	for _, d := range inDoubt {
 		if err := l.ledger.Recorder(d.Run).RecordDecision(d, ledger.NotCharged, reason); err != nil {
 			return nil, &Error{KindStorage, err}
@@ -255,7 +256,7 @@ func (p *inDoubtPolicy) confirm(ctx context.Context, l *lake, client *lusha.Clie
 	if after == nil || isSeen() { // without a reading nothing contradicts the proof
 		return nil
 	}
-	reason := fmt.Sprintf("taken back: the account's usage rose by %d credits since run %s started, and answers alone explain %d: the vendor books late", *after-*from.UsedCredits, from.ID, matched)
+	reason := fmt.Sprintf("taken back: the account's usage rose by %s since run %s started, and answers alone explain %d: the vendor books late", format.Count(*after-*from.UsedCredits, "credit"), from.ID, matched)
 	for _, d := range proven {
 		if err := l.ledger.Recorder(d.Run).RecordDecision(d, ledger.Retry, reason); err != nil {
 			return &Error{KindStorage, err}
@@ -285,7 +286,7 @@ func (p *inDoubtPolicy) readSettledUsage(ctx context.Context, l *lake, client *l
 	}
 	second, err := read()
 	if err == nil && second.Used >= 0 && second.Used != first.Used {
-		return nil, fmt.Errorf("it still changes: %d credits, then %d after %s", first.Used, second.Used, p.settlingTime)
+		return nil, fmt.Errorf("it still changes: %s, then %d after %s", format.Count(first.Used, "credit"), second.Used, p.settlingTime)
 	}
 	if err == nil {
 		p.usage = second

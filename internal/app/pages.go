@@ -85,7 +85,7 @@ func newPagedQuery(ctx context.Context, o *RunOptions, input *listInput, now tim
 		return nil, err
 	}
 	if n := len(ask.Seeds); n < 5 || n > 100 {
-		return nil, UsageErrorf("--seeds %s: %s (of %d lines); the API takes 5 to 100", o.List, format.Count(n, "seed"), len(accounts))
+		return nil, UsageErrorf("--seeds %s: %s (of %s); the API takes 5 to 100", o.List, format.Count(n, "seed"), format.Count(len(accounts), "line"))
 	}
 	if exclude := o.Pages.Exclude; exclude != "" {
 		if ask.Exclude, err = readExclude(ctx, exclude, input.options, p.query.Object); err != nil {
@@ -169,7 +169,7 @@ func seedObject(accounts []schema.Account) (o schema.Object, err error) {
 		}
 	}
 	if o == "" {
-		return "", UsageErrorf("the list has no usable seed: all %d lines are rejected; siglake run --simulate shows why", len(accounts))
+		return "", UsageErrorf("the list has no usable seed (%s, all rejected); siglake run --simulate shows why", format.Count(len(accounts), "line"))
 	}
 	return o, nil
 }
@@ -301,7 +301,7 @@ func (p *pagedQuery) run(ctx context.Context, runner *pipeline.Runner, l *lake, 
 	if q.Service() == pipeline.Lookalikes {
 		pages.ExcludeQuery = func(given []pipeline.RawEvent) *pipeline.Query { return excludeReturned(*q, given) }
 		if n := pages.Cursor.Results; n > 0 {
-			l.env.Log.Info(fmt.Sprintf("continuing after the %d results that %s has returned", n, p.subject.Key))
+			l.env.Log.Info(fmt.Sprintf("continuing after the %s that %s has returned", format.Count(n, "result"), p.subject.Key))
 		}
 	}
 	return runner.RunPages(ctx, pages)

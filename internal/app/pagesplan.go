@@ -74,7 +74,7 @@ func (p *planner) addPages(ctx context.Context, plan *PagesPlan, q *pipeline.Que
 			return err
 		}
 		if d := cursor.InDoubt; d != nil {
-			p.report.addNote(fmt.Sprintf("call %s holds further pages: it may have been charged, for at most %s credits; decide with siglake held retry or accept-loss", d.Name(), format.Thousands(d.MaxCredits)))
+			p.report.addNote(fmt.Sprintf("call %s holds further pages: it may have been charged, for at most %s; decide with siglake held retry or accept-loss", d.Name(), format.Count(d.MaxCredits, "credit")))
 		}
 		if !j.Money.Refresh {
 			plan.Bought, plan.Exhausted = cursor.Results, cursor.Exhausted

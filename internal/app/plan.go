@@ -433,13 +433,13 @@ func (p *PlanReport) noteHeld(inDoubt []pipeline.PlannedInDoubt, refresh bool) {
 	}
 	if len(held) > 0 {
 		names, lines, credits := inDoubtFigures(held)
-		p.addNote(fmt.Sprintf("%s held: calls in doubt may have bought a part of this already, for at most %s credits; decide with siglake held retry or accept-loss: %s",
-			format.Count(int(lines), "line"), format.Thousands(credits), format.List(names, 5)))
+		p.addNote(fmt.Sprintf("%s held: calls in doubt may have bought a part of this already, for at most %s; decide with siglake held retry or accept-loss: %s",
+			format.Count(lines, "line"), format.Count(credits, "credit"), format.List(names, 5)))
 	}
 	if len(repeated) > 0 {
 		names, lines, credits := inDoubtFigures(repeated)
-		p.addNote(fmt.Sprintf("the run requests %s again that undecided calls in doubt may have bought, for at most %s credits, which may be paid twice: %s",
-			format.Count(int(lines), "line"), format.Thousands(credits), format.List(names, 5)))
+		p.addNote(fmt.Sprintf("the run requests %s again that undecided calls in doubt may have bought, for at most %s, which may be paid twice: %s",
+			format.Count(lines, "line"), format.Count(credits, "credit"), format.List(names, 5)))
 	}
 }
 
@@ -453,8 +453,8 @@ func (p *PlanReport) noteInDoubt(policy string, inDoubt []*ledger.Call) {
 	for _, d := range inDoubt {
 		maxCost += d.Ceiling
 	}
-	p.addNote(fmt.Sprintf("%s of this lake in doubt: these figures exclude their lines; with --in-doubt %s the run may request them again, for at most %s more credits",
-		format.Count(len(inDoubt), "call"), policy, format.Thousands(maxCost)))
+	p.addNote(fmt.Sprintf("%s of this lake in doubt: these figures exclude their lines; with --in-doubt %s the run may request them again, for at most %s",
+		format.Count(len(inDoubt), "call"), policy, format.Count(maxCost, "more credit")))
 }
 
 // heldPagesText names the undecided calls that hold pages of lookalikes and visitors; empty: there
@@ -470,8 +470,8 @@ func heldPagesText(l *ledger.Ledger) string {
 			}
 		}
 		if len(calls) > 0 {
-			parts = append(parts, fmt.Sprintf("siglake %s holds the pages that overlap %s in doubt, for at most %s credits: %s",
-				name, format.Count(len(calls), "call"), format.Thousands(credits), format.List(calls, 5)))
+			parts = append(parts, fmt.Sprintf("siglake %s holds the pages that overlap %s in doubt, for at most %s: %s",
+				name, format.Count(len(calls), "call"), format.Count(credits, "credit"), format.List(calls, 5)))
 		}
 	}
 	if len(parts) == 0 {
@@ -558,7 +558,7 @@ func (p *PlanReport) addAdvice(service pipeline.Service) {
 		p.addNote("the forecast is a guess for signals never requested in this lake: " + format.List(e.WithoutHistory, 5))
 	}
 	if p.CreditsLeft != nil && *p.CreditsLeft < e.P95 {
-		p.addNote(fmt.Sprintf("the account has %s credits left, which may not be enough; when they run out, the run publishes what it has and exits 20", format.Thousands(*p.CreditsLeft)))
+		p.addNote(fmt.Sprintf("the account has %s left, which may not be enough; without credits, the run publishes what it has and exits 20", format.Count(*p.CreditsLeft, "credit")))
 	}
 }
 
@@ -569,7 +569,7 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 		return
 	}
 	if p.SpentBefore > 0 {
-		p.addNote(fmt.Sprintf("run %s has spent %s credits, including calls in doubt; they count against --max-credits", p.ResumesRun, format.Thousands(p.SpentBefore)))
+		p.addNote(fmt.Sprintf("run %s has spent %s, including calls in doubt, which count against --max-credits", p.ResumesRun, format.Count(p.SpentBefore, "credit")))
 	}
 	if budget == 0 {
 		return
@@ -577,11 +577,11 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 	e, left, maxEntity := p.Credits, budget-p.SpentBefore, plan.MaxUnitCost()
 	switch {
 	case left < plan.MinUnitCost():
-		p.addNote(fmt.Sprintf("--max-credits %d allows no request: one entity can cost %s credits, and %s are left", budget, format.Thousands(plan.MinUnitCost()), format.Thousands(max(left, 0))))
+		p.addNote(fmt.Sprintf("--max-credits %d allows no request: one entity can cost %s, and the run has %s left", budget, format.Count(plan.MinUnitCost(), "credit"), format.Thousands(max(left, 0))))
 		return
 	case left < min(e.P5+maxEntity, e.Ceiling):
 		about := float64(p.Entities) * float64(max(left-maxEntity, 0)) / float64(max(e.P50, 1))
-		p.addNote(fmt.Sprintf("--max-credits %d will stop the run before the end of the list, after about %s of %s entities", budget, format.Thousands(min(int64(about)+1, p.Entities)), format.Thousands(p.Entities)))
+		p.addNote(fmt.Sprintf("--max-credits %d will stop the run before the end of the list, after about %s of %s", budget, format.Thousands(min(int64(about)+1, p.Entities)), format.Count(p.Entities, "entity")))
 	case left < min(e.P95+maxEntity, e.Ceiling):
 		p.addNote(fmt.Sprintf("--max-credits %d may stop the run before the end of the list", budget))
 	}

@@ -82,7 +82,7 @@ func (r *PlanReread) text(tonight int64) string {
 		return ""
 	}
 	return fmt.Sprintf("tonight costs about %s and saves about %s: to ask for all days since %s again would cost about %s (%s to %s), by what the lake has bought",
-		format.Count(int(tonight), "credit"), format.Thousands(r.Saved), r.Since, format.Thousands(r.Credits.P50), format.Thousands(r.Credits.P5), format.Thousands(r.Credits.P95))
+		format.Count(tonight, "credit"), format.Thousands(r.Saved), r.Since, format.Thousands(r.Credits.P50), format.Thousands(r.Credits.P5), format.Thousands(r.Credits.P95))
 }
 
 // latenessText says how late events are expected, and why, for signal types that agree in both.
@@ -100,10 +100,10 @@ func latenessText(expected []nights.Lateness) (notes []string) {
 		})
 		why := map[nights.Source]string{
 			nights.ByDefault: "by default",
-			nights.Learned:   "learned from " + format.Count(int(events), "event"),
+			nights.Learned:   "learned from " + format.Count(events, "event"),
 			nights.Stated:    "--lateness",
 		}[source]
-		notes = append(notes, fmt.Sprintf("events are visible %d days after their date at the latest, %s: %s", days, why, format.List(names, 4)))
+		notes = append(notes, fmt.Sprintf("events are visible %s after their date at the latest, %s: %s", format.Count(days, "day"), why, format.List(names, 4)))
 	}
 	return notes
 }
@@ -117,7 +117,7 @@ func nightText(schedule *nights.Schedule, o *NightOptions, maxResults int) []str
 	p := &schedule.Counts
 	add := func(n int64, text string) {
 		if n > 0 {
-			notes = append(notes, fmt.Sprintf("%s %s", format.Count(int(n), "pair"), text))
+			notes = append(notes, fmt.Sprintf("%s %s", format.Count(n, "pair"), text))
 		}
 	}
 	add(p.First, "of entity and signal never asked: the run asks for the days of --backfill")
@@ -130,10 +130,10 @@ func nightText(schedule *nights.Schedule, o *NightOptions, maxResults int) []str
 	add(p.Onward, "with a recent event: the run asks from the day after it")
 	add(p.EdgeProbes, "of those asked from the day of the event: that shows whether the API counts the first day of a window, and may buy the event again")
 	add(p.Closing, "asked once more for days that may have had late events (--completeness "+o.Completeness+")")
-	add(p.Audited, fmt.Sprintf("with a recent event: the run asks for all days of the look-back, to measure what is missed (--audit %s). It buys their known events again, for at most %s results",
-		o.Audit, format.Thousands(p.Audited*int64(maxResults))))
+	add(p.Audited, fmt.Sprintf("with a recent event: the run asks for all days of the look-back, to measure what is missed (--audit %s). It buys their known events again, for at most %s",
+		o.Audit, format.Count(p.Audited*int64(maxResults), "result")))
 	add(p.CappedAgain, fmt.Sprintf("reached a lower --max-results: the run asks for their older events, and buys up to %s again that the lake has",
-		format.Count(int(p.CappedEvents), "event")))
+		format.Count(p.CappedEvents, "event")))
 	add(p.Capped, cappedText(maxResults))
 	add(p.NotDue, "not due tonight: the run does not ask")
 	add(p.Held, "held until a call in doubt is decided about")

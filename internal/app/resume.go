@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
 )
@@ -28,7 +29,7 @@ func (o *RunOptions) ContinueRun(r *ledger.Run, stop *pipeline.StopInfo) error {
 	}
 	budget := remainingBudget(r)
 	if r.Budget > 0 && (budget < 1 || stop != nil && stop.Kind == pipeline.StopBudget) && !o.Money.MaxCreditsSet {
-		return UsageErrorf("run %s has exhausted its budget of %d credits; set a budget for the rest with --max-credits N, or unlimited", r.ID, r.Budget)
+		return UsageErrorf("run %s has exhausted its budget of %s; set a budget for the rest with --max-credits N, or unlimited", r.ID, format.Count(r.Budget, "credit"))
 	}
 	partitionBy := o.Work.PartitionBy
 	if err := RestoreOptions(o, r.Settings); err != nil {

@@ -49,7 +49,7 @@ func VerifyLake(ctx context.Context, env *Env, store StoreOptions, uri, key stri
 	case violated > 0 && l.changedSinceOpen(ctx):
 		return findings, &Error{KindLocked, fmt.Errorf("a run worked on %s during the comparison, which is therefore invalid: verify again when the run has ended", uri)}
 	case violated > 0:
-		return findings, &Error{KindIntegrity, fmt.Errorf("%d of %d invariants do not hold for %s", violated, len(findings), uri)}
+		return findings, &Error{KindIntegrity, fmt.Errorf("%d of %s of %s violated", violated, format.Count(len(findings), "invariant"), uri)}
 	}
 	return findings, nil
 }
@@ -97,13 +97,13 @@ func checkInvariants(ctx context.Context, l *lake, key string) ([]Finding, error
 		{2, "the vendor's bill lies within the interval",
 			intervalText(audit), p.undeclared, false, false, false},
 		{3, "every attempt was recorded before it was sent, and the journal has all that manifests name",
-			format.Thousands(int64(audit.Attempts)) + " attempts", slices.Concat(audit.WithoutIntent, audit.Checkpoint, audit.Unannounced, p.older), true, false, false},
-		{4, "nothing was bought twice, except on request", format.Thousands(audit.Entities) + " identities with an answer", audit.BoughtTwice, true, false, false},
+			format.Count(audit.Attempts, "attempt"), slices.Concat(audit.WithoutIntent, audit.Checkpoint, audit.Unannounced, p.older), true, false, false},
+		{4, "nothing was bought twice, except on request", format.Count(audit.Entities, "identity") + " with an answer", audit.BoughtTwice, true, false, false},
 		{5, "published rows match the answers", p.rowText(), p.differing, false, false, false},
 		{6, "a manifest lists every visible file", p.fileText(), p.unlisted, false, false, false},
 		{7, "every visible file is intact", format.Bytes(p.bytes) + " read", p.damaged, false, false, false},
 		{8, "the generations form one chain, and each lists the files that hold every row", format.Count(p.generations, "generation"), p.brokenChain, false, false, false},
-		{9, "every line has exactly one status", format.Thousands(p.lines) + " lines", p.badStatus, false, false, false},
+		{9, "every line has exactly one status", format.Count(p.lines, "line"), p.badStatus, false, false, false},
 		{10, "no run could exceed its budget at any time", format.Count(audit.Runs, "run"), audit.OverBudget, true, false, false},
 		{11, "the API key is stored nowhere", secretText(secret, p), append(audit.WithSecret, p.leaks...), true, false, secret == nil},
 		{12, "a finished run has nothing left to request", p.finishedText, p.unfinished, false, false, false},
@@ -112,7 +112,7 @@ func checkInvariants(ctx context.Context, l *lake, key string) ([]Finding, error
 
 // answersText counts the answers and their charges.
 func answersText(a *ledger.Audit) string {
-	text := fmt.Sprintf("%s credits over %s answers", format.Thousands(a.Charged), format.Thousands(int64(a.Answers)))
+	text := fmt.Sprintf("%s over %s", format.Count(a.Charged, "credit"), format.Count(a.Answers, "answer"))
 	pruned := 0
 	for _, n := range a.Pruned {
 		pruned += n
@@ -127,8 +127,11 @@ func answersText(a *ledger.Audit) string {
 // a doubt does not narrow it.
 func intervalText(a *ledger.Audit) string {
 	u := a.Liability
-	text := fmt.Sprintf("between %s and %s credits: %s in doubt, %s unknown", format.Thousands(a.Charged), format.Thousands(a.Charged+u.MaxCost),
-		format.Count(u.InDoubt.Calls, "call"), format.Count(u.UnknownCharge.Calls, "charge"))
+	text := "exactly " + format.Count(a.Charged, "credit")
+	if u.MaxCost > 0 {
+		text = fmt.Sprintf("between %s and %s credits", format.Thousands(a.Charged), format.Thousands(a.Charged+u.MaxCost))
+	}
+	text += fmt.Sprintf(": %s in doubt, %s unknown", format.Count(u.InDoubt.Calls, "call"), format.Count(u.UnknownCharge.Calls, "charge"))
 	if n := u.Retry.Calls; n > 0 {
 		text += fmt.Sprintf(", %s released for retry", format.Count(n, "call"))
 	}
@@ -170,7 +173,7 @@ type publicationCheck struct {
 }
 
 func (p *publicationCheck) rowText() string {
-	text := fmt.Sprintf("%s rebuilt, %s event rows", format.Count(p.runs, "run"), format.Thousands(p.events))
+	text := fmt.Sprintf("%s rebuilt, %s", format.Count(p.runs, "run"), format.Count(p.events, "event row"))
 	if p.compactions > 0 {
 		text += ", " + format.Count(p.compactions, "compaction") + " re-read"
 	}
@@ -321,7 +324,7 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 func (p *publicationCheck) checkPruned(r *ledger.Run, m *pipeline.Manifest) {
 	p.pruned++
 	if credits := r.PublishedCredits(); credits != m.Credits.Charged {
-		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %d credits, its recorded outcomes %d", r.ID, m.Credits.Charged, credits))
+		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %s, its recorded outcomes %d", r.ID, format.Count(m.Credits.Charged, "credit"), credits))
 	}
 }
 
@@ -406,7 +409,7 @@ func (p *publicationCheck) checkFile(ctx context.Context, path string) {
 	case err != nil:
 		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v", path, err))
 	case got.Bytes != f.Bytes || got.Rows != f.Rows:
-		p.damaged = append(p.damaged, fmt.Sprintf("%s has %d bytes and %d rows, its manifest says %d and %d", path, got.Bytes, got.Rows, f.Bytes, f.Rows))
+		p.damaged = append(p.damaged, fmt.Sprintf("%s has %s and %s, its manifest says %d and %d", path, format.Count(got.Bytes, "byte"), format.Count(got.Rows, "row"), f.Bytes, f.Rows))
 	case got.SHA256 != f.SHA256 || got.Digest != f.Digest:
 		p.damaged = append(p.damaged, path+" has other content than its manifest says")
 	}
@@ -441,7 +444,7 @@ func (p *publicationCheck) checkCompaction(ctx context.Context, m *pipeline.Mani
 			return ctx.Err()
 		}
 		if err != nil || before != after {
-			p.differing = append(p.differing, fmt.Sprintf("%s of compaction %s: %d rows were replaced by %d others: %v", table, m.Run.ID, before.Rows, after.Rows, err))
+			p.differing = append(p.differing, fmt.Sprintf("%s of compaction %s: it replaced %s by %d others: %v", table, m.Run.ID, format.Count(before.Rows, "row"), after.Rows, err))
 		}
 	}
 	return nil
@@ -471,13 +474,13 @@ func (p *publicationCheck) checkTotals(m *pipeline.Manifest) {
 		}
 	}
 	if lines != m.Accounts.Lines || rows != m.Accounts.Lines {
-		p.badStatus = append(p.badStatus, fmt.Sprintf("run %s: %d lines, %d statuses, %d rows", m.Run.ID, m.Accounts.Lines, lines, rows))
+		p.badStatus = append(p.badStatus, fmt.Sprintf("run %s: %s, %s, %s", m.Run.ID, format.Count(m.Accounts.Lines, "line"), format.Count(lines, "status"), format.Count(rows, "row")))
 	}
 	for _, n := range m.Credits.BySignal {
 		credits += n
 	}
 	if credits+m.Credits.WholeCall != m.Credits.Charged {
-		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: %d credits charged, %d allocated", m.Run.ID, m.Credits.Charged, credits+m.Credits.WholeCall))
+		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: %s charged, %d allocated", m.Run.ID, format.Count(m.Credits.Charged, "credit"), credits+m.Credits.WholeCall))
 	}
 }
 
@@ -514,7 +517,7 @@ func (p *publicationCheck) compareRun(ctx context.Context, r *ledger.Run, m *pip
 		p.differing = append(p.differing, fmt.Sprintf("run %s: the manifest says that the lake had %d of its events and %d changed, its answers %d and %d", r.ID, a.Known, a.Changed, b.Known, b.Changed))
 	}
 	if rebuilt.Credits.Charged != m.Credits.Charged {
-		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %d credits, its answers %d", r.ID, m.Credits.Charged, rebuilt.Credits.Charged))
+		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %s, its answers %d", r.ID, format.Count(m.Credits.Charged, "credit"), rebuilt.Credits.Charged))
 	}
 	return nil
 }
@@ -524,7 +527,7 @@ func (p *publicationCheck) compareRun(ctx context.Context, r *ledger.Run, m *pip
 func inDoubtText(m *pipeline.Manifest) string {
 	var parts []string
 	for _, d := range m.InDoubt {
-		parts = append(parts, fmt.Sprintf("%s (%d lines, %d to %d credits)", d.Name(), len(d.Accounts), d.MinCredits, d.MaxCredits))
+		parts = append(parts, fmt.Sprintf("%s (%s, %d to %d credits)", d.Name(), format.Count(len(d.Accounts), "line"), d.MinCredits, d.MaxCredits))
 	}
 	slices.Sort(parts) // answers that are read again come in another order
 	if len(parts) == 0 {

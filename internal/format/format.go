@@ -27,12 +27,23 @@ func Thousands(n int64) string {
 	return sign + s
 }
 
-// Count is a number with its noun: "1 call", "2 calls".
-func Count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
+// Count is a number with its noun: "1 call", "2 calls", "2 entities".
+func Count[N int | int64](n N, noun string) string {
+	return Thousands(int64(n)) + " " + Noun(n, noun)
+}
+
+// Noun is a noun in the form that follows a number.
+func Noun[N int | int64](n N, noun string) string {
+	stem, endsInY := strings.CutSuffix(noun, "y")
+	switch {
+	case n == 1:
+		return noun
+	case endsInY && !strings.HasSuffix(stem, "a"): // entity, but day
+		return stem + "ies"
+	case strings.HasSuffix(noun, "ch"), strings.HasSuffix(noun, "s"): // batch, status
+		return noun + "es"
 	}
-	return Thousands(int64(n)) + " " + noun + "s"
+	return noun + "s"
 }
 
 // Bytes is a size, to a decimal of a binary unit.

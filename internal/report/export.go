@@ -10,7 +10,7 @@ import (
 
 // PrintExport says what was exported.
 func PrintExport(w io.Writer, r *app.ExportReport) {
-	format.Fprintf(w, "%s: %s rows, %d columns, %s\n\n", r.Output, format.Thousands(r.Rows), r.Columns, format.Bytes(r.Bytes))
+	format.Fprintf(w, "%s: %s, %s, %s\n\n", r.Output, format.Count(r.Rows, "row"), format.Count(r.Columns, "column"), format.Bytes(r.Bytes))
 	format.Fprintf(w, "  Lake      %s, generation %d\n", r.Lake, r.Generation)
 	format.Fprintf(w, "  Lines     %s of %s, %s with events\n", format.Thousands(r.Lines), cmp.Or(r.List, "the lake"), format.Thousands(r.WithEvents))
 	shared := ""

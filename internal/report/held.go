@@ -8,27 +8,19 @@ import (
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/schema"
 )
 
 // PrintInDoubtCalls prints calls in doubt, and what all of them can have cost together.
 func PrintInDoubtCalls(w io.Writer, calls []app.InDoubtCall, maxCost int64) {
 	for _, c := range calls {
 		format.Fprintf(w, "%s  %s  0 to %s credits\n  %s\n  %s: %s\n  %s, %s to %s\n\n", c.Call, c.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
-			format.Thousands(c.MaxCost), c.Problem, objectsText(len(c.Accounts), c.Object), format.List(c.Accounts, 8), format.List(c.Signals, 6), c.Since, c.Until)
+			format.Thousands(c.MaxCost), c.Problem, format.Count(len(c.Accounts), c.Object), format.List(c.Accounts, 8), format.List(c.Signals, 6), c.Since, c.Until)
 	}
 	together := ""
 	if len(calls) > 1 {
 		together = fmt.Sprintf(", 0 to %s credits together", format.Thousands(maxCost))
 	}
 	format.Fprintf(w, "%s in doubt%s\n", format.Count(len(calls), "call"), together)
-}
-
-func objectsText(n int, object string) string {
-	if object == string(schema.Company) && n != 1 {
-		return format.Thousands(int64(n)) + " companies"
-	}
-	return format.Count(n, object)
 }
 
 // PrintReread says what became of calls in doubt after their answers were read again.
@@ -56,7 +48,7 @@ func rereadText(c app.RereadCall) string {
 	case c.Outcome == pipeline.NotCharged:
 		cost = "not charged"
 	case c.Credits != nil:
-		cost = "charged " + format.Count(int(*c.Credits), "credit")
+		cost = "charged " + format.Count(*c.Credits, "credit")
 	default:
 		cost = fmt.Sprintf("charged, 0 to %s credits", format.Thousands(c.MaxCost))
 	}

@@ -19,8 +19,8 @@ func PrintCompaction(w io.Writer, o app.CompactOptions, m *pipeline.Manifest) {
 		rows += f.Rows
 		bytes += f.Bytes
 	}
-	format.Fprintf(w, "Compacted %s files into %s (%s rows, %s) as generation %d; no API call was made and no row has changed.\n",
-		format.Thousands(int64(len(m.Replaces))), format.Thousands(int64(len(m.Files))), format.Thousands(rows), format.Bytes(bytes), m.Generation)
+	format.Fprintf(w, "Compacted %s into %s (%s, %s) as generation %d; no API call was made and no row has changed.\n",
+		format.Count(len(m.Replaces), "file"), format.Thousands(int64(len(m.Files))), format.Count(rows, "row"), format.Bytes(bytes), m.Generation)
 }
 
 // PrintCheckup prints findings; if quiet, only those that are not ok.

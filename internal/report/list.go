@@ -71,7 +71,7 @@ func PrintList(w io.Writer, r *app.ListReport) {
 	kinds := strings.TrimPrefix(identifiersText(r.Identifiers), "; ")
 	counts := []string{cmp.Or(kinds, "none can be requested")}
 	if r.Duplicates > 0 {
-		counts = append(counts, format.Thousands(r.Duplicates)+" duplicate")
+		counts = append(counts, format.Count(r.Duplicates, "duplicate"))
 	}
 	if r.Rejected > 0 {
 		counts = append(counts, format.Thousands(r.Rejected)+" rejected")
@@ -79,7 +79,7 @@ func PrintList(w io.Writer, r *app.ListReport) {
 	if r.Noted > 0 {
 		counts = append(counts, format.Thousands(r.Noted)+" with notes")
 	}
-	format.Fprintf(w, "  %-10s %s, as %s: %s\n", "Lines", format.Thousands(r.Lines), map[schema.Object]string{schema.Company: "companies", schema.Contact: "contacts"}[r.Object], strings.Join(counts, " · "))
+	format.Fprintf(w, "  %-10s %s, as %s: %s\n", "Lines", format.Thousands(r.Lines), format.Noun(2, string(r.Object)), strings.Join(counts, " · "))
 	format.Fprintf(w, "\n  The first lines as understood:\n")
 	for _, a := range r.First {
 		format.Fprintf(w, "    line %-6d %s\n", a.Line, lineText(&a))

@@ -39,10 +39,10 @@ func PrintNights(out io.Writer, t *NightTable) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	format.Fprintf(out, "\nNights 2 to %d: %s credits for %s%s.\n", len(t.Nights), format.Thousands(later.Credits), format.Count(int(later.New), "new event"), each(later.Credits, later.New))
-	format.Fprintf(out, "Requesting the whole window every night: %s credits for the same nights%s.\n", format.Thousands(later.Whole), each(later.Whole, later.New))
+	format.Fprintf(out, "\nNights 2 to %d: %s for %s%s.\n", len(t.Nights), format.Count(later.Credits, "credit"), format.Count(later.New, "new event"), each(later.Credits, later.New))
+	format.Fprintf(out, "Requesting the whole window every night: %s for the same nights%s.\n", format.Count(later.Whole, "credit"), each(later.Whole, later.New))
 	if missed := t.Findable - t.Found; missed > 0 {
-		format.Fprintf(out, "The whole window found %s that the nights missed.\n", format.Count(int(missed), "event"))
+		format.Fprintf(out, "The whole window found %s that the nights missed.\n", format.Count(missed, "event"))
 	}
 	format.Fprintf(out, "The lake is %s; siglake status --lake %s shows its runs.\n", t.Lake, t.Lake)
 	return nil

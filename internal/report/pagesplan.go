@@ -15,13 +15,13 @@ func PrintPagesPlan(w io.Writer, p *app.PagesPlan) {
 
 // printPagesFigures prints the figures and notes of a plan of pages.
 func printPagesFigures(w io.Writer, p *app.PagesPlan) {
-	bought := format.Count(int(p.Bought), "result") + ", which are not bought again"
+	bought := format.Count(p.Bought, "result") + ", which are not bought again"
 	if p.Exhausted {
-		bought = format.Count(int(p.Bought), "result") + "; there are no more"
+		bought = format.Count(p.Bought, "result") + "; there are no more"
 	}
 	format.Fprintf(w, "  Bought before  %s\n", bought)
 	if p.Results != nil {
-		format.Fprintf(w, "  To request     %s at most, in %s\n", format.Count(int(*p.Results), "result"), format.Count(int(*p.Calls), "call"))
+		format.Fprintf(w, "  To request     %s at most, in %s\n", format.Count(*p.Results, "result"), format.Count(*p.Calls, "call"))
 		format.Fprintf(w, "  Credits        at most %s", format.Thousands(*p.Credits))
 	} else {
 		format.Fprintf(w, "  To request     all there are, in pages of %s\n", format.Thousands(p.PageSize))

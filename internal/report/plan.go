@@ -66,8 +66,8 @@ func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 	case p.Entities == 0:
 		format.Fprintf(w, "\n  There is nothing to request.\n")
 	case p.AdvisedBudget == 0:
-		format.Fprintf(w, "\n  Next: buy a random sample, which costs at most %s credits, and plan again; the run of the whole list buys only the rest:\n    %s --sample %d\n",
-			format.Thousands(p.Credits.Ceiling/p.Entities*app.SampleLines), command, app.SampleLines)
+		format.Fprintf(w, "\n  Next: buy a random sample, which costs at most %s, and plan again; the run of the whole list buys only the rest:\n    %s --sample %d\n",
+			format.Count(p.Credits.Ceiling/p.Entities*app.SampleLines, "credit"), command, app.SampleLines)
 	case !budgeted && p.AdvisedBudget == p.SpentBefore+p.Credits.Ceiling:
 		format.Fprintf(w, "\n  Next: run it with a cap of the most that it can cost:\n    %s --max-credits %d\n", command, p.AdvisedBudget)
 		printSmallSample(w, p, command)
@@ -82,8 +82,8 @@ func printSmallSample(w io.Writer, p *app.PlanReport, command string) {
 	if p.Credits.ObservedEntities > 0 || p.Entities <= smallSample || p.Entities > app.SampleLines || p.ResumesRun != "" {
 		return
 	}
-	format.Fprintf(w, "  Or buy a random sample first, which costs at most %s credits, and plan again; the run of the whole list buys only the rest:\n    %s --sample %d\n",
-		format.Thousands(p.Credits.Ceiling/p.Entities*smallSample), command, smallSample)
+	format.Fprintf(w, "  Or buy a random sample first, which costs at most %s, and plan again; the run of the whole list buys only the rest:\n    %s --sample %d\n",
+		format.Count(p.Credits.Ceiling/p.Entities*smallSample, "credit"), command, smallSample)
 }
 
 // PrintQuestion prints what a command would buy, before it asks whether it may.
@@ -139,13 +139,13 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 		if p.SinceLast {
 			window = "what the lake does not have of " + window
 		}
-		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("for each %s, %s, at most %d events per signal: %s", q.Object, window, q.MaxResults(), format.List(q.ResultTypes(), 4)))
+		row("Signals", fmt.Sprint(len(q.ResultTypes())), fmt.Sprintf("for each %s, %s, at most %s per signal: %s", q.Object, window, format.Count(q.MaxResults(), "event"), format.List(q.ResultTypes(), 4)))
 	}
-	row("Entities", format.Thousands(p.Entities), format.Thousands(p.Pairs)+" pairs of entity and signal"+identifiersText(p.Identifiers))
+	row("Entities", format.Thousands(p.Entities), format.Count(p.Pairs, "pair")+" of entity and signal"+identifiersText(p.Identifiers))
 	row("Calls", format.Thousands(p.Calls), windowsText(p.Windows))
 	printCosts(row, p)
 	if p.CreditsLeft != nil {
-		row("Account", format.Thousands(*p.CreditsLeft), "credits left")
+		row("Account", format.Thousands(*p.CreditsLeft), format.Noun(*p.CreditsLeft, "credit")+" left")
 	}
 	if p.Calls == 0 {
 		return
@@ -155,7 +155,7 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 		how = "measured"
 	}
 	estimate := time.Duration(p.Time.Seconds * float64(time.Second))
-	row("Time", durationText(estimate), fmt.Sprintf("%d calls at a time, %d ms per answer (%s)", p.Time.Concurrency, p.Time.LatencyMS, how))
+	row("Time", durationText(estimate), fmt.Sprintf("%s at a time, %d ms per answer (%s)", format.Count(p.Time.Concurrency, "call"), p.Time.LatencyMS, how))
 }
 
 // printCosts prints what a plan is expected to cost, and at most.
@@ -167,7 +167,7 @@ func printCosts(row func(name, figure, detail string), p *app.PlanReport) {
 	}
 	basis := "a guess: see the note"
 	if e.ObservedEntities > 0 {
-		basis = fmt.Sprintf("from %s answers about entities in this lake", format.Thousands(e.ObservedEntities))
+		basis = fmt.Sprintf("from %s about entities in this lake", format.Count(e.ObservedEntities, "answer"))
 	}
 	row("Credits", format.Thousands(e.P50), fmt.Sprintf("expected; nine times in ten %s to %s; never more than %s", format.Thousands(e.P5), format.Thousands(e.P95), format.Thousands(e.Ceiling)))
 	row("", "", basis)
@@ -192,9 +192,9 @@ func identifiersText(counts map[schema.Identifier]int64) string {
 
 func priceText(q pipeline.Query) string {
 	if q.Per > 1 {
-		return fmt.Sprintf("%s for every started %d", format.Count(int(q.Price), "credit"), q.Per)
+		return fmt.Sprintf("%s for every started %d", format.Count(q.Price, "credit"), q.Per)
 	}
-	return format.Count(int(q.Price), "credit") + " each at most"
+	return format.Count(q.Price, "credit") + " each at most"
 }
 
 func windowsText(windows []app.PlanWindow) string {

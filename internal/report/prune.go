@@ -50,8 +50,8 @@ func printFilePruning(w io.Writer, verb string, r *app.PruneReport) {
 	f := r.Files
 	var parts []string
 	if n := len(f.Replaced); n > 0 {
-		parts = append(parts, fmt.Sprintf("%s with %s rows (%s) that compactions merged into larger ones before %s",
-			format.Count(n, "file"), format.Thousands(f.ReplacedRows), format.Bytes(f.Bytes), r.Before.Format(time.DateOnly)))
+		parts = append(parts, fmt.Sprintf("%s with %s (%s) that compactions merged into larger ones before %s",
+			format.Count(n, "file"), format.Count(f.ReplacedRows, "row"), format.Bytes(f.Bytes), r.Before.Format(time.DateOnly)))
 	}
 	if n := len(f.Lists); n > 0 {
 		parts = append(parts, format.Count(n, "list")+" of the files of old generations")
@@ -71,8 +71,8 @@ func printFilePruning(w io.Writer, verb string, r *app.PruneReport) {
 
 func printJournalPruning(w io.Writer, verb string, r *app.PruneReport) {
 	j := r.Journal
-	format.Fprintf(w, "%s %s (about %s, bought for %s credits) of %s published before %s.\n", verb,
-		format.Count(j.Answers, "answer"), format.Bytes(r.Bytes), format.Thousands(j.Credits), format.Count(len(j.Runs), "run"), r.Before.Format(time.DateOnly))
+	format.Fprintf(w, "%s %s (about %s, bought for %s) of %s published before %s.\n", verb,
+		format.Count(j.Answers, "answer"), format.Bytes(r.Bytes), format.Count(j.Credits, "credit"), format.Count(len(j.Runs), "run"), r.Before.Format(time.DateOnly))
 	for i, run := range j.Runs {
 		if i == maxPrunedRunsShown && len(j.Runs) > i+1 {
 			format.Fprintf(w, "  and %s more, up to %s\n", format.Count(len(j.Runs)-i, "run"), j.Runs[len(j.Runs)-1].Run)

@@ -171,8 +171,8 @@ func PrintEnd(w io.Writer, e *RunEnd) {
 	if s.Reason != "" {
 		format.Fprintf(w, ", %s", s.Reason)
 	}
-	format.Fprintf(w, "\n%s: %s; %s, %s deferred and %s held\n", format.Count(int(s.Events), "event"), knownText(s.NewEvents, s.ChangedEvents, s.KnownEvents),
-		format.Count(int(s.Credits), "credit"), format.Count(int(s.Deferred), "line"), format.Thousands(s.Held))
+	format.Fprintf(w, "\n%s: %s; %s, %s deferred and %s held\n", format.Count(s.Events, "event"), knownText(s.NewEvents, s.ChangedEvents, s.KnownEvents),
+		format.Count(s.Credits, "credit"), format.Count(s.Deferred, "line"), format.Thousands(s.Held))
 	for _, m := range e.Runs {
 		PrintSummary(w, e.Lake, m)
 	}
@@ -184,15 +184,15 @@ func PrintEnd(w io.Writer, e *RunEnd) {
 // EndLine is a RunEnd in one line.
 func EndLine(e *RunEnd) string {
 	s := e.Summary()
-	text := fmt.Sprintf("%s %s: %s, %s", s.Command, s.List, format.Count(int(s.NewEvents), "new event"), format.Count(int(s.Credits), "credit"))
+	text := fmt.Sprintf("%s %s: %s, %s", s.Command, s.List, format.Count(s.NewEvents, "new event"), format.Count(s.Credits, "credit"))
 	if s.KnownEvents > 0 {
-		text += fmt.Sprintf(", %s events were already in the lake", format.Thousands(s.KnownEvents))
+		text += fmt.Sprintf(", %s already in the lake", format.Count(s.KnownEvents, "event"))
 	}
 	if s.Deferred > 0 {
-		text += ", " + format.Count(int(s.Deferred), "line") + " deferred"
+		text += ", " + format.Count(s.Deferred, "line") + " deferred"
 	}
 	if s.Held > 0 {
-		text += ", " + format.Count(int(s.Held), "line") + " held"
+		text += ", " + format.Count(s.Held, "line") + " held"
 	}
 	if s.Drift > 0 {
 		text += ", answers differ from what this version knows: " + s.DriftFirst

@@ -23,7 +23,7 @@ func PrintSalvage(w io.Writer, r *app.SalvageReport) {
 	if r.Records == 0 && len(r.Lost)+len(r.Gaps) == 0 {
 		return
 	}
-	format.Fprintf(w, "Whole records    %s: %s, %s, %s credits charged\n", format.Thousands(int64(r.Records)), format.Count(r.Runs, "run"), format.Count(r.Calls, "call"), format.Thousands(r.Charged))
+	format.Fprintf(w, "Whole records    %s: %s, %s, %s charged\n", format.Thousands(int64(r.Records)), format.Count(r.Runs, "run"), format.Count(r.Calls, "call"), format.Count(r.Charged, "credit"))
 	for _, g := range r.Gaps {
 		format.Fprintf(w, "Damaged          %s\n", g)
 	}
@@ -54,7 +54,7 @@ func printLosses(w io.Writer, r *app.SalvageReport) {
 	for i, l := range r.Lost {
 		charge := "charge unknown"
 		if l.Credits != nil {
-			charge = format.Thousands(*l.Credits) + " credits"
+			charge = format.Count(*l.Credits, "credit")
 			credits += *l.Credits
 		} else {
 			unknown++
@@ -71,9 +71,9 @@ func printLosses(w io.Writer, r *app.SalvageReport) {
 	if more := len(r.Lost) - maxLossesShown; more > 0 {
 		format.Fprintf(w, "                 and %s more; --json lists all\n", format.Count(more, "call"))
 	}
-	format.Fprintf(w, "Missing in all   %s, charged %s credits", format.Count(len(r.Lost), "call"), format.Thousands(credits))
+	format.Fprintf(w, "Missing in all   %s, charged %s", format.Count(len(r.Lost), "call"), format.Count(credits, "credit"))
 	if unknown > 0 {
-		format.Fprintf(w, " and what %s cost", format.Count(int(unknown), "call"))
+		format.Fprintf(w, " and what %s cost", format.Count(unknown, "call"))
 	}
 	format.Fprintf(w, "\n")
 }

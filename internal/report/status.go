@@ -16,7 +16,7 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	format.Fprintf(w, "RUN\tSTATE\tEXIT\tFINISHED\tWINDOW\tGENERATION\tCALLS\tCREDITS\tEVENTS\tUNKNOWN\tIN DOUBT\tDECIDED\tDEFERRED\tCOMMAND\tLIST\n")
 	if status.RunsBefore > 0 {
-		format.Fprintf(w, "and %s earlier ones: siglake runs --lake %s\n", format.Thousands(int64(status.RunsBefore)), status.Lake)
+		format.Fprintf(w, "and %s: siglake runs --lake %s\n", format.Count(status.RunsBefore, "earlier run"), status.Lake)
 	}
 	for _, r := range status.Runs {
 		generation := "-"
@@ -52,10 +52,10 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 func cappedStatusText(c *app.CappedStatus) (text string) {
 	if c.Pairs > 0 {
 		text = fmt.Sprintf("  %s reached --max-results: older events were not returned. The next run with --since last and a higher --max-results, up to %d, asks for them, and buys up to %s again\n",
-			format.Count(int(c.Pairs), "pair")+" of entity and signal", app.MaxResultsLimit, format.Count(int(c.Known), "event"))
+			format.Count(c.Pairs, "pair")+" of entity and signal", app.MaxResultsLimit, format.Count(c.Known, "event"))
 	}
 	if c.Final > 0 {
-		text += fmt.Sprintf("  %s reached --max-results %d: the API returns no older events of theirs\n", format.Count(int(c.Final), "pair")+" of entity and signal", app.MaxResultsLimit)
+		text += fmt.Sprintf("  %s reached --max-results %d: the API returns no older events of theirs\n", format.Count(c.Final, "pair")+" of entity and signal", app.MaxResultsLimit)
 	}
 	return text
 }
@@ -81,9 +81,9 @@ func printProcess(out io.Writer, status *app.LakeStatus, now time.Time) {
 // progressText says how much of its list a run that is not published has answers about.
 func progressText(r *app.RunStatus) string {
 	if r.ListRecords == 0 {
-		return format.Count(int(r.Lines), "line") + " answered"
+		return format.Count(r.Lines, "line") + " answered"
 	}
-	return fmt.Sprintf("%s of about %s answered", format.Thousands(r.Lines), format.Count(int(r.ListRecords), "line"))
+	return fmt.Sprintf("%s of about %s answered", format.Thousands(r.Lines), format.Count(r.ListRecords, "line"))
 }
 
 func processText(p *app.HolderStatus) string {
@@ -230,14 +230,14 @@ func printGenerations(out io.Writer, s *app.LakeStatus) error {
 		format.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Generation, g.Kind, g.Run, files, format.Thousands(g.Rows), fresh, changed, known, g.Finished.Format("2006-01-02 15:04 UTC"))
 	}
 	if s.Earlier > 0 {
-		format.Fprintf(w, "and %s earlier ones\n", format.Thousands(s.Earlier))
+		format.Fprintf(w, "and %s\n", format.Count(s.Earlier, "earlier generation"))
 	}
 	return w.Flush()
 }
 
 // totalText is the bill of all runs, and what is not known of it.
 func totalText(s *app.LakeStatus) string {
-	text := format.Thousands(s.Credits) + " credits"
+	text := format.Count(s.Credits, "credit")
 	if s.MaxCost > s.Credits {
 		text = fmt.Sprintf("%s to %s credits", format.Thousands(s.Credits), format.Thousands(s.MaxCost))
 	}
@@ -265,7 +265,7 @@ func totalText(s *app.LakeStatus) string {
 		}
 	}
 	if s.OpenLines > 0 {
-		text += fmt.Sprintf("\n  %s not requested yet", format.Count(int(s.OpenLines), "line"))
+		text += fmt.Sprintf("\n  %s not requested yet", format.Count(s.OpenLines, "line"))
 	}
 	return text
 }

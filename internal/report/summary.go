@@ -51,7 +51,7 @@ func stopReason(m *pipeline.Manifest) string {
 const deferralAdvice = "run the same command again, which requests the rest; if it happens again, check the API's status"
 
 func deferralText(d pipeline.Deferral) string {
-	return fmt.Sprintf("%s: %s", format.Count(int(d.Lines), "line"), d.Reason)
+	return fmt.Sprintf("%s: %s", format.Count(d.Lines, "line"), d.Reason)
 }
 
 // printDeferrals says why lines are left to a later run. The reason of a run that
@@ -73,10 +73,10 @@ func PrintNothingToDo(w io.Writer, n *app.NothingToDo) {
 	switch {
 	case n.RunID != "":
 	case n.Exhausted:
-		format.Fprintf(w, "Nothing to do: %s has returned all of its %s results.\n", n.Subject, format.Thousands(n.Results))
+		format.Fprintf(w, "Nothing to do: %s has no further results; it returned %s.\n", n.Subject, format.Count(n.Results, "result"))
 		return
 	default:
-		format.Fprintf(w, "Nothing to do: %s has already returned %s results, and --limit is %d; raise it to fetch further results.\n", n.Subject, format.Thousands(n.Results), n.Limit)
+		format.Fprintf(w, "Nothing to do: %s has already returned %s, and --limit is %d; raise it to fetch further results.\n", n.Subject, format.Count(n.Results, "result"), n.Limit)
 		return
 	}
 	format.Fprintf(w, "Nothing to do: run %s requested all of this on %s (%s, generation %d).\n",
@@ -114,7 +114,7 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 		outcome = "complete, with keys that stand for several lines"
 	}
 	if n := m.Credits.UnknownCalls; n > 0 {
-		outcome += fmt.Sprintf(", %s unknown", format.Count(int(n), "charge"))
+		outcome += fmt.Sprintf(", %s unknown", format.Count(n, "charge"))
 	}
 	if outcome == outcomeText(pipeline.RunComplete) {
 		format.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, simulated)
@@ -126,8 +126,8 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	printTotals(w, lake, m)
 	if m.Events.CappedPairs > 0 {
-		format.Fprintf(w, "\n  %s entity-signal pairs reached --max-results %d: the API did not return their older events.\n",
-			format.Thousands(m.Events.CappedPairs), m.Queries[0].MaxResults())
+		format.Fprintf(w, "\n  %s reached --max-results %d: the API did not return their older events.\n",
+			format.Count(m.Events.CappedPairs, "entity-signal pair"), m.Queries[0].MaxResults())
 		if m.Run.SinceLast && m.Queries[0].MaxResults() < app.MaxResultsLimit {
 			format.Fprintf(w, "  The same command with a higher --max-results, up to %d, asks for them, and buys these pairs' newer events again.\n", app.MaxResultsLimit)
 		}
@@ -168,7 +168,7 @@ func printTotals(w io.Writer, lake string, m *pipeline.Manifest) {
 		bytes += f.Bytes
 		rows += f.Rows
 	}
-	row("Files", int64(len(m.Files)), fmt.Sprintf("%s, %s rows in %s", format.Bytes(bytes), format.Thousands(rows), lake))
+	row("Files", int64(len(m.Files)), fmt.Sprintf("%s, %s in %s", format.Bytes(bytes), format.Count(rows, "row"), lake))
 }
 
 // printPages says how far the pages of a subject have come; p is nil if there are none.
@@ -180,7 +180,7 @@ func printPages(w io.Writer, p *pipeline.PageTotals) {
 	if p.Exhausted {
 		more = "there are no more"
 	}
-	format.Fprintf(w, "\n  Of %s: %s results in this run, %s from earlier runs; %s.\n", p.Subject, format.Thousands(p.Results), format.Thousands(p.PriorResults), more)
+	format.Fprintf(w, "\n  Of %s: %s in this run, %s from earlier runs; %s.\n", p.Subject, format.Count(p.Results, "result"), format.Thousands(p.PriorResults), more)
 	if p.Repeated > 0 {
 		format.Fprintf(w, "  The API returned, and charged for, %s of them a second time: it did not honour its session.\n", format.Thousands(p.Repeated))
 	}
@@ -274,7 +274,7 @@ func callText(m *pipeline.Manifest) string {
 		parts = append(parts, fmt.Sprintf("%.1f a second", m.Calls.PerSecond))
 	}
 	if m.Calls.Retries > 0 {
-		parts = append(parts, format.Thousands(m.Calls.Retries)+" retries")
+		parts = append(parts, format.Count(m.Calls.Retries, "retry"))
 	}
 	if n := m.Calls.ByOutcome[pipeline.InDoubt]; n > 0 {
 		parts = append(parts, format.Thousands(n)+" in doubt")
@@ -358,7 +358,7 @@ func chargeText(m *pipeline.Manifest) string {
 		parts = append(parts, format.Thousands(m.Credits.Shortfall)+" less than the returned events explain")
 	}
 	if m.Credits.UnknownCalls > 0 {
-		parts = append(parts, fmt.Sprintf("plus %s whose charge is unknown (at most %s)", format.Count(int(m.Credits.UnknownCalls), "answered call"), format.Thousands(m.Credits.UnknownCeiling)))
+		parts = append(parts, fmt.Sprintf("plus %s whose charge is unknown (at most %s)", format.Count(m.Credits.UnknownCalls, "answered call"), format.Thousands(m.Credits.UnknownCeiling)))
 	}
 	if m.Credits.InDoubtCalls > 0 {
 		parts = append(parts, fmt.Sprintf("plus between 0 and %s for calls whose answers are lost", format.Thousands(m.Credits.InDoubtCeiling)))
@@ -390,7 +390,7 @@ func printSharedKeys(w io.Writer, keys []pipeline.SharedKey, where string) {
 	}
 	format.Fprintf(w, "\n  Keys that a spreadsheet turned into numbers, so that each stands for several lines (%s):\n", format.Thousands(int64(len(keys))))
 	for _, k := range keys[:min(shown, len(keys))] {
-		format.Fprintf(w, "    %s: %s: %s\n", k.Key, format.Count(int(k.Lines), "line"), format.List(k.Places, 3))
+		format.Fprintf(w, "    %s: %s: %s\n", k.Key, format.Count(k.Lines, "line"), format.List(k.Places, 3))
 	}
 	if n := len(keys) - shown; n > 0 {
 		format.Fprintf(w, "    and %s more, %s\n", format.Thousands(int64(n)), where)
@@ -425,7 +425,7 @@ func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
 			lines += len(d.Accounts)
 		}
 		const shown = 5
-		format.Fprintf(w, "\n  "+title+"\n", len(calls), format.Thousands(int64(lines)))
+		format.Fprintf(w, "\n  "+title+"\n", len(calls), format.Count(lines, "line"))
 		for _, d := range calls[:min(shown, len(calls))] {
 			format.Fprintf(w, "    %s: %s; %s, %s to %s credits\n", d.Name(), d.Problem, format.Count(len(d.Accounts), "line"), format.Thousands(d.MinCredits), format.Thousands(d.MaxCredits))
 		}
@@ -433,17 +433,17 @@ func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
 			format.Fprintf(w, "    and %d more, in the manifest\n", len(calls)-shown)
 		}
 	}
-	list(own, "Calls in doubt (%d): they may have been charged and were not repeated; %s lines are held.")
-	list(earlier, "Calls of earlier runs in doubt (%d): %s lines were not requested, because they may already be paid for.")
+	list(own, "Calls in doubt (%d): they may have been charged and were not repeated; %s held.")
+	list(earlier, "Calls of earlier runs in doubt (%d): %s not requested, because these calls may have bought them already.")
 	if len(own)+len(earlier) > 0 {
 		format.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", lake)
 	}
 	if n := m.Accounts.ByStatus[schema.Deferred]; n > 0 && m.Run.Outcome == pipeline.RunInDoubt {
-		format.Fprintf(w, "  Deferred: %s lines were not requested yet; the same command requests them, whatever you decide\n", format.Thousands(n))
+		format.Fprintf(w, "  Deferred: %s not requested yet; the same command requests the rest, whatever you decide\n", format.Count(n, "line"))
 	}
-	list(writtenOff, "Calls accepted as paid and lost (%d): %s lines are not requested again in their window.")
-	list(retried, "Calls repeated as decided (%d): the first attempt may have been charged; %s lines are held.")
-	list(notCharged, "Calls not charged, according to the account's usage (%d): their lines were requested again; %s are held.")
+	list(writtenOff, "Calls accepted as paid and lost (%d): %s not requested again in this window.")
+	list(retried, "Calls repeated as decided (%d): the first attempt may have been charged; %s held.")
+	list(notCharged, "Calls not charged, according to the account's usage (%d): their lines were requested again; %s held.")
 }
 
 // PrintTree shows what a run wrote, partitions of a table folded together.
@@ -470,7 +470,7 @@ func PrintTree(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	slices.Sort(names)
 	for _, d := range names {
-		format.Fprintf(w, "  %-44s %8s rows  %s\n", d+"/", format.Thousands(dirs[d].rows), strings.Join(dirs[d].names, " "))
+		format.Fprintf(w, "  %-44s %8s %-4s  %s\n", d+"/", format.Thousands(dirs[d].rows), format.Noun(dirs[d].rows, "row"), strings.Join(dirs[d].names, " "))
 	}
 	format.Fprintf(w, "  %-44s\n", fmt.Sprintf("_meta/manifest/%08d.json", m.Generation))
 	format.Fprintf(w, "  %-44s\n", "_meta/current.json")
@@ -479,15 +479,7 @@ func PrintTree(w io.Writer, lake string, m *pipeline.Manifest) {
 // balanceText says how the account's balance changed while a run spent from it.
 func balanceText(spent int64) string {
 	if spent < 0 {
-		return "balance rose by " + creditsText(-spent)
+		return "balance rose by " + format.Count(-spent, "credit")
 	}
-	return "balance fell by " + creditsText(spent)
-}
-
-// creditsText is a number of credits.
-func creditsText(n int64) string {
-	if n == 1 || n == -1 {
-		return format.Thousands(n) + " credit"
-	}
-	return format.Thousands(n) + " credits"
+	return "balance fell by " + format.Count(spent, "credit")
 }

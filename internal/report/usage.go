@@ -77,9 +77,9 @@ func PrintUsage(w io.Writer, a AccountUsage) {
 			format.Fprintf(w, "%-9s no limit stated\n", win.Name)
 			continue
 		}
-		line := fmt.Sprintf("%-9s %s of %s calls left", win.Name, number(win.Left), number(win.Limit))
+		line := fmt.Sprintf("%-9s %s of %s left", win.Name, number(win.Left), format.Count(*win.Limit, "call"))
 		if win.Left == nil {
-			line = fmt.Sprintf("%-9s %s calls allowed, remaining not stated", win.Name, number(win.Limit))
+			line = fmt.Sprintf("%-9s %s allowed, remaining not stated", win.Name, format.Count(*win.Limit, "call"))
 		}
 		if win.Resets != nil {
 			line += ", resets " + win.Resets.UTC().Format("2006-01-02 15:04:05 UTC")
