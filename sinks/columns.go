@@ -17,7 +17,8 @@ import (
 
 // ReadColumns reads some columns of a file of a snapshot, in the given order, and hands its rows over in
 // records, which are valid during the call only. A column that was added after the file was written is
-// null. The rows are not checked against the digest of the file, which covers all columns.
+// null. The rows are not checked against the digest of the file, which covers all columns. The error is
+// ErrIntegrity if the file is damaged, and fs.ErrNotExist if it is missing.
 func (i *Inspector) ReadColumns(ctx context.Context, f DataFile, columns []string, yield func(arrow.Record) error) (err error) {
 	table, ok := schema.TableNamed(f.Table)
 	if !ok {
@@ -41,7 +42,7 @@ func (i *Inspector) ReadColumns(ctx context.Context, f DataFile, columns []strin
 func readColumns(ctx context.Context, o *trackedObject, t *schema.Table, columns []string, yield func(arrow.Record) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("not a readable Parquet file: %v", p)
+			err = fmt.Errorf("%w: not a readable Parquet file: %v", ErrIntegrity, p)
 		}
 	}()
 	tail := min(int64(tailSize), o.Size())
@@ -53,7 +54,7 @@ func readColumns(ctx context.Context, o *trackedObject, t *schema.Table, columns
 	}
 	file, err := parquet.OpenFile(o, o.Size(), parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return fmt.Errorf("not a readable Parquet file: %w", err)
+		return fmt.Errorf("%w: not a readable Parquet file: %w", ErrIntegrity, err)
 	}
 	written, err := tableAsWritten(file, t)
 	if err != nil {
@@ -73,8 +74,16 @@ func readColumns(ctx context.Context, o *trackedObject, t *schema.Table, columns
 	}
 	r.builder = array.NewRecordBuilder(memory.DefaultAllocator, r.table.Arrow())
 	defer r.builder.Release()
+	var yielded error
 	for group := range file.RowGroups() {
-		if err := r.readGroup(ctx, group, yield); err != nil {
+		err := r.readGroup(ctx, group, func(rec arrow.Record) error {
+			yielded = yield(rec)
+			return yielded
+		})
+		if err != nil && yielded == nil && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", ErrIntegrity, err)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/report"
 )
@@ -78,7 +80,7 @@ func (c *console) writeMetrics(path string, ends []*report.RunEnd) {
 	var text bytes.Buffer
 	report.WriteMetrics(&text, ends, readEarlier(path))
 	if err := replaceFile(path, text.Bytes()); err != nil {
-		c.print(slog.LevelWarn, "--"+metricsFlagName+": "+format.Text(err.Error())+"; the monitor keeps what it has")
+		c.print(slog.LevelWarn, format.Text(err.Error())+"; the monitor keeps what it has")
 	}
 }
 
@@ -101,7 +103,7 @@ func readEarlier(path string) string {
 func replaceFile(path string, text []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
-		return err
+		return app.NewFileError("--"+metricsFlagName+" "+path, filepath.Dir(path), err)
 	}
 	defer func() {
 		if err != nil {
@@ -109,8 +111,11 @@ func replaceFile(path string, text []byte) (err error) {
 		}
 	}()
 	_, err = f.Write(text)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
-		return err
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
 	}
-	return os.Rename(f.Name(), path)
+	if err != nil {
+		return fmt.Errorf("--%s %s: %w", metricsFlagName, path, err)
+	}
+	return nil
 }

@@ -336,7 +336,7 @@ func TestConfigCheckValues(t *testing.T) {
 	t.Parallel()
 	for settings, says := range map[string]string{
 		"{list: a.csv}": "name the signals",
-		"{list: a.csv, signals: news, since: 30x}":             `--since "30x": expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y, or last`,
+		"{list: a.csv, signals: news, since: 30x}":             `--since "30x": expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y, or last`,
 		"{list: a.csv, signals: news, max-results: 1000}":      "--max-results 1000",
 		"{list: a.csv, signals: news, backfill: 5x}":           `--backfill "5x": expected a date`,
 		"{list: a.csv, signals: news, max-credits: lots}":      `--max-credits "lots"`,

@@ -217,14 +217,14 @@ func createRejects(name string) (r rejectsFile, err error) {
 	}
 	r.name = name
 	if r.file, err = os.CreateTemp(filepath.Dir(name), ".siglake-rejects-*"); err != nil {
-		return r, newFileError("--rejects "+name, filepath.Dir(name), err)
+		return r, NewFileError("--rejects "+name, filepath.Dir(name), err)
 	}
 	r.w = r.file
 	return r, nil
 }
 
-// newFileError is the error that no file can be created in a directory, which the cause says of a temporary one.
-func newFileError(what, dir string, err error) error {
+// NewFileError is the error that no file can be created in a directory, which the cause says of a temporary one.
+func NewFileError(what, dir string, err error) error {
 	if info, statErr := os.Stat(dir); errors.Is(statErr, fs.ErrNotExist) {
 		return UsageErrorf("%s: the directory %s does not exist", what, dir)
 	} else if statErr == nil && !info.IsDir() {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"io/fs"
 
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
@@ -45,6 +46,8 @@ func CompactLake(ctx context.Context, env *Env, o CompactOptions) (*pipeline.Man
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil, &Error{KindDeferred, errors.New("stopped before publishing anything; run the same command again")}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, dataError(o.Lake, err)
 	case err != nil:
 		return nil, lakeError(err)
 	}

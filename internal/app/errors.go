@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/sinks"
@@ -44,10 +45,18 @@ func UsageErrorf(format string, args ...any) error {
 // the storage beneath.
 func lakeError(err error) error {
 	if errors.Is(err, wal.ErrLocked) {
-		return &Error{KindLocked, err}
+		return &Error{KindLocked, fmt.Errorf("%w; wait until that process has ended, then repeat the command", err)}
 	}
 	if errors.Is(err, wal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
 		return &Error{KindIntegrity, err}
 	}
 	return &Error{KindStorage, err}
+}
+
+// dataError is the error of reading files that the lake at an address lists.
+func dataError(uri string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, sinks.ErrIntegrity) {
+		return lakeError(err)
+	}
+	return &Error{KindIntegrity, fmt.Errorf("a file of the lake is missing or damaged: %w; siglake verify --lake %s lists all such files, and siglake rebuild --lake %[2]s --into DIR writes the lake again, at no cost", err, uri)}
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -74,7 +73,7 @@ func Export(ctx context.Context, env *Env, o ExportOptions) (report *ExportRepor
 	if out.Format, err = o.formatOf(); err != nil {
 		return nil, err
 	}
-	if out.BOM, err = o.needsBOM(); err != nil {
+	if out.BOM, err = o.needsBOM(out.Format); err != nil {
 		return nil, err
 	}
 	if joined.Signals, err = exportedSignals(SplitWords(o.Signals)); err != nil {
@@ -289,7 +288,7 @@ func (e *exporter) readTables(ctx context.Context, chosen func(schema.Table) boo
 		}
 		err := e.inspector.ReadColumns(ctx, f, columns, add)
 		if err != nil {
-			return fmt.Errorf("reading the lake: %w", lakeError(err))
+			return dataError(e.options.Lake, err)
 		}
 	}
 	return nil

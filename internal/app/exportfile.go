@@ -45,10 +45,13 @@ func (o *ExportOptions) formatOf() (export.Format, error) {
 	return "", UsageErrorf("--output %s: the name says no format; end it with .csv, .xlsx or .parquet, or add --format", o.Output)
 }
 
-// needsBOM reports whether a CSV file begins with a byte order mark.
-func (o *ExportOptions) needsBOM() (bool, error) {
+// needsBOM reports whether the file begins with a byte order mark, which only CSV can.
+func (o *ExportOptions) needsBOM(f export.Format) (bool, error) {
 	switch o.BOM {
 	case "yes":
+		if f != export.CSV {
+			return false, UsageErrorf("--bom yes applies to CSV only, and the format is %s: omit --bom, or add --format csv", f)
+		}
 		return true, nil
 	case "no":
 		return false, nil
@@ -73,7 +76,7 @@ func createExport(env *Env, o *ExportOptions) (*exportFile, error) {
 	e.temporary = filepath.Join(filepath.Dir(e.name), ".siglake-export-"+rand.Text()+".tmp")
 	var err error
 	if e.file, err = os.OpenFile(e.temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666); err != nil { //nolint:gosec // the umask limits it
-		return nil, e.storageError(err)
+		return nil, NewFileError("--output "+e.name, filepath.Dir(e.name), err)
 	}
 	e.w = e.file
 	return e, nil
@@ -88,7 +91,7 @@ func (e *exportFile) checkName(lake string) error {
 	case err == nil && !e.force:
 		return UsageErrorf("--output %s: it exists; add --force to replace it, or name another file", e.name)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return e.storageError(err)
+		return NewFileError("--output "+e.name, filepath.Dir(e.name), err)
 	case sinks.OnS3(lake):
 		return nil
 	}

@@ -88,7 +88,7 @@ func mustExist(ctx context.Context, env *Env, o StoreOptions, uri string) error 
 	}
 	exists, err := lakeExists(ctx, env, o, uri)
 	if err == nil && !exists {
-		err = noLakeError(uri, "no journal found")
+		err = noLakeError(uri, "no journal found", true)
 	}
 	return err
 }
@@ -106,17 +106,22 @@ func lakeAddress(uri string) (string, error) {
 	var not *sinks.NotLakeError
 	switch {
 	case errors.As(err, &not):
-		err = noLakeError(uri, not.Reason)
+		err = noLakeError(uri, not.Reason, false)
 	case errors.Is(err, fs.ErrNotExist):
-		err = noLakeError(uri, "the directory does not exist")
+		err = noLakeError(uri, "the directory does not exist", true)
 	case err != nil:
 		err = UsageErrorf("--lake: %w", err)
 	}
 	return filepath.ToSlash(path), err
 }
 
-func noLakeError(uri, reason string) error {
-	return UsageErrorf("--lake: %s is not a siglake lake: %s", uri, reason)
+// noLakeError says why a place holds no lake, and what to do. A vacant place can hold one.
+func noLakeError(uri, reason string, vacant bool) error {
+	advice := "check the path"
+	if vacant {
+		advice += ", or create the lake with siglake run"
+	}
+	return UsageErrorf("--lake: %s is not a siglake lake: %s; %s", uri, reason, advice)
 }
 
 // notLake is the error of a command that could create a lake, and cannot there.

@@ -128,11 +128,10 @@ func (s *journalStore) openDir(path string, hook func(op, path string, do func()
 }
 
 func lockError(uri string, err error) error {
-	kind := KindStorage
 	if errors.Is(err, lease.ErrLocked) {
-		kind = KindLocked
+		return &Error{KindLocked, fmt.Errorf("lake %s: %w; wait until it has ended, then repeat the command; siglake status --lake %[1]s shows how far it is", uri, err)}
 	}
-	return &Error{kind, fmt.Errorf("lake %s: %w", uri, err)}
+	return &Error{KindStorage, fmt.Errorf("lake %s: %w", uri, err)}
 }
 
 // openBucketJournal takes the lease of a lake on S3. Its journal lies in the bucket

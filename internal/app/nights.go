@@ -165,7 +165,7 @@ func (o *NightOptions) auditShare() (float64, error) {
 	case err != nil || !strings.HasSuffix(o.Audit, "%") || !(percent > 0 && percent <= 100):
 		return 0, UsageErrorf("--audit %q: expected a share up to 100%%, for example 2%%", o.Audit)
 	case o.Completeness != string(nights.Economy):
-		return 0, UsageErrorf("--audit %s with --completeness %s: an audit asks for earlier days again to measure what economy misses, and %[2]s asks for each of them again in any case: omit --audit, or choose --completeness economy. If events come later than %[2]s expects, raise --lateness", o.Audit, o.Completeness)
+		return 0, UsageErrorf("--audit %s and --completeness %s exclude each other: an audit asks for earlier days again to measure what economy misses, and %[2]s asks for each of them again in any case: omit --audit, or choose --completeness economy. If events come later than %[2]s expects, raise --lateness", o.Audit, o.Completeness)
 	}
 	return percent / 100, nil
 }

@@ -50,10 +50,10 @@ func (o *PageOptions) check(s pipeline.Service) error {
 	switch {
 	case o.PageSize < 1 || o.PageSize > maxSize:
 		return UsageErrorf("--page-size %d: expected 1 to %d", o.PageSize, maxSize)
-	case o.Limit == 0 && s == pipeline.Lookalikes:
-		return UsageErrorf("--limit 0: expected a number of results from 1")
+	case o.Limit < 1 && s == pipeline.Lookalikes:
+		return UsageErrorf("--limit %d: expected a number of results from 1", o.Limit)
 	case o.Limit < 0:
-		return UsageErrorf("--limit %d: expected a number of results", o.Limit)
+		return UsageErrorf("--limit %d: expected a number of results, or 0 for all", o.Limit)
 	}
 	return nil
 }

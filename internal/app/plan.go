@@ -545,15 +545,18 @@ const SampleLines = 200
 
 // addAdvice adds what the figures mean for the account.
 func (p *PlanReport) addAdvice(service pipeline.Service) {
-	e := p.Credits
+	e, history := p.Credits, "this lake has bought nothing of the kind before"
+	if p.Lake == "" {
+		history = "without --lake the plan knows of no earlier purchases"
+	}
 	switch {
 	case p.Entities == 0:
 		return
 	case service != pipeline.Signals && e.ObservedEntities == 0:
-		p.addNote("this lake has bought nothing of the kind before: the forecast assumes that the API knows 85 of 100 lines")
+		p.addNote(history + ": the forecast assumes that the API knows 85 of 100 lines")
 	case service != pipeline.Signals:
 	case e.ObservedEntities == 0:
-		p.addNote("this lake has bought nothing before, so the credits are a guess: 0.2 events per entity, signal and 90 days, within a factor of ten")
+		p.addNote(history + ", so the credits are a guess: 0.2 events per entity, signal and 90 days, within a factor of ten")
 	case len(e.WithoutHistory) > 0:
 		p.addNote("the forecast is a guess for signals never requested in this lake: " + format.List(e.WithoutHistory, 5))
 	}

@@ -384,7 +384,7 @@ func parseDay(flag, s string, today time.Time) (time.Time, error) {
 			return today.AddDate(-n, 0, 0), nil
 		}
 	}
-	return day, UsageErrorf("%s %q: expected a date such as 2026-01-31, an age such as 30d, 6w, 3m or 1y", flag, s)
+	return day, UsageErrorf("%s %q: expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y", flag, s)
 }
 
 // SplitWords trims list values; the library has split them at commas.

@@ -337,7 +337,7 @@ func (l *ListOptions) parse(s3 S3Options, stdin io.Reader) (sources.Options, err
 	}
 	o.Bucket = func(ctx context.Context, uri string) (*bucket.Bucket, error) { return bucket.Open(ctx, uri, store) }
 	if l.Sample < 0 {
-		return o, UsageErrorf("--sample %d: expected a number of lines", l.Sample)
+		return o, UsageErrorf("--sample %d: expected a number of lines, or 0 for the whole list", l.Sample)
 	}
 	for _, m := range SplitWords(l.Map) {
 		field, column, found := strings.Cut(m, "=")

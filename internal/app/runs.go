@@ -304,7 +304,7 @@ func ReadHistory(ctx context.Context, env *Env, o HistoryOptions) (*History, err
 		}
 	}
 	if o.Last < 0 {
-		return nil, UsageErrorf("--last %d: expected a number of runs from 1", o.Last)
+		return nil, UsageErrorf("--last %d: expected a number of runs, or 0 for all", o.Last)
 	}
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
 	if err != nil {
@@ -352,17 +352,21 @@ func (s *statusReader) runStatuses(ctx context.Context, list, job string, holder
 	}
 	switch {
 	case list != "" && !lists[list]:
-		return nil, UsageErrorf("--list %s: no run of this lake is about it; its lists are %s", list, namesText(lists))
+		return nil, UsageErrorf("--list %s: no run of this lake is about it; %s", list, namesText(lists, "the lake has runs about", "the lake has no run yet"))
 	case job != "" && !jobs[job]:
-		return nil, UsageErrorf("--job %s: no run of this lake belongs to it; its jobs are %s", job, namesText(jobs))
+		return nil, UsageErrorf("--job %s: no run of this lake belongs to it; %s", job, namesText(jobs, "the lake has runs of", "no run of the lake belongs to a job"))
 	case list != "" && job != "" && len(all) == 0:
-		return nil, UsageErrorf("--job %s --list %s: the job has no run about this list", job, list)
+		return nil, UsageErrorf("--job %s and --list %s: the job has no run about this list", job, list)
 	}
 	return all, nil
 }
 
-func namesText(names map[string]bool) string {
-	return cmp.Or(strings.Join(slices.Sorted(maps.Keys(names)), ", "), "none yet")
+// namesText lists names behind some words; without names it is another text.
+func namesText(names map[string]bool, words, none string) string {
+	if len(names) == 0 {
+		return none
+	}
+	return words + " " + strings.Join(slices.Sorted(maps.Keys(names)), ", ")
 }
 
 // demoName is the command that runs a sample list.

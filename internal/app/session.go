@@ -329,7 +329,7 @@ func findMissing(ctx context.Context, env *Env, lake string, sink *sinks.Lake, m
 	missing, err := sink.MissingNeighbours(ctx, m)
 	switch {
 	case len(missing) > 0:
-		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but %s that earlier runs published in its partitions are missing or damaged: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
+		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but some files of its partitions are missing or damaged, %s of earlier runs: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
 			m.Generation, format.Count(len(missing), "file"), format.List(missing, 3), lake)}
 	case err != nil && ctx.Err() == nil: // nothing is known to be missing, and the run has done its work
 		env.Log.Warn("siglake could not look for missing files of earlier runs", "error", err)

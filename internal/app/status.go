@@ -170,7 +170,7 @@ func (s *statusReader) reopenedRun() *ledger.Run {
 // Check finds options that are wrong by themselves.
 func (o *StatusOptions) Check() error {
 	if o.Last < 0 {
-		return UsageErrorf("--last %d: expected a number of runs from 1", o.Last)
+		return UsageErrorf("--last %d: expected a number of runs, or 0 for all", o.Last)
 	}
 	_, err := parseMaxAge(o.MaxAge)
 	return err

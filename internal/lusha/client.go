@@ -228,14 +228,14 @@ func (c *Client) sendRequest(ctx context.Context, method, path string, body []by
 		call.Duration = c.now().Sub(call.Sent)
 		call.Problem = c.key.redact(err.Error())
 		if reason := disconnectReason(err); reason != "" && !trace.provesUnsent() {
-			call.Problem = reason + ": " + call.Problem
+			call.Problem = strings.TrimSuffix(reason+": "+call.Problem, ": EOF") // the reason says as much
 		}
 		if ctx.Err() != nil {
-			call.Problem = fmt.Sprintf("no answer within %s: %s", c.timeout, call.Problem)
+			call.Problem = "no answer within " + timeoutText(c.timeout)
 		}
 		if trace.provesUnsent() {
 			call.Outcome = pipeline.NotCharged
-			call.Problem = "not sent: " + call.Problem
+			call.Problem = "not sent: " + strings.Replace(call.Problem, "no answer within", "no connection within", 1)
 		}
 		return
 	}
@@ -281,7 +281,7 @@ func (c *Client) readAnswer(resp *http.Response, call *pipeline.Call, reader bod
 		call.Problem = fmt.Sprintf("the answer was damaged on its way: %s after %d bytes", err, n)
 	case err != nil:
 		call.Cut = true
-		call.Problem = fmt.Sprintf("the answer broke off after %d bytes: %s", n, c.key.redact(err.Error()))
+		call.Problem = fmt.Sprintf("the answer broke off after %d bytes: %s", n, c.interruptionText(err))
 	case resp.ContentLength >= 0 && n != resp.ContentLength:
 		call.Cut = true
 		call.Problem = fmt.Sprintf("the answer has %d bytes, announced were %d", n, resp.ContentLength)
@@ -306,6 +306,29 @@ func disconnectReason(err error) string {
 		return "the connection broke off before an answer came"
 	}
 	return ""
+}
+
+// interruptionText says in plain words why an answer ended before its end.
+func (c *Client) interruptionText(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "the rest did not come within " + timeoutText(c.timeout)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection ended"
+	}
+	return c.key.redact(err.Error())
+}
+
+// timeoutText is a duration without seconds and minutes that are zero: 1m, not 1m0s.
+func timeoutText(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // newTransport is one connection per request in flight, over HTTP/1.1.
