@@ -63,6 +63,7 @@ func (inv *invocation) run(ctx context.Context, args []string) int {
 		err = program.RunContext(ctx, args)
 	}
 	code, message := endOf(ctx, err)
+	message = withVariables(program, inv.args, message)
 	inv.console.report(code, inv.named(message))
 	inv.finish(cmd, code, message)
 	return code

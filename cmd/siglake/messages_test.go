@@ -57,6 +57,13 @@ func TestMessages(t *testing.T) {
 		{[]string{"lookalikes", "--seeds", seeds, "--limit", "5", "--simulate", "--lake", filepath.Join(none, "new")}, exitUsage, "gmail.com is a free mail provider", "--map"},
 		{[]string{"rebuild", "--lake", none}, exitUsage, "rebuild needs --into DIR", "USAGE"},
 		{[]string{"resume", "--lake", empty}, exitComplete, empty + " has no run yet", "finished"},
+		{[]string{"runs", "--lake", none, "--last", "-3"}, exitUsage, "--last -3: expected a number of runs, or 0 for all", "from 1"},
+		{[]string{"runs", "--lake", empty, "--job", "night"}, exitUsage, "no run of the lake belongs to a job", "none yet"},
+		{[]string{"runs", "--lake", empty, "--list", list}, exitUsage, "the lake has no run yet", "none yet"},
+		{[]string{"export", "--lake", empty, "--output", filepath.Join(none, "no", "x.csv")}, exitUsage, "--output " + filepath.Join(none, "no", "x.csv") + ": the directory " + filepath.Join(none, "no") + " does not exist", ".tmp"},
+		{[]string{"export", "--lake", empty, "--output", filepath.Join(list, "x.csv")}, exitUsage, list + " is not a directory", ".tmp"},
+		{[]string{"export", "--lake", empty, "--output", filepath.Join(none, "x.parquet"), "--bom", "yes"}, exitUsage, "--bom yes applies to CSV only, and the format is parquet", ""},
+		{[]string{"plan", list, "--signals", "news", "--simulate"}, exitComplete, "without --lake the plan knows of no earlier purchases, so", "this lake"},
 		{[]string{"status", none}, exitUsage, "siglake status --lake " + none, ""},
 		{[]string{"held", "--lake", none}, exitUsage, "name list, reread, retry or accept-loss first", "unknown flag"},
 		{[]string{"run"}, exitUsage, "none is named", ""},
@@ -87,6 +94,51 @@ func TestVariableMessages(t *testing.T) {
 	}
 }
 
+// TestVariableNames: a message about a flag that a variable sets names the variable; one on the command line counts more.
+func TestVariableNames(t *testing.T) {
+	for variable, value := range map[string]string{
+		"SIGLAKE_LATENCY": "1s", "SIGLAKE_OBJECT": "x", "SIGLAKE_LAKE": filepath.Join(t.TempDir(), "none"), "SIGLAKE_LAST": "-3", "SIGLAKE_COMPLETE_EXITS_0": "x",
+	} {
+		t.Setenv(variable, value)
+	}
+	list := writeList(t, "variables", 3)
+	run := []string{"run", list, "--signals", "news", "--max-credits", "5"}
+	for _, tt := range []struct {
+		args []string
+		says string
+	}{
+		{run, "siglake: SIGLAKE_LATENCY applies to the simulator only; add --simulate, or unset SIGLAKE_LATENCY\n"},
+		{slices.Concat(run, []string{"--latency", "2s"}), "siglake: --latency applies to the simulator only; add --simulate, or omit --latency\n"},
+		{slices.Concat(run, []string{"--latency=2s"}), "siglake: --latency applies"},
+		{[]string{"check", list}, "siglake: SIGLAKE_OBJECT \"x\": expected contact, company or auto\n"},
+		{[]string{"check", list, "--object", "y"}, "siglake: --object \"y\": expected"},
+		{[]string{"held", "list"}, "siglake: SIGLAKE_LAKE: "},
+		{[]string{"runs"}, "siglake: SIGLAKE_LAST -3: expected a number of runs, or 0 for all\n"},
+		{[]string{"job", "night"}, "siglake: SIGLAKE_COMPLETE_EXITS_0 \"x\": expected true or false; see siglake job --help\n"},
+	} {
+		if code, stdout, stderr := runProgram(t, tt.args...); code != exitUsage || stdout != "" || !strings.HasPrefix(stderr, tt.says) {
+			t.Errorf("%q: exit %d, %q, %q; want %d, nothing, %q", tt.args, code, stdout, stderr, exitUsage, tt.says)
+		}
+	}
+}
+
+// TestNamedVariables: a message names a variable only where it is about its flag.
+func TestNamedVariables(t *testing.T) {
+	t.Parallel()
+	variables := map[string]string{"since": "SIGLAKE_SINCE", "refresh": "SIGLAKE_REFRESH", "max-credits": "SIGLAKE_MAX_CREDITS", "lake": "SIGLAKE_LAKE"}
+	for says, want := range map[string]string{
+		"--refresh buys a window again, and --since last asks for less": "SIGLAKE_REFRESH buys a window again, and SIGLAKE_SINCE last asks for less",
+		"--since, --refresh narrow signals":                             "SIGLAKE_SINCE, SIGLAKE_REFRESH narrow signals",
+		"--since-last x":                                                "--since-last x",
+		"add --max-credits N: siglake plan --lake l forecasts the cost": "add --max-credits N: siglake plan --lake l forecasts the cost",
+		"--rate 1: add --max-credits N, or omit --rate":                 "--rate 1: add --max-credits N, or omit --rate",
+	} {
+		if got := nameVariables(says, variables); got != want {
+			t.Errorf("nameVariables(%q) = %q, want %q", says, got, want)
+		}
+	}
+}
+
 // TestLakeMessages: each command that reads a lake has one message about a lake that is not named, and one about a lake
 // that does not exist.
 func TestLakeMessages(t *testing.T) {
@@ -110,10 +162,10 @@ func TestLakeMessages(t *testing.T) {
 		words = append(words, further[words[0]]...)
 		for lake, says := range map[string]string{
 			"":    "siglake: name the lake with --lake DIR or --lake s3://bucket/prefix\n",
-			none:  "siglake: --lake: " + none + " is not a siglake lake: the directory does not exist\n",
-			file:  "siglake: --lake: " + file + " is not a siglake lake: it is a file\n",
-			dir:   "siglake: --lake: " + dir + " is not a siglake lake: no journal found\n",
-			other: "siglake: --lake: " + other + " is not a siglake lake: it holds \"notes.txt\" and no _meta\n",
+			none:  "siglake: --lake: " + none + " is not a siglake lake: the directory does not exist; check the path, or create the lake with siglake run\n",
+			file:  "siglake: --lake: " + file + " is not a siglake lake: it is a file; check the path\n",
+			dir:   "siglake: --lake: " + dir + " is not a siglake lake: no journal found; check the path, or create the lake with siglake run\n",
+			other: "siglake: --lake: " + other + " is not a siglake lake: it holds \"notes.txt\" and no _meta; check the path\n",
 		} {
 			args := slices.Clone(words)
 			if lake != "" {

@@ -54,7 +54,7 @@ func SalvageLake(ctx context.Context, env *Env, o SalvageOptions) (report Salvag
 	state := filepath.Join(filepath.FromSlash(path), StateDir)
 	journal := filepath.Join(state, "journal")
 	if _, err := os.Stat(journal); errors.Is(err, fs.ErrNotExist) && !wal.PendingSalvage(journal) {
-		return report, noLakeError(o.Lake, "no journal found", false)
+		return report, noLakeError(o.Lake, "no journal found", true)
 	}
 	lock, err := lease.AcquireFlock(state, salvageHolder)
 	if err != nil {
@@ -71,7 +71,7 @@ const salvageHolder = "siglake salvage"
 func (r *SalvageReport) salvageBucket(ctx context.Context, env *Env, o SalvageOptions) (err error) {
 	if exists, _, err := findJournal(ctx, env, o.Store, o.Lake); err != nil || !exists {
 		if err == nil {
-			err = noLakeError(o.Lake, "no journal found", false)
+			err = noLakeError(o.Lake, "no journal found", true)
 		}
 		return err
 	}
