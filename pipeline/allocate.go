@@ -94,9 +94,5 @@ func discrepancyText(credits, events int64) string {
 	if credits < 0 {
 		credits, direction = -credits, "less"
 	}
-	unit := "credits"
-	if credits == 1 {
-		unit = "credit"
-	}
-	return fmt.Sprintf("%d %s %s than its events explain; %s", credits, unit, direction, where)
+	return fmt.Sprintf("%s %s than its events explain; %s", countText(credits, "credit"), direction, where)
 }

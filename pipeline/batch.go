@@ -319,11 +319,15 @@ func (s *Stop) Error() string {
 // adviceFor is what to do about lines that an exhausted budget left, which can cost at most so many credits. The cap that
 // one more entity needs would not get far.
 func (s *Stop) adviceFor(lines, maxCost int64) string {
-	if s.CapNeeded == 0 {
-		return fmt.Sprintf("%s; the remaining %d lines can cost at most %d credits", s.Advice, lines, maxCost)
+	remaining, one := countText(lines, "line"), "one of them"
+	if lines == 1 {
+		remaining, one = "line", "it"
 	}
-	advice := fmt.Sprintf("run the same command again with --max-credits %d: the remaining %d lines can cost at most %d credits; one of them needs --max-credits %d or more",
-		maxCost, lines, maxCost, s.CapNeeded)
+	remaining += " can cost at most " + Exactly(maxCost).String()
+	if s.CapNeeded == 0 {
+		return s.Advice + "; the remaining " + remaining
+	}
+	advice := fmt.Sprintf("run the same command again with --max-credits %d: the remaining %s; %s needs --max-credits %d or more", maxCost, remaining, one, s.CapNeeded)
 	if s.LowerResults {
 		advice += ", or a lower --max-results"
 	}

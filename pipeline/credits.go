@@ -31,9 +31,17 @@ func (c Credits) Add(o Credits) Credits { return Credits{c.Min + o.Min, c.Max + 
 // String is the amount for people: "5 credits" or "0 to 5 credits".
 func (c Credits) String() string {
 	if c.IsKnown() {
-		return fmt.Sprintf("%d credits", c.Min)
+		return countText(c.Min, "credit")
 	}
 	return fmt.Sprintf("%d to %d credits", c.Min, c.Max)
+}
+
+// countText is a number with its noun.
+func countText(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // CostOf is what a call cost, by its outcome, by the charge that its answer states,

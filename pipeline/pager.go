@@ -211,7 +211,7 @@ func (p *pager) nextPage() *Page {
 func sessionExpired(results int64) *Stop {
 	return &Stop{
 		Kind:   StopSession,
-		Reason: fmt.Sprintf("the session has expired, so the API no longer knows which %d results it returned: a new session would return them, and charge for them, again", results),
+		Reason: fmt.Sprintf("the session has expired, so the API no longer knows what it returned (%s): a new session would return that, and charge for it, again", countText(results, "result")),
 		Advice: "add --refresh to buy them again, or keep the results so far",
 	}
 }
@@ -219,7 +219,7 @@ func sessionExpired(results int64) *Stop {
 func sessionRepeats(repeated int64) *Stop {
 	return &Stop{
 		Kind:   StopSession,
-		Reason: fmt.Sprintf("%d results were returned, and charged, a second time: the API does not honour its session", repeated),
+		Reason: fmt.Sprintf("the API returned, and charged for, %s a second time: it does not honour its session", countText(repeated, "result")),
 		Advice: "compare the account's usage with the vendor's terms; add --refresh to buy everything again, or keep the results so far",
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -83,6 +84,37 @@ func TestMessages(t *testing.T) {
 	if code, _, stderr := runProgram(t, run...); code != exitAuth || !strings.Contains(stderr, "a character at position 2 that cannot be sent") || strings.Contains(stderr, "of two lines") {
 		t.Errorf("a key of two lines: exit %d, %q; want %d and not the key", code, stderr, exitAuth)
 	}
+}
+
+// oneOfMany is the number one before a noun in the plural.
+var oneOfMany = regexp.MustCompile(`(?m)(?:^|[^0-9,.-])1 (?:event |new |more |answered |audited |late |entity-signal )?(?:answers|attempts|batches|bytes|calls|charges|columns|companies|compactions|contacts|credits|days|` +
+	`entities|events|files|generations|identities|invariants|lines|notes|pairs|reasons|requests|results|retries|rows|runs|seeds|statuses)\b`)
+
+// TestSingular: what there is one of is counted in the singular by every command.
+func TestSingular(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}})
+	output := filepath.Join(t.TempDir(), "out.csv")
+	check := func(args ...string) {
+		t.Helper()
+		_, stdout, stderr := runProgram(t, args...)
+		text := strings.ReplaceAll(stdout+stderr, "0 to 1 ", "0 to one ") // an interval
+		if text == "" || oneOfMany.MatchString(text) {
+			t.Errorf("%q counts one in the plural, %q:\n%s", args, oneOfMany.FindAllString(text, -1), text)
+		}
+	}
+	flags := []string{"--lake", r.lake, "--base-url", r.server.URL, "--signals", "news", "--max-results", "1"}
+	list := writeList(t, "singular", 1)
+	check(slices.Concat([]string{"plan", list}, flags)...)
+	check(slices.Concat([]string{"run", list, "--max-credits", "1"}, flags)...)
+	check(slices.Concat([]string{"run", list, "--refresh"}, flags)...)
+	check(slices.Concat([]string{"plan", list}, flags)...)
+	for _, command := range []string{"status", "runs", "verify", "held list", "held reread", "held retry", "export --output " + output, "compact", "rebuild --into " + filepath.Join(t.TempDir(), "new")} {
+		check(append(strings.Fields(command), "--lake", r.lake)...)
+	}
+	check("doctor", "--lake", r.lake, "--base-url", r.server.URL)
+	check("usage", "--base-url", r.server.URL)
+	check("check", list)
 }
 
 // TestVariableMessages: a variable that cannot be read is named, with what was expected.

@@ -91,10 +91,10 @@ func TestSessionEnds(t *testing.T) {
 					t.Errorf("%d results were bought twice", n)
 				}
 				pass(31)
-				says := "the session has expired, so the API no longer knows which 160 results"
+				says := "the session has expired, so the API no longer knows what it returned (160 results)"
 				paid := 0
 				if how == "restart" {
-					says, paid = "20 results were returned, and charged, a second time", 20 // the session alone cannot show it
+					says, paid = "the API returned, and charged for, 20 results a second time", 20 // the session alone cannot show it
 				}
 				if v := buy(180, exitDeferred, paid); !strings.Contains(v.stdout, says) || !strings.Contains(v.stdout, "--refresh") {
 					t.Errorf("it does not say %q, and what to do:\n%s", says, v.stdout)

@@ -113,16 +113,16 @@ func (g *Budgeter) exhaustedStop(next *pipeline.Batch) *pipeline.Stop {
 	}
 	stop := &pipeline.Stop{
 		Kind: pipeline.StopBudget,
-		Reason: fmt.Sprintf("budget exhausted: %d of %d credits are spent or reserved, and one more %s can cost %d",
-			g.spent, g.cfg.Credits, unit, next.Ceiling()),
+		Reason: fmt.Sprintf("budget exhausted: %d of %s spent or reserved, and one more %s can cost %d",
+			g.spent, pipeline.Exactly(g.cfg.Credits), unit, next.Ceiling()),
 		Advice:    fmt.Sprintf("run the same command again with --max-credits %d or more%s", next.Ceiling(), advice),
 		Exhausted: true,
 		CapNeeded: next.Ceiling(), LowerResults: advice != "",
 	}
 	if g.cfg.Cap != "" {
 		stop.CapNeeded = 0
-		stop.Reason = fmt.Sprintf("%s leaves %d credits to this run, of which %d are spent or reserved, and one more %s can cost %d",
-			g.cfg.Cap, g.cfg.Credits-g.cfg.Spent, g.spent-g.cfg.Spent, unit, next.Ceiling())
+		stop.Reason = fmt.Sprintf("%s leaves %s to this run, of which %d are spent or reserved, and one more %s can cost %d",
+			g.cfg.Cap, pipeline.Exactly(g.cfg.Credits-g.cfg.Spent), g.spent-g.cfg.Spent, unit, next.Ceiling())
 		stop.Advice, stop.RetryAt = "run the same command again when the cap begins anew, or with a higher cap", g.cfg.RetryAt
 		if next.Ceiling() > g.cfg.CapCredits { // it will stop every run
 			stop.Advice, stop.RetryAt = fmt.Sprintf("raise the cap to %d or more%s: as it is, it never allows one %s", next.Ceiling(), advice, unit), time.Time{}
@@ -159,7 +159,7 @@ func (g *Budgeter) settle(amount int64, reply *pipeline.Reply) *pipeline.Stop {
 		if c.Outcome == pipeline.Charged && c.Charge.Known && c.Charge.Credits > c.Ceiling && g.overrun == nil {
 			g.overrun = &pipeline.Stop{
 				Kind:   pipeline.StopBudget,
-				Reason: fmt.Sprintf("call %s cost %d credits, more than its maximum of %d by the price list: siglake cannot keep to a budget", c.ID, c.Charge.Credits, c.Ceiling),
+				Reason: fmt.Sprintf("call %s cost %s, more than its maximum of %d by the price list: siglake cannot keep to a budget", c.ID, pipeline.Exactly(c.Charge.Credits), c.Ceiling),
 				Advice: "compare the account's prices, then run again",
 			}
 		}
