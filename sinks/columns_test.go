@@ -2,6 +2,8 @@ package sinks
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -63,12 +65,12 @@ func TestReadColumns(t *testing.T) {
 func checkUnreadable(t *testing.T, look *Inspector, f DataFile) {
 	t.Helper()
 	none := func(arrow.Record) error { return nil }
-	if err := look.ReadColumns(t.Context(), f, []string{"colour"}, none); err == nil {
-		t.Error("a column that the table does not have is no error")
+	if err := look.ReadColumns(t.Context(), f, []string{"colour"}, none); err == nil || errors.Is(err, ErrIntegrity) {
+		t.Error("a column that the table does not have is no error, or damage")
 	}
 	missing := f
 	missing.Path += ".gone"
-	if err := look.ReadColumns(t.Context(), missing, []string{"event_uid"}, none); err == nil || !strings.Contains(err.Error(), missing.Path) {
+	if err := look.ReadColumns(t.Context(), missing, []string{"event_uid"}, none); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing.Path) {
 		t.Errorf("a missing file: %v", err)
 	}
 	path := look.dir.AbsPath(f.Path)
@@ -79,7 +81,7 @@ func checkUnreadable(t *testing.T, look *Inspector, f DataFile) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := look.ReadColumns(t.Context(), f, []string{"event_uid"}, none); err == nil || !strings.Contains(err.Error(), f.Path) {
+	if err := look.ReadColumns(t.Context(), f, []string{"event_uid"}, none); !errors.Is(err, ErrIntegrity) || !strings.Contains(err.Error(), f.Path) {
 		t.Errorf("half a file: %v", err)
 	}
 }

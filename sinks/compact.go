@@ -74,7 +74,7 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 	m.Versions, m.Queries = c.Versions, []pipeline.Query{}
 	for _, group := range groups {
 		if err := l.compactFiles(ctx, group); err != nil {
-			return nil, fmt.Errorf("compact %s %s: %w", group[0].Table, group[0].Partition, err)
+			return nil, fmt.Errorf("compact %s: %w", strings.TrimSpace(group[0].Table+" "+group[0].Partition), err)
 		}
 		for _, f := range group {
 			m.Replaces = append(m.Replaces, f.Path)

@@ -450,8 +450,10 @@ func TestLocked(t *testing.T) {
 				if v.code != exitLocked || v.requests != 0 {
 					t.Errorf("%v during another run: exit %d, %d requests; want %d, 0", flags, v.code, v.requests, exitLocked)
 				}
-				if !strings.Contains(v.stderr, fmt.Sprintf("process %d", os.Getpid())) {
-					t.Errorf("message %q does not say who is at work", v.stderr)
+				for _, part := range []string{fmt.Sprintf("process %d", os.Getpid()), "wait until it has ended", "siglake status --lake " + r.lake} {
+					if !strings.Contains(v.stderr, part) {
+						t.Errorf("message %q does not say who is at work, and what to do: want %q", v.stderr, part)
+					}
 				}
 			}
 		}

@@ -201,6 +201,9 @@ func TestExportRefuses(t *testing.T) {
 		{"lies in the lake", []string{"-o", filepath.Join(r.lake, "data", "out.csv")}},
 		{"not a file", []string{"-o", dir, "--format", "csv", "--force"}},
 		{"--bom", []string{"-o", filepath.Join(dir, "out.csv"), "--bom", "perhaps"}},
+		{"--bom yes applies to CSV only", []string{"-o", filepath.Join(dir, "out.parquet"), "--bom", "yes"}},
+		{"--bom yes applies to CSV only", []string{"-o", "-", "--format", "xlsx", "--bom", "yes"}},
+		{"no/such does not exist", []string{"-o", filepath.Join(dir, "no", "such", "out.csv")}},
 		{"did you mean", []string{"-o", filepath.Join(dir, "out.csv"), "--signals", "riskNew"}},
 		{"--since", []string{"-o", filepath.Join(dir, "out.csv"), "--since", "yesterday"}},
 		{"no generation 9", []string{"-o", filepath.Join(dir, "out.csv"), "--generation", "9"}},
@@ -225,6 +228,40 @@ func TestExportRefuses(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {
 		t.Errorf("left: %v, %v", entries, err)
+	}
+}
+
+// TestExportDamagedLake: a file that the lake lists and lacks, or that is damaged, is damage; the message says what repairs it.
+func TestExportDamagedLake(t *testing.T) {
+	t.Parallel()
+	r, _ := exportRig(t)
+	files, err := filepath.Glob(filepath.Join(r.lake, "ledger", "accounts", "*.parquet")) // one of each run
+	if err != nil || len(files) != 2 {
+		t.Fatalf("files of accounts: %q, %v", files, err)
+	}
+	output := filepath.Join(t.TempDir(), "out.csv")
+	export, compact := []string{"export", "-o", output}, []string{"compact", "--min-files", "2"}
+	for _, c := range []struct {
+		damage   func(name string) error
+		commands [][]string
+	}{
+		{func(name string) error { return os.WriteFile(name, []byte("no Parquet"), 0o600) }, [][]string{export}},
+		{os.Remove, [][]string{export, compact}},
+	} {
+		if err := c.damage(files[0]); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range c.commands {
+			code, _, stderr := says(t, append(args, "--lake", r.lake)...)
+			for _, part := range []string{filepath.Base(files[0]), "siglake verify --lake " + r.lake, "siglake rebuild --lake " + r.lake + " --into DIR"} {
+				if code != exitIntegrity || !strings.Contains(stderr, part) {
+					t.Errorf("%s: exit %d, %q; want %d and %q", args, code, stderr, exitIntegrity, part)
+				}
+			}
+		}
+		if _, err := os.Stat(output); err == nil {
+			t.Error("an incomplete file is there")
+		}
 	}
 }
 
