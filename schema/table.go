@@ -96,6 +96,20 @@ type Table struct {
 	Unique string
 }
 
+// PartitionFieldID is the field id of the month by which events are partitioned. No file holds it: it is
+// the name of a folder.
+const PartitionFieldID = 1
+
+// FieldID is the id of a column in Parquet files and in Iceberg tables, where it stands for the column
+// whatever its name. Ids count the columns in the order in which versions added them, so that a table
+// that lacks the newest columns has the same ids; in event tables they begin after the partition's.
+func (t Table) FieldID(column int) int {
+	if t.IsEvent() {
+		return PartitionFieldID + 1 + column
+	}
+	return 1 + column
+}
+
 // Metadata keys of the written files.
 const (
 	MetaTable   = "siglake.table"

@@ -365,11 +365,11 @@ func appendValue(b array.Builder, v parquet.Value) {
 }
 
 // parquetSchema lays the table out with its columns in their order, all
-// optional.
+// optional and with their field ids.
 func parquetSchema(t *schema.Table, o *Options) *parquet.Schema {
 	root := orderedGroup{Group: parquet.Group{}}
-	for _, c := range t.Columns {
-		node := parquet.Optional(leafNode(c, o))
+	for i, c := range t.Columns {
+		node := parquet.FieldID(parquet.Optional(leafNode(c, o)), t.FieldID(i))
 		root.Group[c.Name] = node
 		root.fields = append(root.fields, &columnField{Node: node, name: c.Name})
 	}

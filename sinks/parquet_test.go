@@ -252,3 +252,15 @@ func TestReadFooterDamaged(t *testing.T) {
 		t.Error("no damage was noticed")
 	}
 }
+
+// TestFieldIDs: files name columns by the ids of package schema.
+func TestFieldIDs(t *testing.T) {
+	t.Parallel()
+	for _, table := range schema.Tables {
+		for i, f := range parquetSchema(&table, &Options{}).Fields() {
+			if f.ID() != table.FieldID(i) {
+				t.Errorf("%s.%s has field id %d, want %d", table.Name, f.Name(), f.ID(), table.FieldID(i))
+			}
+		}
+	}
+}
