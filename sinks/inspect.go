@@ -91,6 +91,12 @@ func (i *Inspector) Generations(ctx context.Context) iter.Seq2[*pipeline.Manifes
 	}
 }
 
+// CurrentGeneration returns the link to the manifest that current.json names, and its
+// generation; nil and 0 if the lake has none.
+func (i *Inspector) CurrentGeneration(ctx context.Context) (*pipeline.Link, int64, error) {
+	return i.published.CurrentGeneration(ctx)
+}
+
 // ReadChain returns the manifests from the first generation to the one that
 // current.json names. If a link is broken, it returns ErrIntegrity and the manifests
 // after it.

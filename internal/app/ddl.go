@@ -29,12 +29,9 @@ func ReadSnapshot(ctx context.Context, env *Env, o DDLOptions) (address string, 
 	if err := o.validate(); err != nil {
 		return "", nil, err
 	}
-	if address, err = lakeAddress(o.Lake); err != nil {
-		return "", nil, err
-	}
-	inspector, err := inspectLake(ctx, env, o.Store, o.Lake)
+	address, inspector, err := OpenInspector(ctx, env, o.Store, o.Lake)
 	if err != nil {
-		return "", nil, &Error{KindStorage, err}
+		return "", nil, err
 	}
 	defer inspector.Close() //nolint:errcheck // it was only read
 	snapshot, err := inspector.ReadSnapshot(ctx, o.Generation)
@@ -81,6 +78,19 @@ func (o *DDLOptions) validate() error {
 		return UsageErrorf("--dialect %s needs --database, the schema that is to hold the tables", o.Dialect)
 	}
 	return nil
+}
+
+// OpenInspector opens a lake for looking at, and gives its address as it is understood from everywhere on
+// this machine. A local directory must be there.
+func OpenInspector(ctx context.Context, env *Env, o StoreOptions, uri string) (address string, _ *sinks.Inspector, err error) {
+	if address, err = lakeAddress(uri); err != nil {
+		return "", nil, err
+	}
+	inspector, err := inspectLake(ctx, env, o, uri)
+	if err != nil {
+		return "", nil, &Error{KindStorage, err}
+	}
+	return address, inspector, nil
 }
 
 // inspectLake opens a lake for looking at. Readers need no lock.

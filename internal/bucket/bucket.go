@@ -106,13 +106,8 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 	if cfg.PartSize < minPartSize || cfg.PartSize > maxPartSize {
 		return nil, fmt.Errorf("parts of %d bytes: S3 accepts %d to %d", cfg.PartSize, minPartSize, maxPartSize)
 	}
-	if cfg.MaxAttempts <= 0 {
-		cfg.MaxAttempts = 6
-	}
-	if cfg.MaxBackoff <= 0 {
-		cfg.MaxBackoff = 10 * time.Second
-	}
-	loaded, err := cfg.loadAWS(ctx)
+	cfg = cfg.withRetries()
+	loaded, err := cfg.LoadAWS(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", uri, err)
 	}
@@ -128,8 +123,19 @@ func Open(ctx context.Context, uri string, cfg Config) (*Bucket, error) {
 	return b, nil
 }
 
-// loadAWS determines region, credentials and retries.
-func (cfg Config) loadAWS(ctx context.Context) (aws.Config, error) {
+func (cfg Config) withRetries() Config {
+	if cfg.MaxAttempts <= 0 {
+		cfg.MaxAttempts = 6
+	}
+	if cfg.MaxBackoff <= 0 {
+		cfg.MaxBackoff = 10 * time.Second
+	}
+	return cfg
+}
+
+// LoadAWS determines region, credentials and retries, for clients of AWS in general.
+func (cfg Config) LoadAWS(ctx context.Context) (aws.Config, error) {
+	cfg = cfg.withRetries()
 	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
 		r := retry.NewStandard(func(o *retry.StandardOptions) {
 			// The SDK does not retry a response that breaks off.
