@@ -29,6 +29,7 @@ var ErrIntegrity = errors.New("the lake contradicts itself")
 // may be called again.
 type Lake struct {
 	generations
+	uri     string // as it was opened
 	options Options
 	dir     *durable.Dir   // scratch space
 	runDir  string         // this run's directory in it

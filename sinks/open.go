@@ -18,6 +18,7 @@ import (
 
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/extsort"
+	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -52,6 +53,9 @@ type Options struct {
 	// Hook, when set, is called around every operation on the file system, for
 	// tests that inject faults.
 	Hook durable.Hook
+
+	// Published is called after each publication, with the lake's address as it was opened; nil: not wanted.
+	Published func(uri string, m *pipeline.Manifest)
 
 	// Earlier is what the events are compared with; nil: what the lake holds.
 	Earlier *Earlier
@@ -140,7 +144,7 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake %s: %w", uri, err)
 	}
-	l := &Lake{options: o, runDir: stagingDir + "/" + o.RunID, partitions: map[string]*partition{}}
+	l := &Lake{uri: uri, options: o, runDir: stagingDir + "/" + o.RunID, partitions: map[string]*partition{}}
 	l.comparison = comparison{published: &l.generations, options: &l.options, dropped: map[uint64]int64{}}
 	if OnS3(uri) {
 		err = l.openS3(ctx, uri)

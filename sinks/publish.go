@@ -40,6 +40,9 @@ func (l *Lake) Publish(ctx context.Context, m *pipeline.Manifest) error {
 	if err != nil {
 		return fmt.Errorf("publish run %s: %w", l.options.RunID, err)
 	}
+	if l.options.Published != nil {
+		l.options.Published(l.uri, m)
+	}
 	return nil
 }
 

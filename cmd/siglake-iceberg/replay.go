@@ -246,8 +246,9 @@ func (r *replayer) apply(ctx context.Context, t *replica, c *commit) error {
 		if t.manifest == c.sum || t.generation >= c.Generation && !c.rebuilt {
 			return nil // by another replay, or the answer to the attempt before was lost
 		}
-		done = true
-		return r.commitOnce(ctx, t, c, added)
+		err := r.commitOnce(ctx, t, c, added)
+		done = err == nil
+		return err
 	})
 	if err != nil || !done {
 		return err
@@ -337,7 +338,7 @@ func (t *replica) changes(c *commit, described []iceberg.DataFile) (added, remov
 	for _, address := range c.remove {
 		file := t.files[address]
 		if file == nil {
-			return nil, nil, changedError(t.table)
+			return nil, nil, changedError(t.table, "it lacks "+address)
 		}
 		removed = append(removed, file)
 	}
@@ -346,7 +347,7 @@ func (t *replica) changes(c *commit, described []iceberg.DataFile) (added, remov
 		case has == nil:
 			added = append(added, f)
 		case has.FileSizeBytes() != f.FileSizeBytes():
-			return nil, nil, changedError(t.table)
+			return nil, nil, changedError(t.table, "it has "+f.FilePath()+" with another size")
 		}
 	}
 	return added, removed, nil
@@ -472,12 +473,13 @@ func (r *replayer) finish(ctx context.Context, h *history, t *replica) error {
 	if err != nil {
 		return err
 	}
-	same := len(want) == len(t.files)
 	for path := range want {
-		same = same && t.files[r.fileAddress(path)] != nil
+		if t.files[r.fileAddress(path)] == nil {
+			return changedError(t.table, "it lacks "+path)
+		}
 	}
-	if !same {
-		return changedError(t.table)
+	if len(want) != len(t.files) {
+		return changedError(t.table, fmt.Sprintf("it has %d files instead of %d", len(t.files), len(want)))
 	}
 	return r.update(ctx, t, "note", func() []table.Update {
 		if h.newest-t.generation < notedEvery {

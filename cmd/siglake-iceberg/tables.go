@@ -147,7 +147,7 @@ func (r *replica) readFiles(ctx context.Context) error {
 		}
 		for _, task := range tasks {
 			if len(task.DeleteFiles)+len(task.EqualityDeleteFiles)+len(task.DeletionVectorFiles) > 0 {
-				return changedError(r.table)
+				return changedError(r.table, "rows have been deleted")
 			}
 			files[task.File.FilePath()] = task.File
 		}
@@ -157,8 +157,8 @@ func (r *replica) readFiles(ctx context.Context) error {
 }
 
 // changedError says that a table has not the rows of a lake.
-func changedError(t *table.Table) error {
-	return &app.Error{Kind: app.KindIntegrity, Err: fmt.Errorf("table %s has been changed by another program: it does not hold the files of the lake; drop it, and run siglake-iceberg again to have it anew", name(t))}
+func changedError(t *table.Table, how string) error {
+	return &app.Error{Kind: app.KindIntegrity, Err: fmt.Errorf("table %s has been changed by another program: %s; drop it, and run siglake-iceberg again to have it anew", name(t), how)}
 }
 
 // ensure loads a table, and creates it, or adds the columns that it lacks.

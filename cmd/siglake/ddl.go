@@ -29,6 +29,7 @@ func ddlCommand() *cli.Command {
 			&cli.BoolFlag{Name: "persistent", Destination: &o.Persistent, EnvVars: []string{"SIGLAKE_PERSISTENT"}, Usage: "DuckDB: views for a database file, of one generation"},
 			&cli.StringFlag{Name: "database", Destination: &o.Database, EnvVars: []string{"SIGLAKE_DATABASE"}, Usage: "write tables and views to the database `NAME`, or CATALOGUE.NAME"},
 			&cli.StringFlag{Name: "prefix", Destination: &o.Prefix, EnvVars: []string{"SIGLAKE_PREFIX"}, Usage: "begin the name of every table and view with `TEXT`"},
+			&cli.StringFlag{Name: "over", Destination: &o.Over, EnvVars: []string{"SIGLAKE_OVER"}, Usage: "print only the views, over tables that stand in the database `NAME` already: those of siglake-iceberg; --database names another one for the views"},
 		}, readFlags(&o.Store)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -36,6 +37,9 @@ func ddlCommand() *cli.Command {
 			}
 			if !slices.Contains(ddl.Dialects(), o.Dialect) {
 				return app.UsageErrorf("--dialect %q: expected one of %s", o.Dialect, strings.Join(ddl.Dialects(), ", "))
+			}
+			if o.Over != "" && o.Database == "" && o.Dialect != "duckdb" {
+				o.Database = o.Over
 			}
 			env := envOf(c)
 			address, snapshot, err := app.ReadSnapshot(c.Context, env, o)
@@ -47,7 +51,7 @@ func ddlCommand() *cli.Command {
 			}
 			return ddl.Write(env.Stdout, ddl.Options{
 				Dialect: o.Dialect, Address: address, Snapshot: snapshot, Pinned: o.Generation != 0,
-				Persistent: o.Persistent, Database: o.Database, Prefix: o.Prefix,
+				Persistent: o.Persistent, Database: o.Database, Prefix: o.Prefix, Over: o.Over,
 			})
 		},
 	}

@@ -18,6 +18,7 @@ const (
 	exitComplete    = app.ExitComplete
 	exitRejects     = app.ExitRejects
 	exitUnexplained = app.ExitUnexplained
+	exitAfter       = app.ExitAfterPublish
 	exitDeferred    = app.ExitDeferred
 	exitInDoubt     = app.ExitInDoubt
 	exitStale       = app.ExitStale

@@ -242,6 +242,8 @@ func storeFlags(o *app.StoreOptions) []cli.Flag {
 			Usage: "permissions that new files do not get, in `OCTAL`: 077 keeps them to you, 007 shares them with your group, 022 lets others read"},
 		&cli.BoolFlag{Name: "delta-integers", Destination: &o.DeltaIntegers, EnvVars: []string{"SIGLAKE_DELTA_INTEGERS"}, Category: "Output",
 			Usage: "write integers that rarely repeat as differences, for smaller files; Spark before 3.3 and fastparquet cannot read them"},
+		&cli.StringFlag{Name: afterPublishFlag, Destination: &o.AfterPublish, EnvVars: []string{afterPublishVariable}, Category: "Output",
+			Usage: "`COMMAND` of the shell to run when a generation was published, with SIGLAKE_LAKE, SIGLAKE_RUN and SIGLAKE_GENERATION; if it fails, a complete run exits 13"},
 		&cli.StringFlag{Name: "scratch", Destination: &o.Scratch, EnvVars: []string{"SIGLAKE_SCRATCH"}, Category: "S3",
 			Usage: "local `DIR` for sorting and staging the files of a lake on S3; default: siglake in the user's cache directory"},
 		&cli.StringFlag{Name: "state", Destination: &o.State, EnvVars: []string{"SIGLAKE_STATE"}, Category: "S3",
@@ -250,7 +252,7 @@ func storeFlags(o *app.StoreOptions) []cli.Flag {
 }
 
 // writeFlags are those of storeFlags that say how a lake is written.
-var writeFlags = []string{"umask", "delta-integers", "s3-sse", "s3-kms-key", "s3-storage-class", "s3-checksum", "s3-part-size"}
+var writeFlags = []string{"umask", afterPublishFlag, "delta-integers", "s3-sse", "s3-kms-key", "s3-storage-class", "s3-checksum", "s3-part-size"}
 
 // readFlags are storeFlags of a command that writes no lake. It takes the others, so that one command line serves
 // several commands, and does not list them.

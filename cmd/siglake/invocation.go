@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/jobfile"
 	"github.com/siglake/siglake/internal/report"
 )
@@ -22,8 +24,9 @@ type invocation struct {
 	settings  []setting // of the job
 	checkOnly bool      // look at the options, and do nothing
 
-	end         *report.RunEnd // how it ended, of a command that buys
-	metricsFile string         // that --metrics-file names; empty: none
+	end         *report.RunEnd   // how it ended, of a command that buys
+	metricsFile string           // that --metrics-file names; empty: none
+	published   *app.Publication // the newest of the command; nil: none
 }
 
 // setting is the value of a flag in a job file. It counts unless the command line or the
@@ -51,6 +54,7 @@ func (inv *invocation) run(ctx context.Context, args []string) int {
 	program.Metadata[invocationKey] = inv
 	dress(program)
 	inv.end = &report.RunEnd{Job: inv.job}
+	inv.env.Published = func(p app.Publication) { inv.published = &p }
 	var cmd *cli.Command
 	if len(args) > 1 {
 		if cmd = program.Command(args[1]); cmd != nil {
@@ -65,6 +69,13 @@ func (inv *invocation) run(ctx context.Context, args []string) int {
 	code, message := endOf(ctx, err)
 	message = withVariables(program, inv.args, message)
 	inv.console.report(code, inv.named(message))
+	if failed := inv.afterPublish(ctx); failed != nil {
+		inv.console.print(slog.LevelWarn, format.Text(inv.named(failed).Error()))
+		code = max(code, exitAfter)
+		if message == nil {
+			message = failed
+		}
+	}
 	inv.finish(cmd, code, message)
 	return code
 }

@@ -19,6 +19,7 @@ type DDLOptions struct {
 	Generation int64  // 0: the newest
 	Database   string // that holds the tables
 	Prefix     string // of their names
+	Over       string // a database whose tables stand already; empty: the script makes them
 	// DuckDB: the views are made for a database file, not for a session.
 	Persistent bool
 	Store      StoreOptions
@@ -58,14 +59,18 @@ var sqlName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func (o *DDLOptions) validate() error {
 	duckDB := o.Dialect == "duckdb"
-	for part := range strings.SplitSeq(o.Database, ".") {
-		if o.Database != "" && !sqlName.MatchString(part) {
-			return UsageErrorf("--database %q: expected letters, digits and underscores, with dots between a catalogue and a database", o.Database)
+	for _, f := range [][2]string{{"database", o.Database}, {"over", o.Over}} {
+		for part := range strings.SplitSeq(f[1], ".") {
+			if f[1] != "" && !sqlName.MatchString(part) {
+				return UsageErrorf("--%s %q: expected letters, digits and underscores, with dots between a catalogue and a database", f[0], f[1])
+			}
 		}
 	}
 	switch {
 	case o.Prefix != "" && !sqlName.MatchString(o.Prefix):
 		return UsageErrorf("--prefix %q: expected letters, digits and underscores, not beginning with a digit", o.Prefix)
+	case o.Over != "" && (o.Generation != 0 || o.Persistent):
+		return UsageErrorf("--generation and --persistent do not apply with --over: the tables there say what the views show")
 	case !duckDB && o.Generation != 0:
 		return UsageErrorf("--generation does not apply to --dialect %s: its tables read data/ and ledger/ of every generation", o.Dialect)
 	case !duckDB && o.Persistent:

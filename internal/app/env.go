@@ -38,6 +38,8 @@ type Env struct {
 	SetUmask func(mask int)
 	// Version is that of the program, and Build the same with its commit.
 	Version, Build string
+	// Published is called after each publication to a lake. Nil: not wanted.
+	Published func(Publication)
 	// Log receives the log lines of a command. Every command replaces it by a
 	// logger with the level and format that its flags ask for.
 	Log *slog.Logger
@@ -63,6 +65,19 @@ type Env struct {
 	// BucketMaxBackoff is the longest wait between attempts at a request to a bucket.
 	// 0: the bucket's default.
 	BucketMaxBackoff time.Duration
+}
+
+// Publication is what a command has published.
+type Publication struct {
+	Lake, Run  string // the lake's address; the run, or what a compaction or pruning is called
+	Generation int64
+	Then       string // StoreOptions.AfterPublish
+}
+
+func (env *Env) notePublication(o StoreOptions, lake string, m *pipeline.Manifest) {
+	if env.Published != nil {
+		env.Published(Publication{Lake: lake, Run: m.Run.ID, Generation: m.Generation, Then: o.AfterPublish})
+	}
 }
 
 // ComponentVersions names the parts whose version decides what a file looks like:

@@ -8,16 +8,18 @@ const (
 	ExitRejects  = 10 // complete, but some lines could not be asked about
 	// Complete, but charged more than the returned events explain.
 	ExitUnexplained = 12
-	ExitDeferred    = 20 // part was not asked; run again to continue
-	ExitInDoubt     = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
-	ExitStale       = 22 // of status --max-age: the last good run of a job or list is too old
+	// Complete, but the command of --after-publish failed.
+	ExitAfterPublish = 13
+	ExitDeferred     = 20 // part was not asked; run again to continue
+	ExitInDoubt      = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
+	ExitStale        = 22 // of status --max-age: the last good run of a job or list is too old
 	ExitDrift       = 23 // answers differ from what this version knows, and --contract is freeze
-	ExitAuth        = 30 // key, account or plan
-	ExitStorage     = 40 // disk or lake
-	ExitLocked      = 50 // another run is at work on the lake
-	ExitIntegrity   = 60 // the lake contradicts itself
-	ExitUsage       = 64 // flags or an unreadable list
-	ExitKilled      = 130
+	ExitAuth         = 30 // key, account or plan
+	ExitStorage      = 40 // disk or lake
+	ExitLocked       = 50 // another run is at work on the lake
+	ExitIntegrity    = 60 // the lake contradicts itself
+	ExitUsage        = 64 // flags or an unreadable list
+	ExitKilled       = 130
 )
 
 // RunExit is the exit code of a run that published: the gravest of what it left and of why it

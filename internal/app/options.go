@@ -125,6 +125,9 @@ type StoreOptions struct {
 	State   string
 	S3      S3Options
 
+	// AfterPublish is the command line that follows a publication; empty: none.
+	AfterPublish string
+
 	// DeltaIntegers allows an encoding of integers that old readers do not read.
 	DeltaIntegers bool
 }

@@ -35,6 +35,8 @@ type Options struct {
 	Persistent bool
 	Database   string // that holds the tables; with dots, the catalogue and the database; "": the session's
 	Prefix     string // of the name of every table and view
+	// A database with tables that stand already, such as those of siglake-iceberg: the script has the views only.
+	Over string
 }
 
 // Dialects are the names of the dialects, in display order.
@@ -53,6 +55,9 @@ func Write(w io.Writer, o Options) error {
 		return fmt.Errorf("no dialect %q", o.Dialect)
 	}
 	s := &script{dialect: dialects[i], o: o, local: map[string]bool{}}
+	if o.Over != "" {
+		s.tables = overTables
+	}
 	if err := s.tables(s); err != nil {
 		return err
 	}
@@ -83,9 +88,17 @@ func (s *script) writeBlock(format string, args ...any) { fmt.Fprintf(s, format+
 
 // table is the full name of a table or view, as a statement names it.
 func (s *script) table(name string) string {
+	if s.local[name] {
+		return s.inDatabase("", name)
+	}
+	return s.inDatabase(s.o.Database, name)
+}
+
+// inDatabase is the full name of a table in a database.
+func (s *script) inDatabase(database, name string) string {
 	var parts []string
-	if s.o.Database != "" && !s.local[name] {
-		for part := range strings.SplitSeq(s.o.Database, ".") {
+	if database != "" {
+		for part := range strings.SplitSeq(database, ".") {
 			parts = append(parts, s.ident(part))
 		}
 	}

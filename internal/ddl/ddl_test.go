@@ -261,3 +261,30 @@ func TestTablesOfView(t *testing.T) {
 		}
 	}
 }
+
+// TestOver: over tables that stand already, a script makes views only, and reads no file itself.
+func TestOver(t *testing.T) {
+	t.Parallel()
+	for _, name := range Dialects() {
+		for _, database := range []string{"ice.lakes", "views"} {
+			script := printed(t, Options{Dialect: name, Database: database, Over: "ice.lakes", Prefix: "s_"})
+			tables, views := 0, 0
+			for statement := range strings.SplitSeq(script, ";\n") {
+				for line := range strings.SplitSeq(statement, "\n") {
+					if strings.HasPrefix(line, "CREATE") && strings.Contains(line, " VIEW ") {
+						views++
+					} else if strings.HasPrefix(line, "CREATE") || strings.HasPrefix(line, "DROP") || strings.HasPrefix(line, "SET") {
+						tables++
+					}
+				}
+			}
+			want := 12
+			if database != "ice.lakes" {
+				want += len(schema.Tables)
+			}
+			if tables > 0 || views < want || strings.Contains(script, "bucket/Ida's lake/") {
+				t.Errorf("%s in %s: %d views and %d other statements, want %d or more, and none", name, database, views, tables, want)
+			}
+		}
+	}
+}

@@ -227,7 +227,7 @@ func (s *script) accountsLatestView() view {
 	v := view{"accounts_latest", "Each line of each list, as the newest run of signals that has it left it", s.of("a", schema.Accounts.Columns), ""}
 	kept := s.keptColumns()
 	inner := s.columnsOf("a", schema.Accounts.Columns)
-	if s.name == "duckdb" { // its view of accounts has them
+	if s.name == "duckdb" && s.o.Over == "" { // its view of accounts has them
 		for _, c := range keptAsColumns(kept) {
 			inner += ", a." + s.ident(c.Name)
 		}

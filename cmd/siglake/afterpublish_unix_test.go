@@ -1,0 +1,83 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/siglake/siglake/internal/simulator"
+)
+
+const publishingFile = `version: 1
+defaults:
+  lake: lake
+  base-url: URL
+  plan: unlimited
+  rate: 0
+  signals: [growth]
+  max-results: 2
+  max-credits: 5000
+  quiet: true
+  min-files: 2
+  after-publish: echo "$SIGLAKE_LAKE $SIGLAKE_RUN $SIGLAKE_GENERATION ${LUSHA_API_KEY-no key} ${SIGLAKE_AFTER_PUBLISH-no command}" >> "$SIGLAKE_LAKE/../published"; echo seen; exit ${CODE-0}
+jobs:
+  nightly:
+    list: a.csv
+    notify:
+    - {url: "HOOK/hc/x", on: [success, failure], format: healthchecks}
+  again:
+    list: b.csv
+  compact:
+    command: compact
+`
+
+// TestAfterPublish: the command of a job runs once for each command that has published, knows what, and has
+// no key. If it fails, the night is published, and says so.
+func TestAfterPublish(t *testing.T) {
+	t.Parallel()
+	h := newHook(t)
+	r, config := jobRig(t, simulator.Config{}, strings.ReplaceAll(publishingFile, "HOOK", h.URL), map[string]string{"a.csv": domainLines(5), "b.csv": domainLines(9)})
+	envFor(t).set("SIGLAKE_NOT_OURS", "x")
+	published := func() []string {
+		raw, err := os.ReadFile(filepath.Join(filepath.Dir(r.lake), "published"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSpace(string(raw)), "\n")
+	}
+	check := func(code, lines int) {
+		t.Helper()
+		if r.code != code {
+			t.Errorf("exit code %d, want %d: %s", r.code, code, r.stderr)
+		}
+		all := published()
+		want := fmt.Sprintf("%s %s %d no key no command", r.lake, r.manifest.Run.ID, r.manifest.Generation)
+		if len(all) != lines || all[len(all)-1] != want {
+			t.Errorf("published: %q, want %d lines, the last %q", all, lines, want)
+		}
+	}
+	r.job("job", "nightly", "--config", config)
+	check(exitComplete, 1)
+	if strings.Contains(r.stdout, "seen") || !strings.Contains(r.stderr, "seen") {
+		t.Errorf("standard output %q, standard error %q; want what the command prints in the second", r.stdout, r.stderr)
+	}
+	r.job("job", "nightly", "--config", config) // has nothing to do, and publishes nothing
+	check(exitComplete, 1)
+	r.job("job", "again", "--config", config)
+	check(exitComplete, 2)
+	r.job("job", "compact", "--config", config)
+	check(exitComplete, 3)
+	h.take()
+
+	r.job("job", "nightly", "--config", config, "--refresh", "--after-publish", "exit 7")
+	if r.code != exitAfter || r.manifest.Generation != 4 || !strings.Contains(r.stderr, "exit status 7") || !strings.Contains(r.stderr, "generation 4 is published") {
+		t.Errorf("exit code %d, generation %d, want %d, 4, and why: %s", r.code, r.manifest.Generation, exitAfter, r.stderr)
+	}
+	if posts := h.take(); len(posts) != 1 || !strings.HasSuffix(posts[0].path, fmt.Sprintf("/%d", exitAfter)) || !strings.Contains(posts[0].body, "exit status 7") {
+		t.Errorf("notifications %v, want one of a failure, with the reason", posts)
+	}
+}
