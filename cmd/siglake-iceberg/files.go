@@ -31,7 +31,7 @@ func addressURI(address string) string {
 const parallelReads = 16
 
 // dataFiles describes the files that a change adds: their rows, sizes and bounds, from their footers.
-func (r *replayer) dataFiles(ctx context.Context, t *replica, c *commit) ([]iceberg.DataFile, error) {
+func (r *replayer) dataFiles(ctx context.Context, t *replica, c *change) ([]iceberg.DataFile, error) {
 	store, err := t.table.FS(ctx)
 	if err != nil {
 		return nil, err

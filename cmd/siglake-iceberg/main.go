@@ -45,7 +45,7 @@ import (
 )
 
 // Set by the linker.
-var version, commitHash = "dev", ""
+var version, commit = "dev", ""
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -87,7 +87,7 @@ func newCLI(env *app.Env) *cli.App {
 		asJSON, isQuiet bool
 	)
 	return &cli.App{
-		Name: "siglake-iceberg", Usage: "show a lake as Iceberg tables", Version: strings.TrimSpace(version + " " + commitHash),
+		Name: "siglake-iceberg", Usage: "show a lake as Iceberg tables", Version: strings.TrimSpace(version + " " + commit),
 		HideHelpCommand: true, Writer: env.Stdout, ErrWriter: env.Stderr, ExitErrHandler: func(*cli.Context, error) {},
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error { return app.UsageErrorf("%w", err) },
 		Description: "Replays what a lake has published since the last time: a run appends files to the tables, a compaction replaces\n" +
@@ -137,7 +137,7 @@ func catalogFlags(c *catalogOptions) []cli.Flag {
 type result struct {
 	Lake       string    `json:"lake"`
 	Generation int64     `json:"generation"`
-	Changes    []*commit `json:"changes"`
+	Changes    []*change `json:"changes"`
 }
 
 func run(ctx context.Context, env *app.Env, lake string, o *options, c *catalogOptions, asJSON, isQuiet bool) (err error) {
@@ -157,11 +157,11 @@ func run(ctx context.Context, env *app.Env, lake string, o *options, c *catalogO
 		return err
 	}
 	defer func() { err = errors.Join(err, connected.close()) }()
-	done := result{Lake: address, Changes: []*commit{}}
-	r := &replayer{options: *o, address: address, warehouse: connected.warehouse, lake: inspector, catalog: connected.Catalog, report: func(change *commit) {
-		done.Changes = append(done.Changes, change)
+	done := result{Lake: address, Changes: []*change{}}
+	r := &replayer{options: *o, address: address, warehouse: connected.warehouse, lake: inspector, catalog: connected.Catalog, report: func(made *change) {
+		done.Changes = append(done.Changes, made)
 		if !asJSON && !isQuiet {
-			format.Fprintf(env.Stdout, "generation %d: %s, %s, %d files added, %d removed\n", change.Generation, change.Table, change.Operation, change.Added, change.Removed)
+			format.Fprintf(env.Stdout, "generation %d: %s, %s, %d files added, %d removed\n", made.Generation, made.Table, made.Operation, made.Added, made.Removed)
 		}
 	}}
 	if done.Generation, err = r.replay(connected.ctx); err != nil {

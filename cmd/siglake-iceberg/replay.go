@@ -34,13 +34,13 @@ type replayer struct {
 	warehouse string // where tables keep their metadata; empty: the catalogue decides
 	lake      *sinks.Inspector
 	catalog   catalog.Catalog
-	report    func(*commit) // of every commit; nil: not wanted
+	report    func(*change) // of every commit; nil: not wanted
 	// hook is called around every step that changes a catalogue, for tests that end the program there. Nil: none.
 	hook func(step string) error
 }
 
-// commit is a change of one table.
-type commit struct {
+// change is what a generation does to one table.
+type change struct {
 	Table      string `json:"table"`
 	Generation int64  `json:"generation"`
 	Operation  string `json:"operation"` // append, replace, overwrite
@@ -160,7 +160,7 @@ func (r *replayer) moveTo(ctx context.Context, h *history, t *replica, generatio
 	if err != nil {
 		return err
 	}
-	c := &commit{Generation: generation, manifest: h.manifests[generation], sum: h.sums[generation], rebuilt: rebuilt}
+	c := &change{Generation: generation, manifest: h.manifests[generation], sum: h.sums[generation], rebuilt: rebuilt}
 	if c.manifest == nil {
 		if c.manifest, err = manifestOf(ctx, r.lake, generation); err != nil {
 			return err
@@ -202,7 +202,7 @@ func (r *replayer) replayGeneration(ctx context.Context, h *history, replicas []
 		if t.generation >= generation {
 			continue
 		}
-		c := &commit{Generation: generation, manifest: m, sum: h.sums[generation]}
+		c := &change{Generation: generation, manifest: m, sum: h.sums[generation]}
 		for _, f := range m.Files {
 			if f.Table == t.of.Name {
 				c.add = append(c.add, sinks.DataFile{Path: f.Path, Table: f.Table, Partition: f.Partition, Rows: f.Rows, Bytes: f.Bytes})
@@ -233,7 +233,7 @@ func (r *replayer) replayGeneration(ctx context.Context, h *history, replicas []
 }
 
 // apply commits a change.
-func (r *replayer) apply(ctx context.Context, t *replica, c *commit) error {
+func (r *replayer) apply(ctx context.Context, t *replica, c *change) error {
 	if err := t.readFiles(ctx); err != nil {
 		return err
 	}
@@ -298,7 +298,7 @@ func (r *replayer) reload(ctx context.Context, t *replica) error {
 }
 
 // commitOnce tries to commit a change.
-func (r *replayer) commitOnce(ctx context.Context, t *replica, c *commit, described []iceberg.DataFile) error {
+func (r *replayer) commitOnce(ctx context.Context, t *replica, c *change, described []iceberg.DataFile) error {
 	added, removed, err := t.changes(c, described)
 	if err != nil {
 		return err
@@ -331,7 +331,7 @@ func (r *replayer) commitOnce(ctx context.Context, t *replica, c *commit, descri
 }
 
 // changes are the files that a change adds to what a table has, and that it removes.
-func (t *replica) changes(c *commit, described []iceberg.DataFile) (added, removed []iceberg.DataFile, err error) {
+func (t *replica) changes(c *change, described []iceberg.DataFile) (added, removed []iceberg.DataFile, err error) {
 	if c.rebuilt { // a file of the same name may have other bytes
 		return described, slices.Collect(maps.Values(t.files)), nil
 	}
@@ -368,7 +368,7 @@ func (r *replayer) setOwner(tx *table.Transaction, t *table.Table) error {
 }
 
 // stage makes the snapshot of a change.
-func stage(ctx context.Context, tx *table.Transaction, c *commit, added, removed []iceberg.DataFile) error {
+func stage(ctx context.Context, tx *table.Transaction, c *change, added, removed []iceberg.DataFile) error {
 	properties := snapshotProperties(c)
 	switch {
 	case c.rebuilt && len(added) > 0 && len(removed) > 0:
@@ -394,7 +394,7 @@ func stage(ctx context.Context, tx *table.Transaction, c *commit, added, removed
 }
 
 // snapshotProperties say what a snapshot is of.
-func snapshotProperties(c *commit) iceberg.Properties {
+func snapshotProperties(c *change) iceberg.Properties {
 	kind := string(c.manifest.Run.Kind)
 	switch {
 	case c.rebuilt:

@@ -73,7 +73,7 @@ func TestAfterPublish(t *testing.T) {
 	check(exitComplete, 3)
 	h.take()
 
-	r.job("job", "nightly", "--config", config, "--refresh", "--after-publish", "exit 7")
+	r.job("job", "nightly", "--config", config, "--refresh", "--since", "30d", "--after-publish", "exit 7")
 	if r.code != exitAfter || r.manifest.Generation != 4 || !strings.Contains(r.stderr, "exit status 7") || !strings.Contains(r.stderr, "generation 4 is published") {
 		t.Errorf("exit code %d, generation %d, want %d, 4, and why: %s", r.code, r.manifest.Generation, exitAfter, r.stderr)
 	}

@@ -83,7 +83,7 @@ var guides = map[string]guide{
 	"rebuild":     {[]string{"siglake rebuild --lake lake --into new-lake"}, []string{"lake"}},
 	"compact":     {[]string{"siglake compact --lake lake", "siglake compact --lake lake --min-files 2"}, []string{"lake"}},
 	"prune":       {[]string{"siglake prune --lake lake --older-than 30d", "siglake prune --lake lake --journal --older-than 400d"}, []string{"lake", "nights"}},
-	"ddl":         {[]string{"siglake ddl --lake lake > lake.sql"}, []string{"sql"}},
+	"ddl":         {[]string{"siglake ddl --lake lake > lake.sql"}, []string{"sql", "iceberg"}},
 	"files":       {[]string{"siglake files --lake lake --table news", "siglake files --lake lake --generation 3 --json"}, []string{"sql"}},
 	"schema":      {[]string{"siglake schema show growth", "siglake schema diff lake 5"}, []string{"contract", "sql"}},
 	"schema docs": {[]string{"siglake schema docs --table growth", "siglake schema docs --format json > dictionary.json"}, []string{"contract"}},
