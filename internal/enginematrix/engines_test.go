@@ -116,11 +116,17 @@ type engine struct {
 
 func startEngine(t *testing.T, name string, arguments ...string) *engine {
 	t.Helper()
+	return startReader(t, "reader.py", name, arguments...)
+}
+
+// startReader starts an engine of a program in Python.
+func startReader(t *testing.T, program, name string, arguments ...string) *engine {
+	t.Helper()
 	python, err := installPython()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(python, append([]string{"reader.py", name}, arguments...)...)
+	c := exec.Command(python, append([]string{program, name}, arguments...)...)
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
 	in, err := c.StdinPipe()
@@ -181,8 +187,9 @@ func (e *engine) query(sql string) []string {
 	return e.send(map[string]string{"query": sql})
 }
 
-// startTrino starts a server with a catalogue of files, and returns its port.
-func startTrino(t *testing.T) string {
+// startTrino starts a server with a catalogue of files, and returns its port. Further catalogues are given by
+// the text of their files, by name.
+func startTrino(t *testing.T, catalogues map[string]string) string {
 	t.Helper()
 	server, err := installTrino()
 	if err != nil {
@@ -195,14 +202,18 @@ func startTrino(t *testing.T) string {
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	_ = listener.Close() // its port is Trino's
 	dir := t.TempDir()
-	for name, text := range map[string]string{
+	files := map[string]string{
 		"node.properties":   "node.environment=test\nnode.id=one\nnode.data-dir=" + dir + "/data\n",
 		"jvm.config":        "-Xmx2G\n-XX:+UseSerialGC\n-Djdk.attach.allowAttachSelf=true\n--sun-misc-unsafe-memory-access=allow\n",
 		"config.properties": "coordinator=true\nnode-scheduler.include-coordinator=true\nhttp-server.http.port=" + port + "\ndiscovery.uri=http://127.0.0.1:" + port + "\n",
 		"log.properties":    "io.trino=WARN\n",
 		"catalog/hive.properties": "connector.name=hive\nhive.metastore=file\nhive.metastore.catalog.dir=" + dir + "/catalogue\nfs.hadoop.enabled=true\nhive.security=allow-all\n" +
 			"hive.partition-projection-enabled=true\nhive.ignore-absent-partitions=true\nhive.timestamp-precision=MICROSECONDS\nhive.non-managed-table-writes-enabled=true\n",
-	} {
+	}
+	for name, text := range catalogues {
+		files["catalog/"+name+".properties"] = text
+	}
+	for name, text := range files {
 		path := filepath.Join(dir, "etc", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -310,7 +321,7 @@ func TestEngines(t *testing.T) {
 	run(trial, first, earlier, "--signals", "news")
 
 	sparkDir := t.TempDir()
-	port := startTrino(t)
+	port := startTrino(t, nil)
 	flags := map[string][]string{"duckdb": nil, "clickhouse": nil, "spark": nil, "trino": {"--database", "hive.lakes"}}
 	engines := map[string]*engine{
 		"duckdb": startEngine(t, "duckdb"), "clickhouse": startEngine(t, "clickhouse"), "spark": startEngine(t, "spark", sparkDir), "trino": startEngine(t, "trino", port),

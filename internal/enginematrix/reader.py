@@ -87,8 +87,7 @@ def trino_engine(port):
     return run
 
 
-def main():
-    engines = {"duckdb": duckdb_engine, "clickhouse": clickhouse_engine, "spark": spark_engine, "trino": trino_engine}
+def main(engines):
     out = sys.stdout
     sys.stdout = sys.stderr
     run = engines[sys.argv[1]](*sys.argv[2:])
@@ -107,4 +106,5 @@ def main():
         out.flush()
 
 
-main()
+if __name__ == "__main__":
+    main({"duckdb": duckdb_engine, "clickhouse": clickhouse_engine, "spark": spark_engine, "trino": trino_engine})
