@@ -22,6 +22,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -81,7 +82,10 @@ func night(t *testing.T, lake, day string, more ...string) {
 			t.Fatal(err)
 		}
 	}
-	siglake(t, append([]string{"run", list, "--lake", lake, "--simulate", "--quiet", "--refresh", "--as-of", day, "--since", "60d", "--signals", "news,growth"}, more...)...)
+	if !slices.Contains(more, "--lake") {
+		more = append(more, "--lake", lake)
+	}
+	siglake(t, append([]string{"run", list, "--simulate", "--quiet", "--refresh", "--as-of", day, "--since", "60d", "--signals", "news,growth"}, more...)...)
 }
 
 // replayed runs the program and wants an exit code.
@@ -568,5 +572,42 @@ func TestUsage(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(lake, metadataDir)); err == nil {
 		t.Errorf("a refused command made %s", metadataDir)
+	}
+}
+
+// TestS3: a lake and its tables on S3, with the catalogue on a disk.
+func TestS3(t *testing.T) {
+	store := buckettest.Start(t)
+	store.Setenv(t)
+	lake, dir := store.URI("lake"), t.TempDir()
+	access := []string{"--lake", lake, "--s3-endpoint", store.URL, "--s3-region", store.Region, "--s3-path-style"}
+	catalogue := filepath.Join(dir, "catalog.db")
+	replayed(t, app.ExitUsage, access...) // no catalogue is named
+	for _, day := range []string{"2026-11-20", "2026-11-22"} {
+		night(t, filepath.Join(dir, "lake"), day, append(access, "--scratch", dir)...)
+		replayed(t, 0, append(access, "--catalog-uri", catalogue)...)
+	}
+	siglake(t, append(append([]string{"compact"}, access...), "--min-files", "2", "--quiet", "--scratch", dir)...)
+	done := replayed(t, 0, append(access, "--catalog-uri", catalogue)...)
+	if operations := operationsOf(done); done.Generation != 3 || operations["replace"] < 5 {
+		t.Errorf("generation %d, %v; want 3, with several that replace", done.Generation, operations)
+	}
+	env := app.Env{Getenv: func(string) string { return "" }}
+	o := catalogOptions{Kind: "sql", URI: catalogue, Name: "siglake", S3: app.S3Options{Endpoint: store.URL, Region: store.Region, PathStyle: true}}
+	c, err := o.connect(t.Context(), &env, lake)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close() //nolint:errcheck // it was only read
+	loaded, err := c.LoadTable(c.ctx, []string{"siglake", "news_all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := loaded.Scan(table.WithSelectedFields("event_uid")).ToArrowTable(c.ctx)
+	if err != nil || got.NumRows() == 0 {
+		t.Errorf("news: %v, %v; want rows", got, err)
+	}
+	if !strings.HasPrefix(loaded.MetadataLocation(), lake+"/"+metadataDir+"/") {
+		t.Errorf("the metadata is at %s, want it in the lake", loaded.MetadataLocation())
 	}
 }
