@@ -152,8 +152,8 @@ const (
 // use judges whether the cells of column i are the identifiers of the lines. They are not if the
 // header names another entity, or if most of the addresses lie on one site, or on sites that many
 // companies share. Addresses of pages are doubtful.
-func (l *layout) use(i int, k kind) use {
-	c := &l.contents[i]
+func (t *tableColumns) use(i int, k kind) use {
+	c := &t.contents[i]
 	if c.kind() != k || c.filled == 0 {
 		return useNot
 	}
@@ -166,17 +166,24 @@ func (l *layout) use(i int, k kind) use {
 		sure = useDoubtful
 	}
 	switch {
-	case l.namesOther(i):
+	case t.namesOther(i):
 		return useNot
-	case i < len(l.header) && headerWords.names(wordPerhapsOther, headerTokens(l.header[i])):
+	case i < len(t.header) && headerWords.names(wordPerhapsOther, headerTokens(t.header[i])):
 		return useDoubtful
 	}
 	return sure
 }
 
-// namesOther reports whether the header of column i names another entity ("Parent Website").
-func (l *layout) namesOther(i int) bool {
-	return i < len(l.header) && headerWords.names(wordOther, headerTokens(l.header[i]))
+// isBest reports whether column i can be used and no other column of its kind is better.
+func (t *tableColumns) isBest(i int) bool {
+	k := t.contents[i].kind()
+	u := t.use(i, k)
+	for j := range t.width {
+		if t.use(j, k) > u {
+			return false
+		}
+	}
+	return u != useNot
 }
 
 // fits says how the content of a column agrees with a role.
@@ -218,7 +225,7 @@ func (c *content) fits(r role) int {
 // candidates are the columns that hold identifiers of a kind and are not used for it: those that are
 // surely meant, and the doubtful ones. A column with a known header is none, unless its content
 // contradicts the header, or it is a key.
-func (l *layout) candidates(k kind) (sure, doubtful []int) {
+func (l *draft) candidates(k kind) (sure, doubtful []int) {
 	for i := range l.names {
 		if l.unused[i] != "" && l.contradicted[i] == "" || l.usedAsIdentifier(i) {
 			continue
@@ -236,25 +243,15 @@ func (l *layout) candidates(k kind) (sure, doubtful []int) {
 	return sure, doubtful
 }
 
-// usedAsIdentifier reports whether a column holds a field other than the key.
-func (l *layout) usedAsIdentifier(i int) bool {
-	for f, column := range l.columns {
-		if column == i && field(f) != fieldKey {
-			return true
-		}
-	}
-	return false
-}
-
 // chosenColumns are the columns that were chosen by their content, by the header of a file. The
 // other files of a list with the same header are read alike, even if they have few lines.
 type chosenColumns map[string][numFields]int
 
-func headerKey(l *layout) string { return string(l.object) + "\x00" + strings.Join(l.header, "\x00") }
+func headerKey(l *draft) string { return string(l.object) + "\x00" + strings.Join(l.header, "\x00") }
 
 // chooseColumns finds the columns that the header does not name, as in other files of the list or by
 // their content.
-func (l *layout) chooseColumns(o Options) error {
+func (l *draft) chooseColumns(o Options) error {
 	o.chosen.apply(l, o.Map)
 	if err := l.useContent(o.Map); err != nil {
 		return err
@@ -264,7 +261,7 @@ func (l *layout) chooseColumns(o Options) error {
 }
 
 // remember adds the choices for a header that has none.
-func (chosen chosenColumns) remember(l *layout) {
+func (chosen chosenColumns) remember(l *draft) {
 	columns, found := l.columns, false
 	for f, r := range l.reasons {
 		if r != ReasonContent || !l.has(field(f)) {
@@ -279,7 +276,7 @@ func (chosen chosenColumns) remember(l *layout) {
 }
 
 // apply uses the choices of an earlier file, unless the content of this one contradicts them.
-func (chosen chosenColumns) apply(l *layout, m map[string]string) {
+func (chosen chosenColumns) apply(l *draft, m map[string]string) {
 	columns, known := chosen[headerKey(l)]
 	if !known || decidedByMap(m) {
 		return
@@ -308,7 +305,7 @@ func decidedByMap(m map[string]string) bool {
 
 // useContent finds the columns that the header does not name by their content. It fails if several
 // could be meant and the accounts would otherwise be requested by name.
-func (l *layout) useContent(m map[string]string) error {
+func (l *draft) useContent(m map[string]string) error {
 	if decidedByMap(m) {
 		l.noteUnused()
 		return nil
@@ -347,7 +344,7 @@ func (l *layout) useContent(m map[string]string) error {
 
 // holdsNone reports whether the column of a field was chosen by its header and the sample has no
 // value for it: no cell is filled, or all hold plain words, or the domains are e-mail addresses.
-func (l *layout) holdsNone(f field) bool {
+func (l *draft) holdsNone(f field) bool {
 	if !l.has(f) || l.reasons[f] != ReasonHeader {
 		return false
 	}
@@ -357,12 +354,12 @@ func (l *layout) holdsNone(f field) bool {
 
 // byNameOnly reports whether names are all that the accounts can be requested by, or domains of
 // e-mail addresses.
-func (l *layout) byNameOnly() bool {
+func (l *draft) byNameOnly() bool {
 	return l.canIdentify(l.object) && !l.has(fieldID) && !l.has(fieldLinkedIn) && !l.has(fieldEmail) && (!l.has(fieldDomain) || l.emailDomain)
 }
 
 // ambiguous is the error about columns of which none is surely meant.
-func (l *layout) ambiguous(f field, k kind, columns []int) error {
+func (l *draft) ambiguous(f field, k kind, columns []int) error {
 	var found, fixes []string
 	for _, i := range columns {
 		found = append(found, fmt.Sprintf("%s (%s)", l.columnText(i), l.contents[i].share(k)))
@@ -387,7 +384,7 @@ func (l *layout) ambiguous(f field, k kind, columns []int) error {
 
 // noteUnused notes the columns of identifiers that stay unused although the accounts are requested by
 // name.
-func (l *layout) noteUnused() {
+func (l *draft) noteUnused() {
 	if l.header == nil {
 		return
 	}
@@ -430,7 +427,7 @@ func (l *layout) noteUnused() {
 
 // noteFuller notes columns of domains that have more of them than the one that is used, since the
 // other companies are requested by name.
-func (l *layout) noteFuller() {
+func (l *draft) noteFuller() {
 	used := l.columns[fieldDomain]
 	if used < 0 || l.has(fieldID) {
 		return
@@ -442,12 +439,4 @@ func (l *layout) noteFuller() {
 			l.notes = append(l.notes, fmt.Sprintf("%s holds more domains and is not used: %s; --map domain=%s uses it", l.names[i], l.unused[i], l.mapReference(i)))
 		}
 	}
-}
-
-// columnText names a column in a message, with its number if it has a header.
-func (l *layout) columnText(i int) string {
-	if name := l.names[i]; l.header != nil && name != columnName(nil, i+1) {
-		return fmt.Sprintf("%d %q", i+1, truncate(name))
-	}
-	return l.names[i]
 }

@@ -19,7 +19,10 @@
 //	dialect.go    a sample of the text -> the delimiter
 //	vocabulary.go header cell -> role (vocabulary.txt holds the words)
 //	content.go    cells of the sample -> what a column holds
-//	header.go     roles and content -> which column is which field
+//	header.go     the first records -> the header, and a layout: which column is which field
+//	columns.go    columns by name and number, and the fields that they hold
+//	roles.go      words of the header and content -> roles, object, fields
+//	infer.go      content alone -> fields, for a list without a header
 //	reading.go    the decisions -> a description for others to print
 //	account.go    record -> schema.Account, or the reason why it is none
 //	spreadsheet.go  what spreadsheets do to cells -> the text

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 	"unicode"
 )
@@ -48,17 +47,6 @@ func (l *layout) chooseKept(o Options) error {
 		}
 	}
 	return nil
-}
-
-// findNumbered finds a column by its name in the header, or by its number from 1; -1: there is none.
-func (l *layout) findNumbered(name string) int {
-	if i := findColumn(l.header, name); i >= 0 {
-		return i
-	}
-	if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= len(l.names) {
-		return n - 1
-	}
-	return -1
 }
 
 // keptName is the name of a column without characters that cannot be seen.

@@ -80,7 +80,7 @@ func FuzzKeptCells(f *testing.F) {
 		f.Add(cell, "cell")
 	}
 	f.Fuzz(func(t *testing.T, name, cell string) {
-		l := layout{header: []string{name, name}, width: 2, names: []string{"1", "2"}}
+		l := layout{tableColumns: tableColumns{header: []string{name, name}, width: 2, names: []string{"1", "2"}}}
 		if err := l.chooseKept(Options{Keep: []string{KeepAll}}); err != nil {
 			t.Fatal(err)
 		}

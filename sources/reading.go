@@ -48,8 +48,8 @@ type ColumnField struct {
 }
 
 // describeColumns describes every column of the layout.
-func (l *layout) describeColumns() []Column {
-	columns := make([]Column, len(l.names))
+func (l *draft) describeColumns() {
+	l.described = make([]Column, len(l.names))
 	for i, name := range l.names {
 		c := Column{Number: i + 1, Name: name}
 		for f, column := range l.columns {
@@ -70,7 +70,6 @@ func (l *layout) describeColumns() []Column {
 		if c.Looks != "" && len(c.Fields) == 0 {
 			c.Unused = l.unused[i]
 		}
-		columns[i] = c
+		l.described[i] = c
 	}
-	return columns
 }

@@ -181,7 +181,7 @@ func (m *rejectMark) apply(o *Options) {
 }
 
 // readMark takes the columns from the mark of a list of rejected records, unless they were moved.
-func (l *layout) readMark(m *rejectMark, o Options) bool {
+func (l *draft) readMark(m *rejectMark, o Options) bool {
 	if headerSum(l.header) != m.sum || o.Object != "" && o.Object != m.object {
 		return false
 	}

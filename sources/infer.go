@@ -1,0 +1,94 @@
+package sources
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// inferColumns recognises the columns of a list without a header.
+func (l *draft) inferColumns(rows [][]string, wanted schema.Object) error {
+	if l.width <= 1 {
+		return l.inferOneColumn(rows, wanted)
+	}
+	for i := range l.width {
+		f, ok := kindFields[l.contents[i].kind()]
+		if !ok || !l.isBest(i) {
+			continue
+		}
+		if l.has(f) {
+			return &Error{Line: l.line, Problem: fmt.Sprintf("no header, and columns %d and %d both look like %s", l.columns[f]+1, i+1, fieldNames[f]),
+				Expected: "a header, or --map with column numbers", Fix: l.mapAdvice()}
+		}
+		l.columns[f], l.reasons[f] = i, ReasonContent
+	}
+	l.object = wanted
+	if wanted == "" {
+		l.object = schema.Company
+		if l.has(fieldEmail) || l.has(fieldLinkedIn) {
+			l.object = schema.Contact
+		}
+	}
+	(&roleColumns{l, noRoles()}).assignFields() // decides which field a domain is
+	if !l.canIdentify(l.object) {
+		return &Error{Line: l.line, Problem: "no header, and no column is recognised by its content",
+			Expected: "a header, or --map with column numbers", Fix: l.mapAdvice()}
+	}
+	l.notes = append(l.notes, "no header: the columns were recognised by their content")
+	return nil
+}
+
+// inferOneColumn recognises the content of a one-column list by majority. Names need two thirds,
+// because a name may look like anything, and a domain that is requested as a name finds the wrong
+// company.
+func (l *draft) inferOneColumn(rows [][]string, wanted schema.Object) error {
+	var count [numKinds]int
+	total := 0
+	for _, row := range rows {
+		if k := kindOf(row[0]); k != kindEmpty && !isComment(row[0]) {
+			count[k]++
+			total++
+		}
+	}
+	object, f := schema.Company, numFields
+	for k, n := range count {
+		if 2*n <= total || n == 0 {
+			continue
+		}
+		switch kind(k) {
+		case kindText:
+			if 3*n >= 2*total {
+				f = fieldName
+			}
+		case kindDigits, kindToken:
+			f = fieldID
+		case kindCompany:
+			return &Error{Line: l.line, Problem: "the lines are LinkedIn company pages, which cannot be requested",
+				Expected: "domains or names of companies", Fix: "replace the pages by the companies' domains"}
+		case kindDomain:
+			f = fieldDomain
+		case kindEmail:
+			object, f = schema.Contact, fieldEmail
+			if wanted == schema.Company {
+				f = fieldDomain
+			}
+		case kindPerson:
+			object, f = schema.Contact, fieldLinkedIn
+		}
+	}
+	l.object = object
+	if wanted != "" {
+		l.object = wanted
+	}
+	if f == numFields {
+		return &Error{Line: l.line, Problem: "no header, and the lines hold different kinds of identifiers", Expected: "domains, names, e-mail addresses, LinkedIn profiles or Lusha ids, one kind only",
+			Fix: "add a header line, or name the column: --map domain=1"}
+	}
+	l.columns[f], l.reasons[f] = 0, ReasonContent
+	l.notes = append(l.notes, fmt.Sprintf("no header: the only column was recognised as %s by its content", fieldNames[f]))
+	return nil
+}
+
+// isComment reports whether a line of a plain list is a comment.
+func isComment(cell string) bool { return strings.HasPrefix(strings.TrimSpace(cell), "#") }

@@ -1,0 +1,251 @@
+package sources
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// roleColumns decides which column has which role, by the words of the header and the content of the columns.
+type roleColumns struct {
+	*draft
+	best [numRoles]int // index of the best column of each role; -1: none
+}
+
+// bestColumns finds the best column for each role: content that fits the role counts first, then
+// the rank of the header name. A column whose content contradicts its header has no role.
+func (l *draft) bestColumns() *roleColumns {
+	r := &roleColumns{l, noRoles()}
+	best := &r.best
+	var of [numRoles]meaning
+	known := map[int]meaning{}
+	seen := map[string]bool{}
+	for i, name := range l.header {
+		if f := strings.ToLower(name); name == "" {
+			continue
+		} else if seen[f] {
+			l.unused[i] = "an earlier column has the same header"
+			l.notes = append(l.notes, fmt.Sprintf("the header has %q twice: the first column is used", name))
+			continue
+		} else {
+			seen[f] = true
+		}
+		m, _, ok := meaningOf(name)
+		if !ok || i >= len(l.contents) || l.usedAsIdentifier(i) {
+			continue // or --map names it
+		}
+		if l.contents[i].fits(m.role) == 0 {
+			l.contradicted[i] = kindNames[l.contents[i].kind()]
+			continue
+		}
+		known[i] = m
+		j := best[m.role]
+		if j < 0 {
+			best[m.role], of[m.role] = i, m
+			continue
+		}
+		fits, before := l.contents[i].fits(m.role), l.contents[j].fits(m.role)
+		if fits > before || fits == before && m.rank < of[m.role].rank {
+			best[m.role], of[m.role] = i, m
+		}
+	}
+	r.noteFurther(known)
+	l.emailDomain = best[roleSite] >= 0 && of[roleSite].rank >= rankEmailDomain
+	return r
+}
+
+// noteFurther notes the columns of a role behind the best. A website, an address or a profile is read
+// from the next column if the cell in the best is empty.
+func (r *roleColumns) noteFurther(known map[int]meaning) {
+	for i := range r.header {
+		m, ok := known[i]
+		switch {
+		case !ok || r.best[m.role] == i:
+			continue
+		case m.role == roleSite && m.rank < rankEmailDomain, m.role == roleEmail, m.role == roleLinkedIn:
+			r.further[m.role] = append(r.further[m.role], i)
+			r.unused[i] = fmt.Sprintf("it is read where %s is empty", r.names[r.best[m.role]])
+			continue
+		}
+		r.unused[i] = r.names[r.best[m.role]] + " means the same"
+		if m.role != roleKey && m.role != rolePersonKey && m.role != roleCompanyPage { // lists have many ids; only the best is used
+			r.notes = append(r.notes, fmt.Sprintf("%s is not used: %s", r.names[i], r.unused[i]))
+		}
+	}
+	for _, further := range r.further {
+		slices.SortStableFunc(further, func(i, j int) int { return cmp.Compare(known[i].rank, known[j].rank) })
+	}
+}
+
+// resolveNames decides what a column is whose header means a name in one list and a part of it in
+// another: "Nombre" above "Apellidos", "Nom" after "Prénom", "Name" after "Vorname".
+func (r *roleColumns) resolveNames(rows [][]string) {
+	move := func(from, to role) {
+		if i := r.best[from]; i >= 0 && r.best[to] < 0 {
+			r.best[to], r.best[from] = i, -1
+		}
+	}
+	if r.best[roleLastName] >= 0 || r.best[roleNameOrLast] >= 0 {
+		move(roleNameOrFirst, roleFirstName)
+	}
+	if r.best[roleFirstName] >= 0 {
+		move(roleNameOrLast, roleLastName)
+	}
+	move(roleNameOrFirst, roleName)
+	move(roleNameOrLast, roleName)
+	name, first := r.best[roleName], r.best[roleFirstName]
+	if name < 0 || first < 0 || r.best[roleLastName] >= 0 {
+		return
+	}
+	for _, row := range rows {
+		if name < len(row) && first < len(row) && row[first] != "" && slices.Contains(strings.Fields(row[name]), row[first]) {
+			return // a full name
+		}
+	}
+	move(roleName, roleLastName)
+}
+
+// decideObject decides by the columns whether the list holds companies or contacts.
+func (r *roleColumns) decideObject(m map[string]string) (schema.Object, error) {
+	if i := r.best[rolePersonKey]; i >= 0 {
+		if _, exact, _ := meaningOf(r.header[i]); exact {
+			return schema.Contact, nil
+		}
+	}
+	for _, wanted := range []role{rolePersonID, rolePerson, roleFirstName, roleLastName, roleLinkedIn, roleEmail} {
+		if r.best[wanted] >= 0 {
+			return schema.Contact, nil
+		}
+	}
+	for _, f := range []field{fieldFirstName, fieldLastName, fieldLinkedIn, fieldEmail} {
+		if r.has(f) {
+			return schema.Contact, nil
+		}
+	}
+	if r.has(fieldName) && (r.has(fieldCompanyName) || r.has(fieldCompanyDomain)) {
+		return schema.Contact, nil
+	}
+	if n, c := r.best[roleName], r.best[roleOrganisation]; n >= 0 && c >= 0 && len(m) == 0 {
+		return "", &Error{Line: r.line, Problem: fmt.Sprintf("%s and %s may be a person and an employer, or a company twice", r.names[n], r.names[c]),
+			Fix: "add --object=contact or --object=company"}
+	}
+	if r.header == nil || decidedByMap(m) {
+		return schema.Company, nil
+	}
+	return r.objectOfContent()
+}
+
+// objectOfContent decides by the cells of columns without a known header.
+func (r *roleColumns) objectOfContent() (schema.Object, error) {
+	profiles, _ := r.candidates(kindPerson)
+	addresses, _ := r.candidates(kindEmail)
+	people := slices.Concat(profiles, addresses)
+	if len(people) == 0 {
+		return schema.Company, nil
+	}
+	for _, wanted := range []role{roleCompanyID, roleID, roleSite, roleOrganisation} {
+		if i := r.best[wanted]; i >= 0 {
+			return "", &Error{Line: r.line, Problem: fmt.Sprintf("%s is a column of companies, and %s is one of contacts (%s)", r.names[i], r.columnText(people[0]),
+				r.contents[people[0]].share(r.contents[people[0]].kind())), Fix: "add --object=contact or --object=company"}
+		}
+	}
+	return schema.Contact, nil
+}
+
+// dropAddresses takes the role of a website from a column of a list of contacts that holds e-mail
+// addresses, if no other column does: useContent reads it as the addresses of the contacts.
+func (r *roleColumns) dropAddresses() {
+	i := r.best[roleSite]
+	if r.object == schema.Contact && i >= 0 && r.best[roleEmail] < 0 && !r.has(fieldEmail) && r.contents[i].kind() == kindEmail {
+		r.best[roleSite] = -1
+		r.contradicted[i] = kindNames[kindEmail]
+	}
+}
+
+// preferOwnKey sets the id of the employer aside in a list of contacts that has another key: it stands for all its people.
+func (r *roleColumns) preferOwnKey() {
+	employer := r.best[roleKey]
+	if employer < 0 || !namesEmployer(r.header[employer]) {
+		return
+	}
+	best := -1
+	var rank int
+	for i, name := range r.header {
+		m, exact, ok := meaningOf(name)
+		if ok && exact && m.role == roleKey && !namesEmployer(name) && r.contents[i].fits(roleKey) > 0 && (best < 0 || m.rank < rank) {
+			best, rank = i, m.rank
+		}
+	}
+	if best >= 0 {
+		r.best[roleKey] = best
+		r.unused[employer] = fmt.Sprintf("%s is the key", r.names[best])
+		delete(r.unused, best)
+	}
+}
+
+// namesEmployer reports whether the header of a key says that it is that of a company, which may be the employer.
+func namesEmployer(header string) bool {
+	return slices.ContainsFunc(headerTokens(header), func(w string) bool { return headerWords.classes[w]&wordCompany != 0 && !clientWords[w] })
+}
+
+// clientWords are words for a company that may also be a person.
+var clientWords = wordSet("customer client kunde kunden cliente klant klanten klient klienta")
+
+// assignFields maps roles to the fields of the object. Fields set by --map stay.
+func (r *roleColumns) assignFields() {
+	assign := func(f field, candidates ...role) {
+		for _, wanted := range candidates {
+			if i := r.best[wanted]; i >= 0 && !r.has(f) {
+				r.columns[f], r.reasons[f], r.alternatives[f] = i, ReasonHeader, r.further[wanted]
+				for _, j := range r.further[wanted] {
+					r.notes = append(r.notes, fmt.Sprintf("%s is read where %s is empty", r.names[j], r.names[i]))
+				}
+			} else if i >= 0 && r.columns[f] != i {
+				r.unused[i] = fmt.Sprintf("%s is the %s", r.names[r.columns[f]], fieldNames[f])
+				r.notes = append(r.notes, fmt.Sprintf("%s is not used: %s", r.names[i], r.unused[i]))
+			}
+		}
+	}
+	if r.object == schema.Contact {
+		// In a list of contacts "domain" can only be the employer's.
+		if r.has(fieldDomain) && !r.has(fieldCompanyDomain) {
+			r.columns[fieldCompanyDomain], r.reasons[fieldCompanyDomain] = r.columns[fieldDomain], r.reasons[fieldDomain]
+		}
+		r.columns[fieldDomain] = -1
+		r.preferOwnKey()
+		assign(fieldKey, rolePersonKey, roleKey)
+		assign(fieldID, rolePersonID, roleID)
+		assign(fieldName, rolePerson, roleName)
+		assign(fieldFirstName, roleFirstName)
+		assign(fieldLastName, roleLastName)
+		assign(fieldLinkedIn, roleLinkedIn)
+		assign(fieldEmail, roleEmail)
+		assign(fieldCompanyName, roleOrganisation)
+		assign(fieldCompanyDomain, roleSite)
+		return
+	}
+	// In a list of companies "company_name" and "company_domain" are the company's own.
+	for own, alias := range map[field]field{fieldName: fieldCompanyName, fieldDomain: fieldCompanyDomain} {
+		if r.has(alias) && !r.has(own) {
+			r.columns[own], r.reasons[own] = r.columns[alias], r.reasons[alias]
+		}
+		r.columns[alias] = -1
+	}
+	assign(fieldKey, roleKey, rolePersonKey)
+	assign(fieldID, roleCompanyID, roleID)
+	assign(fieldDomain, roleSite)
+	assign(fieldName, roleOrganisation, roleName)
+	for _, f := range []field{fieldFirstName, fieldLastName, fieldLinkedIn, fieldEmail} {
+		r.columns[f] = -1
+	}
+}
+
+func noRoles() (roles [numRoles]int) {
+	for r := range roles {
+		roles[r] = -1
+	}
+	return roles
+}
