@@ -222,7 +222,7 @@ func (r *rowParser) readCompany() {
 // readDomain is readField for the domain of the company of a name.
 func (r *rowParser) readDomain(f, name field) string {
 	company := r.cellText(name)
-	if isPlaceholder(company) {
+	if isPlaceholder(company) || checkNoSite(company) != nil {
 		company = ""
 	}
 	return r.readField(f, func(s string) (string, string, error) {
@@ -247,7 +247,7 @@ func (r *rowParser) readContact() {
 		switch {
 		case isPlaceholder(first) && isPlaceholder(last):
 		case isPlaceholder(first), isPlaceholder(last):
-			r.rejected = append(r.rejected, badIdentifier{r.nameColumn(), first + last, errors.New("a contact needs a first and a last name")})
+			r.rejected = append(r.rejected, badIdentifier{r.nameColumn(), strings.TrimSpace(first + " " + last), errors.New("a contact needs a first and a last name")})
 		default:
 			a.Name = r.normaliseText(r.nameColumn(), first+" "+last, FullName)
 		}

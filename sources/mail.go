@@ -81,7 +81,7 @@ func isSampleMail(local, host string) bool {
 	label, _, _ := strings.Cut(host, ".")
 	kind, _ := lookup(sites.shared, host, "")
 	sample := sampleLocals[local] || isPlaceholder(local)
-	return sample && (label == local || kind != nil && kind.name == "placeholder")
+	return sample && (label == local || kind != nil && (kind.name == "placeholder" || kind.name == "sample"))
 }
 
 // sampleLocals stand before the @ of addresses that no person has.

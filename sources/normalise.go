@@ -614,7 +614,7 @@ func checkLocal(local string) error {
 
 // Name normalises the name of a company: it collapses white space, removes invisible characters,
 // composes Unicode, and drops a share class, so that "Alphabet Inc. (Class A)" and "(Class C)" are
-// requested as one company.
+// requested as one company. An address that is not a company's own site is no name: see checkNoSite.
 func Name(s string) (name, note string, err error) {
 	if err := checkText(s); err != nil {
 		return "", "", err
@@ -624,6 +624,9 @@ func Name(s string) (name, note string, err error) {
 		name, note = company, class+" dropped: one company, whatever the share class"
 	}
 	if err := checkName(name); err != nil {
+		return "", "", err
+	}
+	if err := checkNoSite(name); err != nil {
 		return "", "", err
 	}
 	return name, note, nil

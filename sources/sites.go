@@ -36,6 +36,10 @@ import (
 // for case, punctuation and legal forms: see isNameOf. Every other name is another company's, so a
 // line with a name falls back to the name, which is what the user wrote, and never to a guess.
 //
+// A name may be written as a host, too: Booking.com is a company, and gmail.com in the column of the employer is a mail
+// provider. A host that is not listed may be a name. One that is listed is the name of its operator if it is bare and not
+// of namelessKinds; else it is no name, and the line falls back to what else it has: see checkNoSite.
+//
 // The sections wrapper and registry have a meaning of their own: see unwrapLink and
 // registrableDomain. The private section of the public suffix list counts as a section, but for the
 // suffixes in registry: acme.github.io is a customer's address at a shared host. Universities are in
@@ -272,6 +276,57 @@ func (e *otherSite) Error() string {
 		return fmt.Sprintf("%s is the own site of another company (%s)", e.host, e.kind.phrase)
 	}
 	return fmt.Sprintf("%s is %s, not the company's own domain", e.host, e.kind.phrase)
+}
+
+// namelessKinds are the kinds of sites whose bare host is no name of a company, such as bit.ly: their operators, if anyone
+// asks for them, are written otherwise.
+var namelessKinds = wordSet("mail portal links host shortener wrapper placeholder record")
+
+// checkNoSite returns why a name is the address of a site that is not a company's own; nil if it is not, or may be the
+// name of a company.
+func checkNoSite(name string) error {
+	if !hasInnerDot(name) || !looksLikeDomain(name) {
+		return nil
+	}
+	a, err := parseAddress(name)
+	if err != nil {
+		return nil // no address
+	}
+	a, _ = unwrapLink(a)
+	if a.host, err = asciiHost(a.host); err != nil {
+		return nil
+	}
+	r, err := registrableDomain(a.host)
+	if err != nil {
+		return nil
+	}
+	page := firstElement(a.path)
+	kind := kindOfSite(a.host, page, r.shared)
+	bare := page == "" && (a.host == r.domain || isWWW(strings.TrimSuffix(a.host, "."+r.domain)))
+	if kind == nil || bare && !namelessKinds[kind.name] {
+		return nil
+	}
+	return &siteAsName{a.host, kind}
+}
+
+// hasInnerDot reports whether a dot stands between two characters that are no spaces, as in a host.
+func hasInnerDot(name string) bool {
+	for i := 1; i+1 < len(name); i++ {
+		if name[i] == '.' && name[i-1] != ' ' && name[i+1] != ' ' && name[i+1] != ',' {
+			return true
+		}
+	}
+	return false
+}
+
+// siteAsName says that a name is the address of a site that many companies share. Lists have millions, and few are printed.
+type siteAsName struct {
+	host string
+	kind *siteKind
+}
+
+func (e *siteAsName) Error() string {
+	return fmt.Sprintf("%s is %s, not the name of a company", e.host, e.kind.phrase)
 }
 
 // firstElement is the first element of a path, in lower case.

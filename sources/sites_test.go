@@ -17,8 +17,8 @@ import (
 var siteExamples = map[string]string{
 	"mail": "gmail.com", "portal": "web.de", "mailbox": "ada@zoho.com", "ats": "https://boards.greenhouse.io/acme", "jobs": "indeed.com/cmp/acme",
 	"social": "https://www.facebook.com/acme", "code": "github.com/acme", "document": "acme.notion.site", "app": "https://play.google.com/store/apps/details?id=acme",
-	"directory": "https://www.google.co.uk/maps/place/acme", "builder": "acme.jimdofree.com", "host": "acme.wpengine.com", "service": "acme.zendesk.com",
-	"market": "acme.en.alibaba.com", "record": "https://app.hubspot.com/contacts/1/company/2", "placeholder": "www2.example.com/x", "archive": "https://archive.ph/x", "shortener": "https://bit.ly/x", "wrapper": "https://l.facebook.com/l.php?h=x",
+	"directory": "https://www.google.co.uk/maps/place/acme", "builder": "acme.jimdofree.com", "links": "https://linktr.ee/acme", "host": "acme.wpengine.com", "service": "acme.zendesk.com",
+	"market": "acme.en.alibaba.com", "record": "https://app.hubspot.com/contacts/1/company/2", "placeholder": "www2.example.com/x", "sample": "https://test.com/x", "archive": "https://archive.ph/x", "shortener": "https://bit.ly/x", "wrapper": "https://l.facebook.com/l.php?h=x",
 }
 
 // TestSites checks the form of sites.txt, that each of its kinds is recognised, and that it says
