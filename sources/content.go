@@ -227,7 +227,7 @@ func (c *content) fits(r role) int {
 // contradicts the header, or it is a key.
 func (l *draft) candidates(k kind) (sure, doubtful []int) {
 	for i := range l.names {
-		if l.unused[i] != "" && l.contradicted[i] == "" || l.usedAsIdentifier(i) {
+		if _, unused := l.unused[i]; unused && l.contradicted[i] == "" || l.usedAsIdentifier(i) {
 			continue
 		}
 		switch l.use(i, k) {
@@ -395,33 +395,15 @@ func (l *draft) noteUnused() {
 	for i := range l.names {
 		c := &l.contents[i]
 		k := c.kind()
-		f, ok := kindFields[k]
+		_, ok := kindFields[k]
 		if partly := c.count[kindDomain]; !ok && partly*2 >= c.filled && partly > 0 {
-			k, f, ok = kindDomain, fieldDomain, true
+			k, ok = kindDomain, true
 		}
-		if !ok && k != kindCompany || l.usedAsIdentifier(i) || l.unused[i] != "" || l.contradicted[i] != "" {
+		if !ok && k != kindCompany || l.usedAsIdentifier(i) {
 			continue
 		}
-		switch {
-		case k == kindCompany:
-			l.unused[i] = "company pages cannot be requested"
-		case l.namesOther(i):
-			l.unused[i] = "its header names another entity"
-		case k == kindDomain && c.own*10 < c.count[k]*9:
-			l.unused[i] = "the addresses lie on sites that many companies share"
-		case k == kindPerson && c.own*10 < c.filled*9:
-			l.unused[i] = "the addresses are no public profiles"
-		case k == kindDomain && c.isOneSite():
-			l.unused[i] = "most of the addresses lie on one site"
-		case l.object == schema.Company && k == kindEmail:
-			l.unused[i] = fmt.Sprintf("companies are requested by name; --map domain=%s requests them by the domains of these addresses", l.mapReference(i))
-		case l.object == schema.Company && k == kindPerson:
-			l.unused[i] = "a company is not requested by a profile"
-			continue
-		default:
-			l.unused[i] = fmt.Sprintf("--map %s=%s uses it", fieldNames[f], l.mapReference(i))
-		}
-		l.notes = append(l.notes, fmt.Sprintf("%s holds %s and is not used: %s", l.names[i], kindNames[k], l.unused[i]))
+		noted := l.object == schema.Contact || k != kindPerson
+		l.setAside(i, unusedColumn{l.reasonUnused(i, k), noted, -1, kindNames[k]})
 	}
 }
 
@@ -435,8 +417,7 @@ func (l *draft) noteFuller() {
 	sure, _ := l.candidates(kindDomain)
 	for _, i := range sure {
 		if l.columns[fieldKey] != i && l.contents[i].filled > l.contents[used].filled {
-			l.unused[i] = l.names[used] + " is the domain"
-			l.notes = append(l.notes, fmt.Sprintf("%s holds more domains and is not used: %s; --map domain=%s uses it", l.names[i], l.unused[i], l.mapReference(i)))
+			l.setAside(i, unusedColumn{fmt.Sprintf("it holds more domains than %s, which is the domain; --map domain=%s uses it", l.names[used], l.mapReference(i)), true, used, ""})
 		}
 	}
 }

@@ -68,7 +68,7 @@ func TestContent(t *testing.T) {
 			fields: map[string]string{"domain": "Netz"}, note: "line 1 is above the header"},
 		{name: "a website of profiles", text: "Name,Employer,Website\nAda King,Acme,https://linkedin.com/in/ada\n", o: Options{Object: schema.Contact},
 			fields: map[string]string{"name": "Name", "company_name": "Employer", "linkedin": "Website"}, note: "Website is read as linkedin"},
-		{name: "a website of company pages", text: "Company,Website\nAcme,linkedin.com/company/acme\n", fields: map[string]string{"name": "Company"}, note: "Website holds company pages"},
+		{name: "a website of company pages", text: "Company,Website\nAcme,linkedin.com/company/acme\n", fields: map[string]string{"name": "Company"}, note: "Website holds LinkedIn company pages"},
 		{name: "profiles under an unknown header", text: "Vorname;Nachname;Firma;Netzwerk\nAda;King;Acme;https://linkedin.com/in/ada\n", o: Options{Object: schema.Contact},
 			fields: map[string]string{"first_name": "Vorname", "last_name": "Nachname", "company_name": "Firma", "linkedin": "Netzwerk"}, note: "Netzwerk is read as linkedin"},
 		{name: "profiles of others", text: "First Name,Last Name,Company,Manager Profile\nAda,King,Acme,https://linkedin.com/in/boss\n", o: Options{Object: schema.Contact},

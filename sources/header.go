@@ -115,8 +115,8 @@ type draft struct {
 	further [numRoles][]int
 	// Columns whose content is no value of the role that their header names, and what it is.
 	contradicted map[int]string
-	unused       map[int]string // why a column is not used
-	emailDomain  bool           // the domains are those of e-mail addresses
+	unused       map[int]unusedColumn
+	emailDomain  bool // the domains are those of e-mail addresses
 }
 
 // fieldMapping returns the layout as field name -> column name.
@@ -155,7 +155,7 @@ func newLayout(d csvDialect, o Options) (layout, error) {
 
 // newDraft knows the columns of a list, and nothing about what they mean. rows are the records below the header.
 func newDraft(d csvDialect, isHeader bool) (l *draft, rows [][]string) {
-	l = &draft{unused: map[int]string{}, contradicted: map[int]string{}}
+	l = &draft{unused: map[int]unusedColumn{}, contradicted: map[int]string{}}
 	l.delimiter, l.line = d.delimiter, d.line
 	for f := range l.columns {
 		l.columns[f] = -1
@@ -202,7 +202,7 @@ func (l *draft) decideColumns(rows [][]string, o Options) (err error) {
 	default:
 		l.notes = append(l.notes, "no header: the first line is read as an account")
 	}
-	l.noteContradictions()
+	l.noteColumns()
 	return err
 }
 
@@ -269,30 +269,6 @@ func (l *draft) applyMap(m map[string]string) error {
 	return nil
 }
 
-// noteContradictions says which headers are not believed.
-func (l *draft) noteContradictions() {
-	for i, name := range l.names {
-		found, ok := l.contradicted[i]
-		if !ok {
-			if k := l.contents[i].kind(); k == kindEmail && (l.columns[fieldDomain] == i || l.columns[fieldCompanyDomain] == i) && l.header != nil {
-				l.notes = append(l.notes, fmt.Sprintf("%s holds e-mail addresses, not domains: the part after the @ is used", name))
-			}
-			continue
-		}
-		switch {
-		case l.usedAsIdentifier(i): // its own note says so
-		case found == kindNames[kindCompany]:
-			l.unused[i] = "company pages cannot be requested"
-			l.notes = append(l.notes, fmt.Sprintf("%s holds company pages, which cannot be requested: the column is ignored", name))
-		default:
-			if l.unused[i] == "" {
-				l.unused[i] = "the content contradicts the header"
-			}
-			l.notes = append(l.notes, fmt.Sprintf("%s is not used: the sample of it holds %s, which its header does not mean", name, found))
-		}
-	}
-}
-
 // validateColumns checks that the columns suffice to request the accounts.
 func (l *draft) validateColumns(rows [][]string) error {
 	if i := l.columns[fieldName]; l.delimiter == 0 && i >= 0 {
@@ -337,7 +313,7 @@ func (l *draft) fitsObject(o schema.Object) bool {
 		l.columns[f] = -1
 	}
 	l.object, l.notes = o, nil
-	l.unused, l.contradicted, l.further = map[int]string{}, map[int]string{}, [numRoles][]int{}
+	l.unused, l.contradicted, l.further = map[int]unusedColumn{}, map[int]string{}, [numRoles][]int{}
 	l.bestColumns().assignFields()
 	return l.canIdentify(o)
 }

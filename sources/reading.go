@@ -1,5 +1,7 @@
 package sources
 
+import "slices"
+
 // Format is the type of a file, whatever its name says.
 type Format string
 
@@ -18,6 +20,8 @@ const (
 	ReasonMap     Reason = "map"     // --map names the column
 	ReasonHeader  Reason = "header"  // the header is a known word for the field
 	ReasonContent Reason = "content" // the cells are identifiers of the kind
+	// The column is read where that of the field is empty.
+	ReasonFallback Reason = "fallback"
 )
 
 // LooksCompanyPage is Column.Looks of a column of company pages on LinkedIn, which cannot be
@@ -53,8 +57,11 @@ func (l *draft) describeColumns() {
 	for i, name := range l.names {
 		c := Column{Number: i + 1, Name: name}
 		for f, column := range l.columns {
-			if column == i {
+			switch {
+			case column == i:
 				c.Fields = append(c.Fields, ColumnField{fieldNames[f], l.reasons[f]})
+			case column >= 0 && slices.Contains(l.alternatives[f], i):
+				c.Fields = append(c.Fields, ColumnField{fieldNames[f], ReasonFallback})
 			}
 		}
 		content := &l.contents[i]
@@ -68,7 +75,9 @@ func (l *draft) describeColumns() {
 			}
 		}
 		if c.Looks != "" && len(c.Fields) == 0 {
-			c.Unused = l.unused[i]
+			if c.Unused = l.unused[i].reason; c.Unused == "" {
+				c.Unused = l.reasonUnused(i, content.kind())
+			}
 		}
 		l.described[i] = c
 	}

@@ -22,17 +22,17 @@ func (l *draft) bestColumns() *roleColumns {
 	best := &r.best
 	var of [numRoles]meaning
 	known := map[int]meaning{}
-	seen := map[string]bool{}
+	seen := map[string]int{}
 	for i, name := range l.header {
-		if f := strings.ToLower(name); name == "" {
+		folded := strings.ToLower(name)
+		if name == "" {
 			continue
-		} else if seen[f] {
-			l.unused[i] = "an earlier column has the same header"
-			l.notes = append(l.notes, fmt.Sprintf("the header has %q twice: the first column is used", name))
-			continue
-		} else {
-			seen[f] = true
 		}
+		if first, twice := seen[folded]; twice {
+			l.setAside(i, unusedColumn{"an earlier column has the same header", true, first, ""})
+			continue
+		}
+		seen[folded] = i
 		m, _, ok := meaningOf(name)
 		if !ok || i >= len(l.contents) || l.usedAsIdentifier(i) {
 			continue // or --map names it
@@ -67,13 +67,12 @@ func (r *roleColumns) noteFurther(known map[int]meaning) {
 			continue
 		case m.role == roleSite && m.rank < rankEmailDomain, m.role == roleEmail, m.role == roleLinkedIn:
 			r.further[m.role] = append(r.further[m.role], i)
-			r.unused[i] = fmt.Sprintf("it is read where %s is empty", r.names[r.best[m.role]])
+			r.setAside(i, unusedColumn{"", false, r.best[m.role], ""})
 			continue
 		}
-		r.unused[i] = r.names[r.best[m.role]] + " means the same"
-		if m.role != roleKey && m.role != rolePersonKey && m.role != roleCompanyPage { // lists have many ids; only the best is used
-			r.notes = append(r.notes, fmt.Sprintf("%s is not used: %s", r.names[i], r.unused[i]))
-		}
+		// Lists have many ids, of which only the best is used.
+		noted := m.role != roleKey && m.role != rolePersonKey && m.role != roleCompanyPage
+		r.setAside(i, unusedColumn{r.names[r.best[m.role]] + " means the same", noted, r.best[m.role], ""})
 	}
 	for _, further := range r.further {
 		slices.SortStableFunc(further, func(i, j int) int { return cmp.Compare(known[i].rank, known[j].rank) })
@@ -181,7 +180,7 @@ func (r *roleColumns) preferOwnKey() {
 	}
 	if best >= 0 {
 		r.best[roleKey] = best
-		r.unused[employer] = fmt.Sprintf("%s is the key", r.names[best])
+		r.setAside(employer, unusedColumn{fmt.Sprintf("%s is the key", r.names[best]), false, best, ""})
 		delete(r.unused, best)
 	}
 }
@@ -204,8 +203,7 @@ func (r *roleColumns) assignFields() {
 					r.notes = append(r.notes, fmt.Sprintf("%s is read where %s is empty", r.names[j], r.names[i]))
 				}
 			} else if i >= 0 && r.columns[f] != i {
-				r.unused[i] = fmt.Sprintf("%s is the %s", r.names[r.columns[f]], fieldNames[f])
-				r.notes = append(r.notes, fmt.Sprintf("%s is not used: %s", r.names[i], r.unused[i]))
+				r.setAside(i, unusedColumn{fmt.Sprintf("%s is the %s", r.names[r.columns[f]], fieldNames[f]), true, r.columns[f], ""})
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/siglake/siglake/internal/app"
@@ -22,16 +23,30 @@ func readingLines(in *pipeline.Input) []string {
 	if len(in.Kept) > 0 {
 		lines = append(lines, "kept: "+format.List(in.Kept, 10))
 	}
-	for _, c := range in.Columns {
+	notes := slices.Clone(in.Notes)
+	for i, c := range in.Columns {
 		if len(c.Fields) == 0 {
-			text := fmt.Sprintf("%s is not used: %d of %d sampled cells look like %s", c.Name, c.Alike, c.Filled, c.Looks)
+			label := c.Name
+			if slices.ContainsFunc(in.Columns[:i], func(earlier pipeline.InputColumn) bool { return earlier.Name == c.Name }) {
+				label = fmt.Sprintf("%s (column %d)", c.Name, c.Number)
+			}
+			text := fmt.Sprintf("%s is not used: %d of %d sampled cells look like %s", label, c.Alike, c.Filled, c.Looks)
 			if c.Unused != "" {
 				text += "; " + c.Unused
 			}
 			lines = append(lines, text)
+			notes = slices.DeleteFunc(notes, func(note string) bool { return c.Unused != "" && isNoteOf(note, &c) })
 		}
 	}
-	return append(lines, in.Notes...)
+	return append(lines, notes...)
+}
+
+// isNoteOf reports whether a note says only that a column is not used, and why; perhaps in one of several files.
+func isNoteOf(note string, c *pipeline.InputColumn) bool {
+	text, ok := strings.CutSuffix(note, " is not used: "+c.Unused)
+	text, _, _ = strings.Cut(text, " holds ")
+	text = strings.TrimSuffix(text, fmt.Sprintf(" (column %d)", c.Number))
+	return ok && (text == c.Name || strings.HasSuffix(text, ": "+c.Name))
 }
 
 // formatText is the type of a list and how its text is divided.
