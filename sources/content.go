@@ -64,6 +64,7 @@ type content struct {
 	own, home int
 	// Cells with the most frequent domain.
 	sameHost int
+	offices  int // e-mail addresses that are no person's
 }
 
 // readContent looks at the cells of column i.
@@ -79,6 +80,12 @@ func readContent(rows [][]string, i int) content {
 		c.count[k]++
 		if k == kindText && strings.ContainsAny(row[i], ".@") {
 			c.dotted++
+		}
+		if k == kindEmail {
+			address, _, _ := Email(row[i])
+			if local, _, _ := strings.Cut(address, "@"); isOffice(local) {
+				c.offices++
+			}
 		}
 		if k == kindPerson {
 			if _, _, err := LinkedIn(row[i]); err == nil {

@@ -100,12 +100,14 @@ func haveRelations(cells []string) bool {
 type layout struct {
 	tableColumns
 	fieldColumns
-	object    schema.Object
-	notes     []string
-	described []Column
-	clashes   *Clashes
-	kept      []keptColumn // in the order of the list
-	keptNames []string     // likewise
+	object schema.Object
+	// The object as which the lines can be read as well; empty: the columns or the options decide.
+	otherObject schema.Object
+	notes       []string
+	described   []Column
+	clashes     *Clashes
+	kept        []keptColumn // in the order of the list
+	keptNames   []string     // likewise
 }
 
 // draft is a layout while it is decided.

@@ -29,6 +29,12 @@ func (l *draft) inferColumns(rows [][]string, wanted schema.Object) error {
 		if l.has(fieldEmail) || l.has(fieldLinkedIn) {
 			l.object = schema.Contact
 		}
+		if l.has(fieldEmail) && !l.has(fieldLinkedIn) {
+			var err error
+			if l.object, err = (&roleColumns{l, noRoles()}).objectOfEmails(l.columns[fieldEmail]); err != nil {
+				return err
+			}
+		}
 	}
 	(&roleColumns{l, noRoles()}).assignFields() // decides which field a domain is
 	if !l.canIdentify(l.object) {
@@ -72,6 +78,10 @@ func (l *draft) inferOneColumn(rows [][]string, wanted schema.Object) error {
 			object, f = schema.Contact, fieldEmail
 			if wanted == schema.Company {
 				f = fieldDomain
+			}
+			if c := &l.contents[0]; wanted == "" && c.areOffices() {
+				l.otherObject = schema.Company
+				l.notes = append(l.notes, "the addresses are those of offices, such as info@acme.com: the lines are read as contacts; --object=company reads them as companies, by their domains")
 			}
 		case kindPerson:
 			object, f = schema.Contact, fieldLinkedIn

@@ -105,6 +105,9 @@ type Error struct {
 	Fix      string // what to do next; may be empty
 	Err      error  // the cause, if another package reported one
 
+	// Undecided says that the lines may be companies or contacts: Options.Object decides.
+	Undecided bool
+
 	// The file is no list by its content, so a folder can be read without it.
 	foreign bool
 	// The file holds no account, which is right for a part of many.
@@ -155,6 +158,9 @@ type Input struct {
 	Sheet       string // of a workbook
 	Delimiter   string // empty for one column
 	Object      schema.Object
+	// OtherObject is the object as which the lines can be read as well, since only e-mail addresses
+	// decided; empty: none.
+	OtherObject schema.Object
 	Format      Format
 	Header      []string // header cells as written; nil without a header
 	HeaderLine  int64    // physical line of the header; 0 without a header
@@ -439,7 +445,7 @@ func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options)
 		return err
 	}
 	f.layout.clashes = o.Clashes
-	in.Object, in.Header, in.Notes = f.layout.object, f.layout.header, append(in.Notes, f.layout.notes...)
+	in.Object, in.OtherObject, in.Header, in.Notes = f.layout.object, f.layout.otherObject, f.layout.header, append(in.Notes, f.layout.notes...)
 	in.Mapping, in.Columns, in.Kept, in.Format = f.layout.fieldMapping(), f.layout.described, f.layout.keptNames, FormatCSV
 	if d.delimiter == 0 {
 		in.Format = FormatText

@@ -107,53 +107,6 @@ func (r *roleColumns) resolveNames(rows [][]string) {
 	move(roleName, roleLastName)
 }
 
-// decideObject decides by the columns whether the list holds companies or contacts.
-func (r *roleColumns) decideObject(m map[string]string) (schema.Object, error) {
-	if i := r.best[rolePersonKey]; i >= 0 {
-		if _, exact, _ := meaningOf(r.header[i]); exact {
-			return schema.Contact, nil
-		}
-	}
-	for _, wanted := range []role{rolePersonID, rolePerson, roleFirstName, roleLastName, roleLinkedIn, roleEmail} {
-		if r.best[wanted] >= 0 {
-			return schema.Contact, nil
-		}
-	}
-	for _, f := range []field{fieldFirstName, fieldLastName, fieldLinkedIn, fieldEmail} {
-		if r.has(f) {
-			return schema.Contact, nil
-		}
-	}
-	if r.has(fieldName) && (r.has(fieldCompanyName) || r.has(fieldCompanyDomain)) {
-		return schema.Contact, nil
-	}
-	if n, c := r.best[roleName], r.best[roleOrganisation]; n >= 0 && c >= 0 && len(m) == 0 {
-		return "", &Error{Line: r.line, Problem: fmt.Sprintf("%s and %s may be a person and an employer, or a company twice", r.names[n], r.names[c]),
-			Fix: "add --object=contact or --object=company"}
-	}
-	if r.header == nil || decidedByMap(m) {
-		return schema.Company, nil
-	}
-	return r.objectOfContent()
-}
-
-// objectOfContent decides by the cells of columns without a known header.
-func (r *roleColumns) objectOfContent() (schema.Object, error) {
-	profiles, _ := r.candidates(kindPerson)
-	addresses, _ := r.candidates(kindEmail)
-	people := slices.Concat(profiles, addresses)
-	if len(people) == 0 {
-		return schema.Company, nil
-	}
-	for _, wanted := range []role{roleCompanyID, roleID, roleSite, roleOrganisation} {
-		if i := r.best[wanted]; i >= 0 {
-			return "", &Error{Line: r.line, Problem: fmt.Sprintf("%s is a column of companies, and %s is one of contacts (%s)", r.names[i], r.columnText(people[0]),
-				r.contents[people[0]].share(r.contents[people[0]].kind())), Fix: "add --object=contact or --object=company"}
-		}
-	}
-	return schema.Contact, nil
-}
-
 // dropAddresses takes the role of a website from a column of a list of contacts that holds e-mail
 // addresses, if no other column does: useContent reads it as the addresses of the contacts.
 func (r *roleColumns) dropAddresses() {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,5 +94,64 @@ func TestCheck(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "r2.csv")); err == nil {
 		t.Error("rejects of a list that cannot be read were written")
+	}
+}
+
+// TestCheckReadings: check and plan state both readings of a list that may hold companies or contacts, with counts and the
+// flag that decides; signals about one of them decide, as in a run.
+func TestCheckReadings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, name)
+	}
+	offices := write("offices.csv", "Company,Website,Email\nA,a-test.com,info@a-test.com\nB,b-test.com,office@b-test.com\nC,,sales@c-test.com\n")
+	people := write("people.csv", "Company,Website,Email\nA,a-test.com,ada@a-test.com\nB,b-test.com,bo@b-test.com\n")
+	both := write("both.csv", "Company,Website,Email\nA,a-test.com,info@a-test.com\nB,b-test.com,bo@b-test.com\n")
+	const companies, contacts = "as companies: 2 by domain: --object company", "as contacts: 2 by email: --object contact"
+	for _, c := range []struct {
+		words    string
+		exit     int
+		want     []string
+		wantNone string
+	}{
+		{"check " + offices, exitComplete, []string{"3, as companies: 2 by domain, 1 by name", "or read    as contacts: 3 by email: --object contact"}, ""},
+		{"check " + offices + " --signals news", exitComplete, []string{"3, as companies: 2 by domain, 1 by name"}, "or read"},
+		{"check " + offices + " --signals contact", exitComplete, []string{"3, as contacts: 3 by email"}, "or read"},
+		{"check " + offices + " --signals contact --object company", exitComplete, []string{"3, as companies"}, "or read"},
+		{"check " + people, exitComplete, []string{"2, as contacts: 2 by email", "or read    " + companies}, ""},
+		{"check " + people + " --signals news", exitComplete, []string{"2, as companies: 2 by domain"}, "or read"},
+		{"check " + people + " --signals gnus", exitComplete, []string{`\"gnus\" is no signal type or category that this version knows`}, ""},
+		{"check " + both, exitUsage, []string{companies, contacts, "--signals"}, ""},
+		{"check " + both + " --signals news", exitComplete, []string{"2, as companies: 2 by domain"}, "or read"},
+		{"plan " + people + " --simulate --signals all", exitComplete, []string{"read " + contacts, "or " + companies}, ""},
+		{"plan " + people + " --simulate --signals news", exitComplete, []string{"2 by domain"}, contacts},
+		{"plan " + both + " --simulate --signals all", exitUsage, []string{companies, contacts}, ""},
+		{"run " + both + " --simulate --signals all --lake " + filepath.Join(dir, "lake"), exitUsage, []string{companies, contacts}, ""},
+	} {
+		e := *envFor(t)
+		if strings.HasPrefix(c.words, "check") {
+			e.Transport = noNetwork{t}
+		}
+		var out bytes.Buffer
+		code := e.execute(t.Context(), append([]string{"siglake"}, strings.Fields(c.words)...), nil, &out, &out)
+		if code != c.exit || c.wantNone != "" && strings.Contains(out.String(), c.wantNone) {
+			t.Errorf("%s: exit %d, want %d, and nothing with %q\n%s", c.words, code, c.exit, c.wantNone, &out)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: does not print %q\n%s", c.words, want, &out)
+			}
+		}
+	}
+	var out bytes.Buffer
+	var r app.ListReport
+	if code := envFor(t).execute(t.Context(), []string{"siglake", "check", "--json", offices}, nil, &out, io.Discard); code != exitComplete || json.Unmarshal(out.Bytes(), &r) != nil ||
+		len(r.Readings) != 2 || r.Readings[0].Object != schema.Company || r.Readings[1].Identifiers[schema.ByEmail] != 3 || r.Readings[1].Flag != "--object contact" {
+		t.Errorf("check --json: exit %d, readings %+v", code, r.Readings)
 	}
 }

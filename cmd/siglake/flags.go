@@ -102,8 +102,7 @@ func joinFlags(groups ...[]cli.Flag) []cli.Flag {
 // queryFlags say what to ask about every entity; together they decide the bill.
 func queryFlags(o *app.QueryOptions) []cli.Flag {
 	return []cli.Flag{
-		words(&o.Signals, &cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Category: "What to request",
-			Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them; key:intent is the signal intent, not the category"}),
+		signalsFlag(o),
 		&cli.StringFlag{Name: "since", Value: o.Since, Destination: &o.Since, Action: noteSet[string](&o.SinceSet), EnvVars: []string{"SIGLAKE_SINCE"}, Category: "What to request",
 			Usage: "first day of the window, as `DATE` (2026-01-31) or age (30d, 6w, 3m); the window ends today; last: ask each entity and signal only for what the lake does not have, which is the default with --unattended"},
 		&cli.IntFlag{Name: "max-results", Value: o.MaxResults, Destination: &o.MaxResults, EnvVars: []string{"SIGLAKE_MAX_RESULTS"}, Category: "What to request",
@@ -115,6 +114,11 @@ func queryFlags(o *app.QueryOptions) []cli.Flag {
 		words(&o.HiringLocations, &cli.StringSliceFlag{Name: "hiring-locations", EnvVars: []string{"SIGLAKE_HIRING_LOCATIONS"}, Category: "What to request",
 			Usage: "only hiring surges in these places, as COUNTRY or COUNTRY:STATE"}),
 	}
+}
+
+func signalsFlag(o *app.QueryOptions) cli.Flag {
+	return words(&o.Signals, &cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Category: "What to request",
+		Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them; key:intent is the signal intent, not the category"})
 }
 
 // apiVersionFlags choose the generation of the API.

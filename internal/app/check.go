@@ -32,7 +32,9 @@ type ListReport struct {
 	Noted       int64                       `json:"lines_with_notes"`
 	Reasons     []RejectReason              `json:"reject_reasons"` // most frequent first
 	First       []schema.Account            `json:"first_lines"`
-	RejectsFile string                      `json:"rejects_file,omitempty"` // empty: none was written
+	// How the list can be read if neither its columns nor the options decide; the first is used.
+	Readings    []Reading `json:"readings,omitempty"`
+	RejectsFile string    `json:"rejects_file,omitempty"` // empty: none was written
 	// UnwrittenRejects is the name of a file of rejected lines that was not written, because there are none.
 	UnwrittenRejects string `json:"-"`
 }
@@ -103,6 +105,9 @@ func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, mete
 	if out.w != nil {
 		j.listOptions.Rejects = out.w
 	}
+	if o.warnOfUnknownSignals(env); j.listOptions.Object == "" {
+		j.listOptions.Object = soleObject(SplitWords(j.Query.Signals))
+	}
 	if j.listInput, err = openListInput(ctx, j.List, j.listOptions); err != nil {
 		return nil, 0, err
 	}
@@ -123,6 +128,9 @@ func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, mete
 		return nil, 0, runError(err)
 	}
 	r := c.finish(plan)
+	if r.Readings, err = j.listInput.readings(ctx, list); err != nil {
+		return nil, 0, err
+	}
 	r.Input = describeList(list)
 	if r.RejectsFile = rejects; list.Input().Rejected == 0 {
 		r.RejectsFile, r.UnwrittenRejects = "", rejects

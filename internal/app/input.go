@@ -128,7 +128,7 @@ func (in *listInput) open(ctx context.Context) (*sources.List, error) {
 	}
 	list, err := sources.Open(ctx, in.uri, o)
 	if err != nil {
-		return nil, &Error{KindUsage, err}
+		return nil, &Error{KindUsage, in.describeUndecided(ctx, err)}
 	}
 	return list, nil
 }

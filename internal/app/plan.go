@@ -24,6 +24,7 @@ type PlanReport struct {
 	List        string                  `json:"list"`
 	Lake        string                  `json:"lake,omitempty"`
 	Input       pipeline.Input          `json:"input"`                  // how the list is read
+	Readings    []Reading               `json:"readings,omitempty"`     // how it can be read if nothing decides; the first is planned
 	ResumesRun  string                  `json:"goes_on_with,omitempty"` // run that the same command would go on with
 	Lines       int64                   `json:"lines"`
 	WithoutCall map[schema.Status]int64 `json:"lines_without_a_call"`
@@ -292,6 +293,9 @@ func (p *planner) walkList(ctx context.Context, list *sources.List, w *planWalk)
 		return nil, err
 	}
 	p.report.Input = describeList(list)
+	if p.report.Readings, err = j.listInput.readings(ctx, list); err != nil {
+		return nil, err
+	}
 	if p.lake != nil && p.refresh && p.continued() == nil { // ForRefresh passes over what is in doubt
 		before, err := j.reread(ctx, queries, p.lake.ledger.Purchases(nil, ttlOf(&j.spec)))
 		if err != nil {

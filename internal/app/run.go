@@ -117,14 +117,18 @@ func CheckOptions(env *Env, o RunOptions) error {
 	return err
 }
 
-// warnOfAbsent warns about signals that this version does not know, which may be new at the vendor, and
-// about lists that are not there, which may be written every night.
-func (o *RunOptions) warnOfAbsent(env *Env) {
+// warnOfUnknownSignals warns about signals that this version does not know, which may be new at the vendor.
+func (o *RunOptions) warnOfUnknownSignals(env *Env) {
 	for _, word := range SplitWords(o.Query.Signals) {
 		if len(schema.MatchSignals(word)) == 0 {
 			o.warn(env, fmt.Sprintf("--signals: %q is no signal type or category that this version knows%s", word, SuggestSignal(word)))
 		}
 	}
+}
+
+// warnOfAbsent warns about unknown signals, and about lists that are not there, which may be written every night.
+func (o *RunOptions) warnOfAbsent(env *Env) {
+	o.warnOfUnknownSignals(env)
 	for _, list := range []string{o.List, o.Pages.Exclude} {
 		if list == "" || list == "-" || strings.HasPrefix(list, "s3://") {
 			continue

@@ -83,7 +83,7 @@ func PrintList(w io.Writer, r *app.ListReport) {
 	for i, line := range readingLines(&r.Input) {
 		format.Fprintf(w, "  %-10s %s\n", map[bool]string{true: "List"}[i == 0], line)
 	}
-	kinds := strings.TrimPrefix(identifiersText(r.Identifiers), "; ")
+	kinds := app.IdentifiersText(r.Identifiers)
 	counts := []string{cmp.Or(kinds, "none can be requested")}
 	if r.Duplicates > 0 {
 		counts = append(counts, format.Count(r.Duplicates, "duplicate"))
@@ -94,7 +94,12 @@ func PrintList(w io.Writer, r *app.ListReport) {
 	if r.Noted > 0 {
 		counts = append(counts, format.Thousands(r.Noted)+" with notes")
 	}
-	format.Fprintf(w, "  %-10s %s, as %s: %s\n", "Lines", format.Thousands(r.Lines), format.Noun(2, string(r.Object)), strings.Join(counts, " · "))
+	format.Fprintf(w, "  %-10s %s, as %s: %s\n", "Lines", format.Thousands(r.Lines), format.Noun(2, string(r.Object)),app.ObjectsText(r.Object), strings.Join(counts, " · "))
+	for i, reading := range r.Readings {
+		if i > 0 {
+			format.Fprintf(w, "  %-10s %s\n", "or read", reading.Text())
+		}
+	}
 	format.Fprintf(w, "\n  The first lines as understood:\n")
 	for _, a := range r.First {
 		format.Fprintf(w, "    line %-6d %s\n", a.Line, lineText(&a))

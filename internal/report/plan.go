@@ -116,6 +116,9 @@ func printFigures(w io.Writer, p *app.PlanReport) {
 	for i, line := range readingLines(&p.Input) {
 		row(map[bool]string{true: "List"}[i == 0], "", line)
 	}
+	for i, r := range p.Readings {
+		row("", "", map[bool]string{true: "read ", false: "or "}[i == 0]+r.Text())
+	}
 	var withoutCall []string
 	for _, s := range schema.Statuses {
 		if n := p.WithoutCall[s]; n > 0 {
@@ -178,16 +181,10 @@ func printCosts(row func(name, figure, detail string), p *app.PlanReport) {
 
 // identifiersText says by what entities are requested.
 func identifiersText(counts map[schema.Identifier]int64) string {
-	var parts []string
-	for _, kind := range []schema.Identifier{schema.ByID, schema.ByLinkedIn, schema.ByEmail, schema.ByDomain, schema.ByName} {
-		if n := counts[kind]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s by %s", format.Thousands(n), kind))
-		}
+	if text := app.IdentifiersText(counts); text != "" {
+		return "; " + text
 	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return "; " + strings.Join(parts, ", ")
+	return ""
 }
 
 func priceText(q pipeline.Query) string {

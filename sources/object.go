@@ -1,0 +1,124 @@
+package sources
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// A list of companies often has a column of e-mail addresses, and a list of contacts has columns of their employers. A
+// column about a person decides: a name, a profile, an id. If there is none but e-mail addresses beside columns of
+// companies, the addresses decide: those of offices, such as info@acme.com, are a company's, and others are people's.
+// Input.OtherObject then says that the list can be read both ways. Addresses of both kinds decide nothing.
+
+// decideObject decides by the columns whether the list holds companies or contacts.
+func (r *roleColumns) decideObject(m map[string]string) (schema.Object, error) {
+	if r.namesPeople() {
+		return schema.Contact, nil
+	}
+	if i := r.best[roleEmail]; i >= 0 {
+		return r.objectOfEmails(i)
+	}
+	if n, c := r.best[roleName], r.best[roleOrganisation]; n >= 0 && c >= 0 && len(m) == 0 {
+		return "", r.undecided(fmt.Sprintf("%s and %s may be a person and an employer, or a company twice", r.names[n], r.names[c]))
+	}
+	if r.header == nil || decidedByMap(m) {
+		return schema.Company, nil
+	}
+	return r.objectOfContent()
+}
+
+// namesPeople reports whether a column can only be about people.
+func (r *roleColumns) namesPeople() bool {
+	if i := r.best[rolePersonKey]; i >= 0 {
+		if _, exact, _ := meaningOf(r.header[i]); exact {
+			return true
+		}
+	}
+	if r.columnOf(rolePersonID, rolePerson, roleFirstName, roleLastName, roleLinkedIn) >= 0 {
+		return true
+	}
+	for _, f := range []field{fieldFirstName, fieldLastName, fieldLinkedIn, fieldEmail} {
+		if r.has(f) {
+			return true
+		}
+	}
+	return r.has(fieldName) && (r.has(fieldCompanyName) || r.has(fieldCompanyDomain))
+}
+
+// columnOf is the column of the first of several roles that has one; -1: none has.
+func (r *roleColumns) columnOf(roles ...role) int {
+	for _, wanted := range roles {
+		if i := r.best[wanted]; i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// objectOfContent decides by the cells of columns without a known header.
+func (r *roleColumns) objectOfContent() (schema.Object, error) {
+	profiles, _ := r.candidates(kindPerson)
+	addresses, _ := r.candidates(kindEmail)
+	company := r.columnOf(roleCompanyID, roleID, roleSite, roleOrganisation)
+	switch {
+	case len(profiles)+len(addresses) == 0:
+		return schema.Company, nil
+	case company < 0:
+		return schema.Contact, nil
+	case len(profiles) == 0 && r.contents[addresses[0]].areOffices():
+		return r.objectOfEmails(addresses[0])
+	}
+	i := slices.Concat(profiles, addresses)[0]
+	return "", r.undecided(fmt.Sprintf("%s is a column of companies, and %s is one of contacts (%s)", r.names[company], r.columnText(i), r.contents[i].share(r.contents[i].kind())))
+}
+
+// objectOfEmails decides by the e-mail addresses of column i, if no other column is about people.
+func (r *roleColumns) objectOfEmails(i int) (schema.Object, error) {
+	c, company := &r.contents[i], r.columnOf(roleCompanyID, roleSite, roleOrganisation)
+	if company < 0 {
+		company = max(r.columns[fieldDomain], r.columns[fieldName], r.columns[fieldCompanyDomain], r.columns[fieldCompanyName])
+	}
+	switch {
+	case company < 0:
+		return schema.Contact, nil
+	case c.filled == 0:
+		r.otherObject = schema.Contact
+		r.notes = append(r.notes, fmt.Sprintf("%s has no value in the sample: the lines are read as companies; --object=contact reads them as contacts", r.names[i]))
+		return schema.Company, nil
+	case c.areOffices():
+		r.otherObject = schema.Contact
+		r.notes = append(r.notes, fmt.Sprintf("%s holds addresses of offices, such as info@acme.com: the lines are read as companies; --object=contact reads them as contacts", r.names[i]))
+		return schema.Company, nil
+	case c.offices*10 > c.count[kindEmail]:
+		return "", r.undecided(fmt.Sprintf("%s is a column of companies, and %s holds addresses of people and of offices (%d of %d sampled ones are like info@acme.com)",
+			r.names[company], r.columnText(i), c.offices, c.count[kindEmail]))
+	}
+	r.otherObject = schema.Company
+	r.notes = append(r.notes, fmt.Sprintf("%s holds e-mail addresses: the lines are read as contacts; --object=company reads them as companies, by %s", r.names[i], r.names[company]))
+	return schema.Contact, nil
+}
+
+// undecided is the error about a list that may hold companies or contacts.
+func (r *roleColumns) undecided(problem string) error {
+	return &Error{Line: r.line, Problem: problem, Fix: "add --object=contact or --object=company, or --signals about one of them only", Undecided: true}
+}
+
+// areOffices reports whether nearly all of the e-mail addresses are those of offices.
+func (c *content) areOffices() bool { return c.offices > 0 && c.offices*10 >= c.count[kindEmail]*9 }
+
+// isOffice reports whether the part before the @ of an address is that of an office.
+func isOffice(local string) bool { return officeLocals[local] }
+
+// officeLocals stand before the @ of addresses of companies and their departments.
+var officeLocals = wordSet(`accounting accounts admin administracion administration administrativo admissions anfrage anfragen atendimento
+	bestellung billing biuro booking bookings bonjour buchhaltung bureau business care careers comercial commercial compras
+	comptabilite contabilita contact contacto contactus contato contatti customercare customerservice datenschutz direction
+	enquiries enquiry export facturation facturacion feedback finance general hallo hello hello.world help helpdesk hi hola hr
+	import info infos informacion information informazioni inquiries inquiry invoice invoices job jobs kancelaria kantoor
+	karriere kontakt kontor kundenservice legal mail mailbox marketing media news newsletter no-reply noreply office oficina
+	order orders partner partners personal post postmaster praxis presse press privacy procurement purchasing rechnung
+	rechnungen reception recepcion recruiting redaktion rezeption sales secretariat segreteria sekretariat service services
+	servizio shop soporte sprzedaz support team tech ufficio vendas vendite ventas verkauf verkoop vertrieb web webmaster
+	welcome zamowienia zentrale`)
