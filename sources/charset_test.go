@@ -2,8 +2,11 @@ package sources
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"golang.org/x/text/encoding/charmap"
 )
 
 // namesIn are names of companies in the code pages that lists are exported in.
@@ -116,6 +119,90 @@ func TestMojibake(t *testing.T) {
 	} {
 		if mojibake(name) {
 			t.Errorf("mojibake(%q) = true, want false", name)
+		}
+	}
+}
+
+// wordsIn are words of names in the languages of some code pages.
+var wordsIn = []struct {
+	encodings string
+	languages []string
+}{
+	{"windows-1252 macintosh ibm850", []string{
+		"Müller Weiß Großmann Strauß Köln Jäger Schröder Böhm Krüger Schäfer Straße Bäcker Grün Gräßle Süß Fröhlich Düsseldorf Österreich Übersee Ärzte Brücke Höß",
+		"Société Générale Crédit Électricité François Hélène Orléans Côte Bâtiment Forêt Château Citroën Évian Française Théâtre Énergie Marché Créteil Fenêtre",
+		"España Peña Núñez Muñoz Compañía Construcción José Martínez García Telefónica Málaga Cádiz Gestión Díaz Rodríguez Jiménez",
+		"São João Conceição Construções Irmãos Comércio Indústria Fundação Serviços Antônio Açúcar Gestão Automóveis Português Goiânia",
+		"Jørgensen Søren Ærø Åbo Bjørn Håkon Tromsø Bodø Ørsted Møller Færge Sjælland Århus Kjær Nørgaard Lærke Ålborg Kødbyen",
+		"Ångström Malmö Åkesson Björk Göteborg Västerås Hämeenlinna Jyväskylä Södra Öresund Lindström Sjöberg Nyström Mäkinen",
+		"Þór Reykjavík Sigurðsson Jónsdóttir Guðmundur Eyþór Hafnarfjörður Bláa Íslandsbanki",
+	}},
+	{"windows-1250", []string{
+		"Dvořák Plzeň Černý Jiří Novák Řezník Pekař Škoda Žižka Třinec Kovář České Hradec Králové Příbram Dům Údolí Město Pražská Křížek",
+		"Łódź Kraków Wałęsa Spółka Żywiec Gdańsk Księgarnia Śląsk Przedsiębiorstwo Poznań Usługi Źródło Zakłady",
+		"Győr Szövetkezet Kőbánya Fűszer Magyarország Építő Zöldség Kecskemét Székesfehérvár Tőke Hűtő",
+		"Müller Weiß Großmann Köln Jäger Schröder Böhm Krüger Schäfer Straße",
+	}},
+	{"windows-1254", []string{
+		"Ayşe Işık İzmir Çağlar Muğla Şirketi Gıda İnşaat Türkiye Ağaoğlu Beşiktaş Güneş Yıldız Kılıç Doğan", "Müller Weiß Großmann Köln Jäger Schröder",
+	}},
+	{"windows-1257", []string{
+		"Žemaitija Šiauliai Lietuvių Įmonė Bendrovė Ąžuolas Kūrėjas Rūta", "Rīga Liepāja Sabiedrība Ēdnīca Būvniecība Latvijā Šķērsiela Ģimene", "Õismäe Jõgeva Põhja Tööstus Võru Ühistu Kõrts",
+	}},
+}
+
+// TestGuessLanguages guesses the encoding of lists with names of several languages, also on one line. Most are read, and none
+// as something else; in the code pages of DOS and the Macintosh, which few lists are in, one in a hundred may be.
+func TestGuessLanguages(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(24, 1))
+	pick := func(words []string) string { return words[rng.IntN(len(words))] }
+	const lists = 300
+	for _, c := range wordsIn {
+		for name := range strings.FieldsSeq(c.encodings) {
+			e, _, _ := namedEncoding(name, "")
+			read, wrong := 0, 0
+			for range lists {
+				languages := []string{pick(c.languages), pick(c.languages), pick(c.languages)}
+				var want []string
+				var lines [][]byte
+				for range 5 + rng.IntN(25) {
+					line := pick(strings.Fields(pick(languages))) + " & " + pick(strings.Fields(pick(languages)))
+					if raw, err := e.NewEncoder().Bytes([]byte(line)); err == nil { // the page has all letters
+						want, lines = append(want, line), append(lines, raw)
+					}
+				}
+				guessed := guessLatin(lines)
+				if guessed == "" {
+					continue
+				}
+				found, _, _ := namedEncoding(guessed, "")
+				got, _ := found.NewDecoder().Bytes(bytes.Join(lines, []byte("\n")))
+				if string(got) == strings.Join(want, "\n") {
+					read++
+					continue
+				}
+				if wrong++; wrong > lists/100 || strings.HasPrefix(name, "windows") {
+					t.Errorf("a list in %s is read as %s: %q", name, guessed, got)
+				}
+			}
+			if t.Logf("%-13s %d of %d lists are read", name, read, lists); read < lists*85/100 {
+				t.Errorf("%s: %d of %d lists are read, want 85 in a hundred", name, read, lists)
+			}
+		}
+	}
+	for text, want := range map[string]string{
+		"Weiß & Ångström\nGroßmann Søren\nMüller\nJørgensen Åbo\nStraße Ærø":  cp1252Name,
+		"Weiß Tromsø\nGroßmann Århus\nStrauß Malmö\nVoß Ålesund\nHeß Horsens": cp1252Name,
+		"São\nJoão\nIrmãos\nSebastião":                                        "", // or Romanian ă
+		"Weiß\nGroß\nKøge":                                                    "", // or Czech ř
+	} {
+		raw, err := charmap.Windows1252.NewEncoder().Bytes([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := guessLatin(bytes.Split(raw, []byte("\n"))); got != want {
+			t.Errorf("guessLatin(%q in Windows-1252) = %q, want %q", text, got, want)
 		}
 	}
 }

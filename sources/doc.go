@@ -12,6 +12,7 @@
 //	s3.go         one version of an object -> ranges -> bytes
 //	encoding.go   gzip, zstd; any encoding -> UTF-8
 //	charset.go    the encodings: their names, and how to recognise one
+//	latin.go      code pages with Latin letters, by the languages of the text
 //	filetype.go   a file that is no list -> what it is instead
 //	workbook.go   one sheet of an Excel workbook -> UTF-8
 //	sheetxml.go   the XML of a sheet -> what the library for workbooks does not say
@@ -22,7 +23,9 @@
 //	header.go     the first records -> the header, and a layout: which column is which field
 //	columns.go    columns by name and number, and the fields that they hold
 //	roles.go      words of the header and content -> roles, object, fields
+//	object.go     companies or contacts
 //	infer.go      content alone -> fields, for a list without a header
+//	unused.go     columns that are not used, and why
 //	reading.go    the decisions -> a description for others to print
 //	account.go    record -> schema.Account, or the reason why it is none
 //	spreadsheet.go  what spreadsheets do to cells -> the text
