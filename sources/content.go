@@ -2,6 +2,7 @@ package sources
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -36,9 +37,10 @@ func kindOf(cell string) kind {
 	switch {
 	case cell == "":
 		return kindEmpty
-	case strings.Contains(lower, "linkedin.com/company/"), strings.Contains(lower, "linkedin.com/school/"), strings.Contains(lower, "linkedin.com/showcase/"):
-		return kindCompany
 	case strings.Contains(lower, "linkedin.com/"):
+		if companyPage.MatchString(lower) {
+			return kindCompany
+		}
 		return kindPerson
 	case strings.Contains(cell, "@"):
 		if _, _, err := Email(cell); err == nil {
@@ -54,6 +56,9 @@ func kindOf(cell string) kind {
 	}
 	return kindText
 }
+
+// companyPage is the address of a page of a company on LinkedIn, also as in Sales Navigator.
+var companyPage = regexp.MustCompile(`linkedin\.com/(?:sales/|sales2/|mwlite/|comm/)?(?:company|school|showcase|accounts)/`)
 
 // content is what the cells of a column in the sample are.
 type content struct {

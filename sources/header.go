@@ -118,7 +118,8 @@ type draft struct {
 	// Columns whose content is no value of the role that their header names, and what it is.
 	contradicted map[int]string
 	unused       map[int]unusedColumn
-	emailDomain  bool // the domains are those of e-mail addresses
+	emailDomain  bool       // the domains are those of e-mail addresses
+	rows         [][]string // of the sample, below the header
 }
 
 // fieldMapping returns the layout as field name -> column name.
@@ -181,6 +182,7 @@ func newDraft(d csvDialect, isHeader bool) (l *draft, rows [][]string) {
 	for i := range l.names {
 		l.contents = append(l.contents, readContent(rows, i))
 	}
+	l.rows = rows
 	return l, rows
 }
 

@@ -131,11 +131,33 @@ func (r *roleColumns) preferOwnKey() {
 			best, rank = i, m.rank
 		}
 	}
+	if best < 0 && r.isLinkedInNumber(employer) {
+		r.best[roleKey] = -1
+		r.setAside(employer, unusedColumn{reason: "it is LinkedIn's number of the employer, which colleagues share; --map key=" + r.mapReference(employer) + " uses it as the key", noted: true, instead: -1})
+	}
 	if best >= 0 {
 		r.best[roleKey] = best
 		r.setAside(employer, unusedColumn{fmt.Sprintf("%s is the key", r.names[best]), false, best, ""})
 		delete(r.unused, best)
 	}
+}
+
+// isLinkedInNumber reports whether the cells of column i are the numbers in the addresses of company pages on the same
+// lines, as scrapers write them.
+func (l *draft) isLinkedInNumber(i int) bool {
+	same, filled := 0, 0
+	for _, row := range l.rows {
+		if i >= len(row) || row[i] == "" {
+			continue
+		}
+		filled++
+		if slices.ContainsFunc(row, func(cell string) bool {
+			return kindOf(cell) == kindCompany && strings.HasSuffix(strings.TrimRight(cell, "/"), "/"+row[i])
+		}) {
+			same++
+		}
+	}
+	return same > 0 && same*10 >= filled*9
 }
 
 // namesEmployer reports whether the header of a key says that it is that of a company, which may be the employer.
