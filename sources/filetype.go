@@ -246,8 +246,15 @@ var (
 	mboxLine = regexp.MustCompile(`^From \S+@\S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) `)
 	// drawnLine is a border of a table that a program drew for a terminal.
 	drawnLine = regexp.MustCompile(`^(?:\+[-=+]{3,}\+|[┌╔┏][─═━┬╦┳]{3,}[┐╗┓]|[╭][─┬]{3,}[╮])$`)
+	// cueLine says when a subtitle is shown.
+	cueLine   = regexp.MustCompile(`^\d\d:\d\d:\d\d[,.]\d{3} --> \d\d:\d\d`)
 	uuencoded = regexp.MustCompile(`^begin(?:-base64)? [0-7]{3,4} \S`)
 	iniLine   = regexp.MustCompile(`^\s*(?:[;#].*|\[[^\]]+\]|[\w.-]+\s*=.*)$`)
+)
+
+var (
+	patch     = format{"a patch", fixOther}
+	subtitles = format{"a file of subtitles", fixOther}
 )
 
 // textStarts are the beginnings of text formats, in lower case.
@@ -266,7 +273,9 @@ var textStarts = []struct {
 	{"received: ", format{"an e-mail", fixExport}},
 	{"#!", format{"a script", fixOther}},
 	{"-----begin ", format{"a key or a certificate", fixOther}},
-	{"diff --git ", format{"a patch", fixOther}},
+	{"diff --git ", patch},
+	{"#extm3u", format{"a list of media to play", fixOther}},
+	{"webvtt", subtitles},
 	{"dn: ", format{"an LDIF file", fixExport}},
 	{"version https://git-lfs.github.com/spec/", format{"a pointer of Git LFS, not the file itself", "fetch the file: git lfs pull"}},
 	{"/annex/objects/", format{"a pointer of git-annex, not the file itself", "fetch the file: git annex get"}},
@@ -312,6 +321,10 @@ func textFormat(text []byte, name string) (format, bool) {
 		return format{"a table drawn for a terminal", "export it with a delimiter: mysql --batch, psql --csv"}, true
 	case len(lines) > 0 && uuencoded.MatchString(lines[0]):
 		return format{"an encoded file (uuencode)", "decode it first"}, true
+	case len(lines) > 1 && strings.HasPrefix(lines[0], "--- ") && strings.HasPrefix(lines[1], "+++ "):
+		return patch, true
+	case len(lines) > 1 && cueLine.MatchString(lines[1]):
+		return subtitles, true
 	case share(matching(checksumLine)):
 		return format{"a file of checksums", fixOther}, true
 	case len(lines) > 1 && share(matching(yamlLine)) && 3*matching(yamlKey) >= len(lines):
@@ -398,6 +411,12 @@ func columnlessFormat(text []byte) (format, bool) {
 		return n > 1 && 10*n >= tenths*len(lines)
 	}
 	switch {
+	case len(lines) > 0 && errorLine.MatchString(lines[0]):
+		return format{"a message about an error", fixFetched}, true
+	case len(lines) > 1 && headingLine.MatchString(lines[0]) && slices.ContainsFunc(lines, bulletLine.MatchString) && !slices.ContainsFunc(lines, holdsIdentifier):
+		return format{"a Markdown document", fixExport}, true
+	case share(directoryLine, 5):
+		return format{"a listing of a directory", fixOther}, true
 	case share(logLine, 7):
 		return format{"a log or a file of hosts", fixOther}, true
 	case share(base64Line, 10) && len(lines[0]) >= 60:
@@ -412,11 +431,18 @@ func columnlessFormat(text []byte) (format, bool) {
 
 var (
 	// logLine begins with an address or a time.
-	logLine     = regexp.MustCompile(`^\[?(?:\d{1,3}(?:\.\d{1,3}){3}\s+\S|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2} \d\d:\d\d:\d\d )`)
-	base64Line  = regexp.MustCompile(`^[A-Za-z0-9+/]*={0,2}$`)
-	alignedLine = regexp.MustCompile(`\S {2,}\S`)
+	logLine = regexp.MustCompile(`^\[?(?:\d{1,3}(?:\.\d{1,3}){3}\s+\S|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2} \d\d:\d\d:\d\d )`)
+	// errorLine is what a program says in place of its output.
+	errorLine = regexp.MustCompile(`^(?:(?:ERROR|FATAL)(?: \d+)?(?: \(\w+\))?|Error|Fatal error|fatal|panic|[\w.]*(?:Exception|Error)): \S`)
+	// headingLine and bulletLine are lines of Markdown.
+	headingLine = regexp.MustCompile(`^#{1,6} \S`)
+	bulletLine  = regexp.MustCompile("^(?:[-*+] |\\d+\\. |```|> )\\S?")
+	// directoryLine is a line of ls -l.
+	directoryLine = regexp.MustCompile(`^[-dlbcps](?:[r-][w-][xsStT-]){3}[.+@]? +\d+ `)
+	base64Line    = regexp.MustCompile(`^[A-Za-z0-9+/]*={0,2}$`)
+	alignedLine   = regexp.MustCompile(`\S {2,}\S`)
 	// codeLine is an assignment, a call, a setting, or a line that ends like a statement.
-	codeLine = regexp.MustCompile(`^\s*(?:(?:import|from|def|class|return|for|while|function|var|let|const|using|include|require|export|package|public|private|try|except|elif) .*|@\w+\{.*|[\w.$-]+ ?[:+]?= ?\S.*|[\w./-]+:(?:\s.*)?|[\w.$]+\(.*\);?|.*(?:[{};]|\):|=>)|\[[\w.-]+\])$`)
+	codeLine = regexp.MustCompile(`^\s*(?:(?:import|from|def|class|return|for|while|function|var|let|const|using|include|require|export|package|public|private|try|except|elif|FROM|RUN|CMD|COPY|ENTRYPOINT|ENV|WORKDIR) .*|@\w+\{.*|[\w.$-]+ ?[:+]?= ?\S.*|[\w./-]+:(?:\s.*)?|[\w.$]+\(.*\);?|.*(?:[{};]|\):|=>)|\[[\w.-]+\])$`)
 )
 
 // proseWords occur in sentences and hardly in the names of companies and people: pronouns,
@@ -457,13 +483,16 @@ func isProse(text []byte) bool {
 				n++
 			}
 		}
-		if n > 0 && len(words) >= 3 || endsSentence(line, len(words)) {
+		if n > 0 && len(words) >= 3 || endsSentence(line, len(words)) || letterLine.MatchString(line) || len(lines) == 1 && endsSentence(line, len(words)+2) {
 			sentences++
 			found += max(n, 1)
 		}
 	}
-	return 3*sentences >= len(lines) && found >= 2 && 2*identifiers < len(lines)
+	return 3*sentences >= len(lines) && (found >= 2 || len(lines) == 1 && found > 0) && 2*identifiers < len(lines)
 }
+
+// letterLine begins or ends a letter.
+var letterLine = regexp.MustCompile(`^(?i:(?:dear|hi|hello|hallo|liebe|lieber|sehr geehrte|sehr geehrter|guten tag|bonjour|cher|chère|madame|monsieur|estimado|estimada|querido|querida|prezado|prezada|olá|ciao|gentile|geachte|beste|szanowny|szanowna|szanowni)\b.*[,!]|(?:best regards|kind regards|warm regards|regards|sincerely|yours sincerely|mit freundlichen grüßen|viele grüße|cordialement|saludos|atenciosamente|cordiali saluti|met vriendelijke groet|pozdrawiam|z poważaniem),?)$`)
 
 // holdsIdentifier reports whether a line has a domain, an address or a profile in it.
 func holdsIdentifier(line string) bool {

@@ -128,3 +128,35 @@ func gzipped(t *testing.T, text string) string {
 	}
 	return packed.String()
 }
+
+// TestTextsThatAreNoList: texts of one column that are no list are refused, and lists of names that look a little like them
+// are read.
+func TestTextsThatAreNoList(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"# Title\n\nOur customers:\n\n- Nordwind\n- Suedstern\n":                                   "Markdown",
+		"--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-a\n+b\n":                                              "a patch",
+		"1\n00:00:01,000 --> 00:00:02,000\nHello\n\n2\n00:00:03,000 --> 00:00:04,000\nWorld\n":     "subtitles",
+		"#EXTM3U\n#EXTINF:123,Artist - Title\nfile.mp3\n":                                          "media",
+		"Dear Ada,\n\nthank you for your order. We will ship it soon.\n\nBest regards,\nBo\n":      "prose",
+		"Sehr geehrte Frau King,\nanbei die Liste.\nMit freundlichen Grüßen\n":                     "prose",
+		"Job 123 finished successfully.\n":                                                         "prose",
+		"ERROR 1045 (28000): Access denied for user\n":                                             "error",
+		"java.lang.NullPointerException: null\nat com.acme\n":                                      "error",
+		"FROM golang:1.24\nRUN go build\nCMD [\"x\"]\n":                                            "source code",
+		"total 12\n-rw-r--r-- 1 root root 10 Nov 30 10:00 a\n-rw-r--r-- 1 root root 10 Nov 30 b\n": "directory",
+		"Nordwind GmbH\nDear Foods Ltd.\nHello Fresh, Inc.\nBest Regards Flowers\nError Software":  "",
+		"# customers\nNordwind\nSuedstern\n":                                                       "",
+		"From Scratch Bakery\nRun Gum\nFatal Fury Games\nCopy Shop Bonn\nNordwind.\n":              "",
+		"Acme Holdings.\n": "",
+	} {
+		l, err := Open(t.Context(), "-", Options{Stdin: strings.NewReader(text)})
+		switch {
+		case want == "" && err != nil, want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("Open(%q) = %v, want an error that contains %q", text, err, want)
+		}
+		if err == nil {
+			_ = l.Close() // only read: nothing to lose
+		}
+	}
+}

@@ -237,7 +237,7 @@ func (r *rowParser) notAccount() *schema.Reject {
 		return &schema.Reject{Reason: "repeats a header: its cells are names of columns; was the list pasted together?"}
 	case filled == 1 && words == 0 && bareNumber.MatchString(first):
 		return &schema.Reject{Value: truncate(first), Reason: "a date or a number, not an account"}
-	case words <= 1:
+	case words <= 1, len(r.cells) < r.width && (strings.ContainsAny(first, ":：") || prompt.MatchString(first)): // a comma in a note splits it
 		if kind := notAccounts.frameOf(first, r.width > 1 && len(r.cells) > 0); kind != "" {
 			return &schema.Reject{Value: truncate(first), Reason: kind + ", not an account"}
 		}
@@ -283,7 +283,7 @@ var (
 	bareNumber = regexp.MustCompile(`^(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T,]+\d.*)?|\d{1,2}:\d\d(?::\d\d)?|[+-]?\d+(?:[.,]\d+)+ ?%?|\d+ ?%)$`)
 	// mergeMark is a line that version control leaves where two versions of a list differ.
 	mergeMark  = regexp.MustCompile(`^(?:<{7}|>{7}|\|{7})(?: |$)`)
-	prompt     = regexp.MustCompile(`^(?:SQL|mysql|sqlite|hive|ftp)> ?`)
+	prompt     = regexp.MustCompile(`^(?:(?:SQL|mysql|sqlite|hive|ftp)> ?|Query OK\b)`)
 	digitsOnly = regexp.MustCompile(`^[\d.,\s]+$`)
 	yearOrMark = regexp.MustCompile(`(?i)^(copyright\s*)?(©|\(c\))|^copyright\s+(by\s|[12]\d{3})`)
 )
@@ -318,7 +318,7 @@ func (n *nonAccounts) frameOf(text string, alone bool) string {
 	case mergeMark.MatchString(text):
 		return "a mark of an unresolved merge"
 	case prompt.MatchString(text):
-		return "the prompt of a database"
+		return "the output of a database"
 	}
 	for _, notice := range n.notices[folded[0]] {
 		rest, ok := strings.CutPrefix(folded, notice)

@@ -677,9 +677,19 @@ func checkName(name string) error {
 		return errors.New("is a URL; expected a name, or map the column as domain")
 	case utf8.RuneCountInString(name) > maxName:
 		return fmt.Errorf("is longer than %d characters; expected a name", maxName)
+	case len(name) <= maxMangledDate && mangledDate.MatchString(name):
+		return errors.New("is a date, into which a spreadsheet may have turned a name; expected a name")
 	}
 	return nil
 }
+
+const maxMangledDate = 10
+
+// mangledDate is a date as spreadsheets show what they took for one: 5-Jan, Mar-26, 05. Mai.
+var mangledDate = regexp.MustCompile(`^(?i:(?:[0-3]?\d(?:-|\. )(?:` + months + `)|(?:` + months + `)-\d\d))\.?$`)
+
+// months are their short names in the languages of the vocabulary.
+const months = "jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec|mrz|mär|mai|okt|dez|janv|févr|mars|avr|juin|juil|août|déc|ene|abr|ago|dic|fev|set|out|gen|mag|giu|lug|ott|mrt|mei|sty|lut|kwi|maj|cze|lip|sie|wrz|paź|lis|gru"
 
 // cutShareClass splits "Acme (Class A)" into the company and "Class A".
 func cutShareClass(name string) (company, class string) {
