@@ -84,7 +84,6 @@ func (r *roleColumns) objectOfEmails(i int) (schema.Object, error) {
 	case company < 0:
 		return schema.Contact, nil
 	case c.filled == 0:
-		r.otherObject = schema.Contact
 		r.notes = append(r.notes, fmt.Sprintf("%s has no value in the sample: the lines are read as companies; --object=contact reads them as contacts", r.names[i]))
 		return schema.Company, nil
 	case c.areOffices():

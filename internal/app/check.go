@@ -128,7 +128,7 @@ func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, mete
 		return nil, 0, runError(err)
 	}
 	r := c.finish(plan)
-	if r.Readings, err = j.listInput.readings(ctx, list); err != nil {
+	if r.Readings, err = j.listInput.readings(ctx, list, plan); err != nil {
 		return nil, 0, err
 	}
 	r.Input = describeList(list)

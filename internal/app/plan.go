@@ -293,7 +293,7 @@ func (p *planner) walkList(ctx context.Context, list *sources.List, w *planWalk)
 		return nil, err
 	}
 	p.report.Input = describeList(list)
-	if p.report.Readings, err = j.listInput.readings(ctx, list); err != nil {
+	if p.report.Readings, err = j.listInput.readings(ctx, list, nil); err != nil {
 		return nil, err
 	}
 	if p.lake != nil && p.refresh && p.continued() == nil { // ForRefresh passes over what is in doubt

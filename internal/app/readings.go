@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 
 	"github.com/siglake/siglake/internal/format"
@@ -18,6 +19,7 @@ type Reading struct {
 	Flag        string                      `json:"flag"` // that decides for it
 	Mapping     map[string]string           `json:"mapping"`
 	Lines       int64                       `json:"lines"`
+	Partial     bool                        `json:"partial,omitempty"` // the counts are about the first lines only
 	Identifiers map[schema.Identifier]int64 `json:"lines_by_identifier"`
 	Duplicates  int64                       `json:"duplicates"`
 	Rejected    int64                       `json:"rejected"`
@@ -35,6 +37,9 @@ func (r *Reading) Text() string {
 	}
 	if r.Rejected > 0 {
 		text += ", " + format.Thousands(r.Rejected) + " rejected"
+	}
+	if r.Partial {
+		text += " (of the first " + format.Thousands(r.Lines) + " lines)"
 	}
 	return text + ": " + r.Flag
 }
@@ -56,20 +61,54 @@ func IdentifiersText(counts map[schema.Identifier]int64) string {
 }
 
 // readings are how a list can be read if neither its columns nor the options decide what its lines are; nil if
-// they do. Each is counted in a walk of its own.
-func (in *listInput) readings(ctx context.Context, list *sources.List) ([]Reading, error) {
-	if list.Input().OtherObject == "" {
+// they do. plan is that of the list as it is read, without what was bought; nil: it is counted. The other reading is
+// counted in a walk of its own.
+func (in *listInput) readings(ctx context.Context, list *sources.List, plan *pipeline.Plan) (out []Reading, err error) {
+	read := list.Input()
+	if read.OtherObject == "" {
 		return nil, nil
 	}
-	var out []Reading
-	for _, object := range []schema.Object{list.Input().Object, list.Input().OtherObject} {
-		r, err := in.countReading(ctx, object)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
+	var first Reading
+	if plan != nil {
+		first = newReading(read, plan)
+	} else if first, err = in.countReading(ctx, read.Object); err != nil {
+		return nil, err
 	}
-	return out, nil
+	other, err := in.countReading(ctx, read.OtherObject)
+	if err != nil {
+		return nil, err
+	}
+	return []Reading{first, other}, nil
+}
+
+func newReading(in sources.Input, plan *pipeline.Plan) Reading {
+	return Reading{Object: in.Object, Flag: "--object " + string(in.Object), Mapping: in.Mapping, Lines: in.Records, Identifiers: plan.Identifiers,
+		Duplicates: plan.Accounts.ByStatus[schema.Duplicate], Rejected: plan.Accounts.ByStatus[schema.Rejected]}
+}
+
+// countedLines is how many lines of a reading are counted that is not used: enough to compare, and not as much work as
+// the list itself.
+const countedLines = 1_000_000
+
+// firstLines are the first lines of a list.
+type firstLines struct {
+	list         pipeline.Source
+	lines, limit int64
+	more         bool // the list has more
+}
+
+// Accounts is that of the list, up to the limit.
+func (f *firstLines) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
+	return func(yield func(schema.Account, error) bool) {
+		for a, err := range f.list.Accounts(ctx) {
+			if f.more = err == nil && f.lines == f.limit; f.more {
+				return
+			}
+			if f.lines++; !yield(a, err) {
+				return
+			}
+		}
+	}
 }
 
 // countReading counts the lines of the list, read as one object.
@@ -81,13 +120,14 @@ func (in *listInput) countReading(ctx context.Context, object schema.Object) (r 
 		return r, err
 	}
 	defer list.Close() //nolint:errcheck // it was only read
-	plan, err := (&pipeline.Runner{BatchSize: pipeline.MaxBatch, Queries: anyQueries()}).Plan(ctx, list)
+	counted := &firstLines{list: list, limit: countedLines}
+	plan, err := (&pipeline.Runner{BatchSize: pipeline.MaxBatch, Queries: anyQueries()}).Plan(ctx, counted)
 	if err != nil {
 		return r, runError(err)
 	}
-	read := list.Input()
-	return Reading{Object: object, Flag: "--object " + string(object), Mapping: read.Mapping, Lines: read.Records, Identifiers: plan.Identifiers,
-		Duplicates: plan.Accounts.ByStatus[schema.Duplicate], Rejected: plan.Accounts.ByStatus[schema.Rejected]}, nil
+	r = newReading(list.Input(), plan)
+	r.Lines, r.Partial = counted.lines, counted.more
+	return r, nil
 }
 
 // describeUndecided adds to an error about a list that may hold companies or contacts what each reading would request.
