@@ -21,7 +21,7 @@ const maxPlaceholder = 63
 
 // nonAccounts are the texts of nonaccounts.txt: sets of folded texts, and beginnings of lines.
 type nonAccounts struct {
-	placeholders, abbreviations, errors, counted, verbs, totals, ends map[string]bool
+	placeholders, abbreviations, errors, counted, verbs, totals, ends, offices map[string]bool
 
 	notices [256][]string // folded, with a space between two words, by their first byte
 	longest int           // of placeholders, in bytes as written
@@ -44,7 +44,7 @@ var notAccounts = func() *nonAccounts {
 func parseNonAccounts(text string) (*nonAccounts, error) {
 	n := &nonAccounts{}
 	sets := map[string]*map[string]bool{
-		"[placeholder]": &n.placeholders, "[abbreviation]": &n.abbreviations, "[error]": &n.errors, "[counted]": &n.counted, "[count-verb]": &n.verbs, "[total]": &n.totals, "[end]": &n.ends,
+		"[placeholder]": &n.placeholders, "[abbreviation]": &n.abbreviations, "[error]": &n.errors, "[counted]": &n.counted, "[count-verb]": &n.verbs, "[total]": &n.totals, "[end]": &n.ends, "[office]": &n.offices,
 	}
 	for _, set := range sets {
 		*set = map[string]bool{}

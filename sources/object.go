@@ -3,6 +3,7 @@ package sources
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/siglake/siglake/schema"
 )
@@ -108,16 +109,6 @@ func (r *roleColumns) undecided(problem string) error {
 func (c *content) areOffices() bool { return c.offices > 0 && c.offices*10 >= c.count[kindEmail]*9 }
 
 // isOffice reports whether the part before the @ of an address is that of an office.
-func isOffice(local string) bool { return officeLocals[local] }
-
-// officeLocals stand before the @ of addresses of companies and their departments.
-var officeLocals = wordSet(`accounting accounts admin administracion administration administrativo admissions anfrage anfragen atendimento
-	bestellung billing biuro booking bookings bonjour buchhaltung bureau business care careers comercial commercial compras
-	comptabilite contabilita contact contacto contactus contato contatti customercare customerservice datenschutz direction
-	enquiries enquiry export facturation facturacion feedback finance general hallo hello hello.world help helpdesk hi hola hr
-	import info infos informacion information informazioni inquiries inquiry invoice invoices job jobs kancelaria kantoor
-	karriere kontakt kontor kundenservice legal mail mailbox marketing media news newsletter no-reply noreply office oficina
-	order orders partner partners personal post postmaster praxis presse press privacy procurement purchasing rechnung
-	rechnungen reception recepcion recruiting redaktion rezeption sales secretariat segreteria sekretariat service services
-	servizio shop soporte sprzedaz support team tech ufficio vendas vendite ventas verkauf verkoop vertrieb web webmaster
-	welcome zamowienia zentrale`)
+func isOffice(local string) bool {
+	return notAccounts.offices[strings.ReplaceAll(foldWords(local), " ", "")]
+}

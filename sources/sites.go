@@ -288,25 +288,29 @@ func checkNoSite(name string) error {
 	if !hasInnerDot(name) || !looksLikeDomain(name) {
 		return nil
 	}
-	a, err := parseAddress(name)
-	if err != nil {
-		return nil // no address
+	if host, kind, bare := siteOf(name); kind != nil && (!bare || namelessKinds[kind.name]) {
+		return &siteAsName{host, kind}
 	}
-	a, _ = unwrapLink(a)
-	if a.host, err = asciiHost(a.host); err != nil {
-		return nil
+	return nil
+}
+
+// siteOf is the kind of shared site that a text is the address of, perhaps by way of a rewritten link; nil: of none. bare
+// says that it is the host of the site, without a page.
+func siteOf(text string) (host string, kind *siteKind, bare bool) {
+	a, err := parseAddress(text)
+	if err == nil {
+		a, _ = unwrapLink(a)
+		a.host, err = asciiHost(a.host)
 	}
-	r, err := registrableDomain(a.host)
+	var r registered
+	if err == nil {
+		r, err = registrableDomain(a.host)
+	}
 	if err != nil {
-		return nil
+		return "", nil, false
 	}
 	page := firstElement(a.path)
-	kind := kindOfSite(a.host, page, r.shared)
-	bare := page == "" && (a.host == r.domain || isWWW(strings.TrimSuffix(a.host, "."+r.domain)))
-	if kind == nil || bare && !namelessKinds[kind.name] {
-		return nil
-	}
-	return &siteAsName{a.host, kind}
+	return a.host, kindOfSite(a.host, page, r.shared), page == "" && (a.host == r.domain || isWWW(strings.TrimSuffix(a.host, "."+r.domain)))
 }
 
 // hasInnerDot reports whether a dot stands between two characters that are no spaces, as in a host.
