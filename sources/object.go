@@ -16,12 +16,12 @@ import (
 // decideObject decides by the columns whether the list holds companies or contacts.
 func (r *roleColumns) decideObject(m map[string]string) (schema.Object, error) {
 	if r.namesPeople() {
-		return schema.Contact, nil
+		return r.objectOfPeople(), nil
 	}
 	if i := r.best[roleEmail]; i >= 0 {
 		return r.objectOfEmails(i)
 	}
-	if n, c := r.best[roleName], r.best[roleOrganisation]; n >= 0 && c >= 0 && len(m) == 0 {
+	if n, c := r.best[roleName], r.best[roleOrganisation]; n >= 0 && c >= 0 && len(m) == 0 && r.mayBePeople(n, c) {
 		return "", r.undecided(fmt.Sprintf("%s and %s may be a person and an employer, or a company twice", r.names[n], r.names[c]))
 	}
 	if r.header == nil || decidedByMap(m) {
@@ -48,6 +48,39 @@ func (r *roleColumns) namesPeople() bool {
 	return r.has(fieldName) && (r.has(fieldCompanyName) || r.has(fieldCompanyDomain))
 }
 
+// objectOfPeople decides if a column is about people: a list of companies may name who to speak to, so a header such as
+// "Contact" alone, beside websites, leaves both open.
+func (r *roleColumns) objectOfPeople() schema.Object {
+	person, site, email := r.best[rolePerson], r.best[roleSite], r.best[roleEmail]
+	if person < 0 || site < 0 || r.columnOf(rolePersonKey, rolePersonID, roleFirstName, roleLastName, roleLinkedIn) >= 0 || r.has(fieldEmail) || r.has(fieldLinkedIn) {
+		return schema.Contact
+	}
+	if m, _, _ := meaningOf(r.header[person]); m.rank < 2*rankStep {
+		return schema.Contact
+	}
+	if email >= 0 && r.contents[email].areOffices() {
+		r.readAsOffices(email)
+		return schema.Company
+	}
+	r.otherObject = schema.Company
+	r.notes = append(r.notes, fmt.Sprintf("%s is about people: the lines are read as contacts; --object=company reads them as companies, by %s", r.names[person], r.names[site]))
+	return schema.Contact
+}
+
+// readAsOffices notes that the lines are companies, because column i holds addresses of offices.
+func (r *roleColumns) readAsOffices(i int) {
+	r.otherObject = schema.Contact
+	r.notes = append(r.notes, fmt.Sprintf("%s holds addresses of offices, such as info@acme.com: the lines are read as companies; --object=contact reads them as contacts", r.names[i]))
+}
+
+// mayBePeople reports whether a column of names, beside one of companies, may hold people: some names have several words
+// and are not those of the companies.
+func (r *roleColumns) mayBePeople(name, company int) bool {
+	return slices.ContainsFunc(r.rows, func(row []string) bool {
+		return name < len(row) && company < len(row) && strings.Contains(row[name], " ") && companyKey(row[name]) != companyKey(row[company])
+	})
+}
+
 // columnOf is the column of the first of several roles that has one; -1: none has.
 func (r *roleColumns) columnOf(roles ...role) int {
 	for _, wanted := range roles {
@@ -66,8 +99,10 @@ func (r *roleColumns) objectOfContent() (schema.Object, error) {
 	switch {
 	case len(profiles)+len(addresses) == 0:
 		return schema.Company, nil
-	case company < 0:
+	case company < 0 && len(profiles) > 0:
 		return schema.Contact, nil
+	case company < 0:
+		return r.objectOfEmails(addresses[0])
 	case len(profiles) == 0 && r.contents[addresses[0]].areOffices():
 		return r.objectOfEmails(addresses[0])
 	}
@@ -81,15 +116,21 @@ func (r *roleColumns) objectOfEmails(i int) (schema.Object, error) {
 	if company < 0 {
 		company = max(r.columns[fieldDomain], r.columns[fieldName], r.columns[fieldCompanyDomain], r.columns[fieldCompanyName])
 	}
+	if sure, _ := r.candidates(kindDomain); company < 0 && len(sure) > 0 {
+		company = sure[0]
+	}
 	switch {
+	case company < 0 && c.areOffices() && i < len(r.header):
+		r.notes = append(r.notes, fmt.Sprintf("%s holds addresses of offices, such as info@acme.com: the lines are read as contacts; --object=company --map domain=%s reads them as companies, by their domains",
+			r.names[i], r.mapReference(i)))
+		return schema.Contact, nil
 	case company < 0:
 		return schema.Contact, nil
 	case c.filled == 0:
 		r.notes = append(r.notes, fmt.Sprintf("%s has no value in the sample: the lines are read as companies; --object=contact reads them as contacts", r.names[i]))
 		return schema.Company, nil
 	case c.areOffices():
-		r.otherObject = schema.Contact
-		r.notes = append(r.notes, fmt.Sprintf("%s holds addresses of offices, such as info@acme.com: the lines are read as companies; --object=contact reads them as contacts", r.names[i]))
+		r.readAsOffices(i)
 		return schema.Company, nil
 	case c.offices*10 > c.count[kindEmail]:
 		return "", r.undecided(fmt.Sprintf("%s is a column of companies, and %s holds addresses of people and of offices (%d of %d sampled ones are like info@acme.com)",
