@@ -67,7 +67,10 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 		if newest.Generation == 0 {
 			return nil, nil
 		}
-		return nil, l.swapCurrent(ctx, raw, newest) // its publisher may have died just before
+		if err := l.swapCurrent(ctx, raw, newest); err != nil { // its publisher may have died just before
+			return nil, err
+		}
+		return nil, l.recordMerges(ctx)
 	}
 	l.prefix, l.options.RunID = compactDir, compactionID(newest.Generation, groups, l.options.TargetFileSize)
 	m = pipeline.NewManifest(pipeline.RunInfo{ID: l.options.RunID, Kind: pipeline.CompactionGeneration, Started: started, Outcome: pipeline.RunComplete})
@@ -92,7 +95,7 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 	if err := l.Publish(ctx, m); err != nil {
 		return nil, err
 	}
-	return m, nil
+	return m, l.recordMerges(context.WithoutCancel(ctx))
 }
 
 // groupSmallFiles returns the files that are worth merging, by partition.

@@ -63,6 +63,13 @@ func (p *dirBackend) syncPublished(context.Context) error {
 }
 
 func (p *dirBackend) createObject(_ context.Context, name string, data []byte) error {
+	if exists, err := p.Exists(path.Dir(name)); err != nil {
+		return err
+	} else if !exists {
+		if err := p.MkdirAll(path.Dir(name)); err != nil { // durable below
+			return err
+		}
+	}
 	tmp := p.runDir + "/" + path.Base(name) + ".tmp"
 	if err := p.WriteFile(tmp, data); err != nil {
 		return err

@@ -7,6 +7,7 @@
 //	data/<category>/event_month=2026-03/<run>-<digest8>.parquet
 //	ledger/<table>/<run>-<digest8>.parquet
 //	compact/data/..., compact/ledger/...    large files that compactions merged from those
+//	merges/00000004.parquet         which of both a table over folders shows
 //	_meta/manifest/00000001.json    one per publication, immutable, each naming the
 //	                                previous one with the SHA-256 of its bytes
 //	_meta/snapshot/00000001-<digest16>.ndjson    the files that hold every row as of

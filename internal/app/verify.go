@@ -233,9 +233,14 @@ func (p *publicationCheck) checkGenerations(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	violations, err := p.sink.CheckSnapshots(ctx, p.chain)
-	p.brokenChain = append(p.brokenChain, violations...)
-	return err
+	for _, check := range []func(context.Context, []*pipeline.Manifest) ([]string, error){p.sink.CheckSnapshots, p.sink.CheckMerges} {
+		violations, err := check(ctx, p.chain)
+		p.brokenChain = append(p.brokenChain, violations...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkJournal looks for what manifests name and the journal lacks. The newest manifest counts even

@@ -26,6 +26,9 @@ import (
 var buildDir string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(actAsDuckDB) != "" {
+		os.Exit(runDuckDB(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	code := m.Run()
 	if buildDir != "" {
 		_ = os.RemoveAll(buildDir)

@@ -170,6 +170,27 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	}
 }
 
+// TestTenQuestions: each of the ten questions takes three lines of SQL at most, of a hundred characters at most.
+func TestTenQuestions(t *testing.T) {
+	_, page, _ := strings.Cut(readREADME(t), "## Ten questions\n\n```sql\n")
+	block, _, _ := strings.Cut(page, "```")
+	questions := strings.Split(strings.TrimSpace(block), "\n\n")
+	if len(questions) != 10 {
+		t.Fatalf("%d questions, want 10", len(questions))
+	}
+	for _, q := range questions {
+		lines := strings.Split(q, "\n")
+		if len(lines) > 4 || len(lines[len(lines)-1]) == 0 { // a comment, and three
+			t.Errorf("%d lines: %s", len(lines)-1, q)
+		}
+		for _, line := range lines[1:] {
+			if len(line) > 100 {
+				t.Errorf("%d characters: %s", len(line), line)
+			}
+		}
+	}
+}
+
 // everything are purchases of everything.
 type everything struct{}
 

@@ -61,7 +61,8 @@ func Write(w io.Writer, o Options) error {
 	if err := s.tables(s); err != nil {
 		return err
 	}
-	s.writeViews()
+	v := views{s}
+	v.writeViews()
 	_, err := io.WriteString(w, s.String())
 	return err
 }

@@ -86,10 +86,10 @@ func TestAthena(t *testing.T) {
 	script := printed(t, Options{Dialect: "athena", Address: "s3://bucket/lake", Database: "lakes", Prefix: "trial_"})
 	column := regexp.MustCompile("(?m)^  `([a-z_0-9]+)` (?:string|bigint|double|boolean|date|timestamp) COMMENT '[^';]*',?$")
 	for _, table := range schema.Tables {
-		start := fmt.Sprintf("CREATE EXTERNAL TABLE `lakes`.`trial_%s` (", baseName(table))
+		start := fmt.Sprintf("CREATE EXTERNAL TABLE `lakes`.`trial_%s` (", filesName(table))
 		_, rest, ok := strings.Cut(script, start)
 		create, _, _ := strings.Cut(rest, ";")
-		if !ok || !strings.Contains(script, fmt.Sprintf("DROP TABLE IF EXISTS `lakes`.`trial_%s`;\n\n%s", baseName(table), start)) {
+		if !ok || !strings.Contains(script, fmt.Sprintf("DROP TABLE IF EXISTS `lakes`.`trial_%s`;\n\n%s", filesName(table), start)) {
 			t.Errorf("%s is not dropped and created", table.Name)
 		}
 		folder, wants := "ledger", []string{"STORED AS PARQUET", "'classification' = 'parquet'"}
@@ -161,8 +161,8 @@ func TestKeptViewColumns(t *testing.T) {
 	for _, c := range []struct{ dialect, want string }{
 		{"duckdb", `CASE WHEN regexp_matches(nullif(json_extract_string(extra, '/ARR'), ''), '^-?(0|[1-9][0-9]{0,3})([.][0-9]{1,2})?$') THEN try_cast(nullif(json_extract_string(extra, '/ARR'), '') AS DECIMAL(6, 2)) END AS "extra_arr"`},
 		{"redshift", `CREATE OR REPLACE VIEW "events" AS`},
-		{"redshift", `CREATE EXTERNAL TABLE "lakes"."news_all" (`},
-		{"redshift", `FROM "lakes"."news_all" AS e`},
+		{"redshift", `CREATE EXTERNAL TABLE "lakes"."news_files" (`},
+		{"redshift", `FROM "news_all" AS e`},
 		{"snowflake", "URL = 's3://bucket/Ida's lake/'"},
 		{"duckdb", `nullif(json_extract_string(extra, '/a"b''c~1d~0e'), '') AS "extra_a_b_c_d_e"`},
 		{"duckdb", `nullif(json_extract_string(extra, '/x' || chr(59) || 'y'), '') AS "extra_x_y"`},
@@ -183,6 +183,27 @@ func TestKeptViewColumns(t *testing.T) {
 	}
 }
 
+// TestMergedFiles: where a table lies over each folder, a view shows the rows of both as the list of merges
+// says.
+func TestMergedFiles(t *testing.T) {
+	t.Parallel()
+	for _, name := range Dialects() {
+		script := printed(t, Options{Dialect: name, Prefix: "x_", Database: "lakes"})
+		for _, table := range schema.Tables {
+			_, view, ok := strings.Cut(script, "x_"+baseName(table)+map[bool]string{true: `" AS`, false: "` AS"}[strings.Contains(script, `"x_accounts"`)])
+			view, _, _ = strings.Cut(view, ";")
+			for _, want := range []string{"x_" + filesName(table), "x_" + mergedName(table), "x_merged_files", "table_name = '" + table.Name + "'", "NOT IN (", "UNION ALL"} {
+				if has := strings.Contains(view, want); !ok || has != (name != "duckdb") {
+					t.Errorf("%s: the view %s has %s: %t", name, baseName(table), want, has)
+				}
+			}
+			if folder := "/compact/" + folderOf(table); strings.Contains(script, folder) != (name != "duckdb") {
+				t.Errorf("%s: no table lies over %s", name, folder)
+			}
+		}
+	}
+}
+
 // TestDivisions: a lake that is divided by day gets views that add the month, and one that has both
 // divisions is refused where a table can have one.
 func TestDivisions(t *testing.T) {
@@ -191,7 +212,7 @@ func TestDivisions(t *testing.T) {
 	script := printed(t, Options{Dialect: "athena", Snapshot: &sinks.Snapshot{Files: []sinks.DataFile{daily}}})
 	for _, want := range []string{
 		"CREATE EXTERNAL TABLE `news_files` (", "PARTITIONED BY (`event_day` string)", "MSCK REPAIR TABLE `news_files`;",
-		`CREATE OR REPLACE VIEW "news_all" AS`, `CASE WHEN event_day = '1970-01-01' THEN 'unknown' ELSE substr(event_day, 1, 7) END AS "event_month"`,
+		`CREATE OR REPLACE VIEW "news_all" AS`, "MSCK REPAIR TABLE `news_merged`;", `CASE WHEN f.event_day = '1970-01-01' THEN 'unknown' ELSE substr(f.event_day, 1, 7) END AS "event_month"`,
 	} {
 		if !strings.Contains(script, want) {
 			t.Errorf("the script of a lake by day does not contain %q", want)

@@ -21,6 +21,9 @@ type dialect struct {
 	tryCast string
 	// Whether a text has a form: of the text and a regular expression.
 	matches string
+	// Of a row of the alias f, whose table lies over a folder: the last folder of its file and the file's name.
+	fileName string
+	now      string // the seconds since 1970
 	// The database of the tables cannot hold views: these are in the database of the session.
 	localViews bool
 	// tables writes the first part of a script.
@@ -31,14 +34,17 @@ type dialect struct {
 
 var dialects = []dialect{
 	{name: "duckdb", ident: doubleQuoted, types: standardTypes("TIMESTAMPTZ"), createView: "CREATE OR REPLACE VIEW", tables: duckTables, comment: duckComments, member: duckMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_matches(%s, %s)"},
-	{name: "athena", ident: doubleQuoted, types: standardTypes("TIMESTAMP"), createView: "CREATE OR REPLACE VIEW", tables: athenaTables, member: trinoMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
-	{name: "trino", ident: doubleQuoted, types: standardTypes("TIMESTAMP(6)"), createView: "CREATE OR REPLACE VIEW", tables: trinoTables, member: trinoMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
-	{name: "spark", ident: backQuoted, types: hiveTypes, createView: "CREATE OR REPLACE VIEW", tables: sparkTables, member: sparkMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
-	{name: "clickhouse", ident: backQuoted, types: clickhouseTypes, createView: "CREATE OR REPLACE VIEW", tables: clickhouseTables, member: clickhouseMember, tryCast: "accurateCastOrNull(%s, '%s')", matches: "match(%s, %s)"},
-	{name: "snowflake", ident: doubleQuoted, types: standardTypes("TIMESTAMP_TZ"), createView: "CREATE OR REPLACE VIEW", tables: snowflakeTables, member: snowflakeMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
-	{name: "bigquery", ident: backQuoted, types: bigqueryTypes, createView: "CREATE OR REPLACE VIEW", tables: bigqueryTables, member: bigqueryMember, tryCast: "SAFE_CAST(%s AS %s)", matches: "regexp_contains(%s, %s)"},
-	{name: "redshift", ident: doubleQuoted, types: standardTypes("TIMESTAMP"), createView: "CREATE OR REPLACE VIEW", tables: redshiftTables, member: redshiftMember, tryCast: "", matches: "", localViews: true},
+	{name: "athena", ident: doubleQuoted, types: standardTypes("TIMESTAMP"), createView: "CREATE OR REPLACE VIEW", fileName: "regexp_extract(f.\"$path\", '[^/]+/[^/]+$')", now: "to_unixtime(current_timestamp)", tables: athenaTables, member: trinoMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
+	{name: "trino", ident: doubleQuoted, types: standardTypes("TIMESTAMP(6)"), createView: "CREATE OR REPLACE VIEW", fileName: "regexp_extract(f.\"$path\", '[^/]+/[^/]+$')", now: "to_unixtime(current_timestamp)", tables: trinoTables, member: trinoMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
+	{name: "spark", ident: backQuoted, types: hiveTypes, createView: "CREATE OR REPLACE VIEW", fileName: "regexp_extract(f._metadata.file_path, '[^/]+/[^/]+$', 0)", now: "unix_timestamp()", tables: sparkTables, member: sparkMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
+	{name: "clickhouse", ident: backQuoted, types: clickhouseTypes, createView: "CREATE OR REPLACE VIEW", fileName: "f." + fileNameColumn, now: "toUnixTimestamp(now())", tables: clickhouseTables, member: clickhouseMember, tryCast: "accurateCastOrNull(%s, '%s')", matches: "match(%s, %s)"},
+	{name: "snowflake", ident: doubleQuoted, types: standardTypes("TIMESTAMP_TZ"), createView: "CREATE OR REPLACE VIEW", fileName: "f." + fileNameColumn, now: "date_part(epoch_second, current_timestamp())", tables: snowflakeTables, member: snowflakeMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
+	{name: "bigquery", ident: backQuoted, types: bigqueryTypes, createView: "CREATE OR REPLACE VIEW", fileName: "regexp_extract(f._FILE_NAME, '[^/]+/[^/]+$')", now: "unix_seconds(current_timestamp())", tables: bigqueryTables, member: bigqueryMember, tryCast: "SAFE_CAST(%s AS %s)", matches: "regexp_contains(%s, %s)"},
+	{name: "redshift", ident: doubleQuoted, types: standardTypes("TIMESTAMP"), createView: "CREATE OR REPLACE VIEW", fileName: "regexp_substr(f.\"$path\", '[^/]+/[^/]+$')", now: "extract(epoch FROM getdate())", tables: redshiftTables, member: redshiftMember, tryCast: "", matches: "", localViews: true},
 }
+
+// fileNameColumn is the column for fileName of engines in which only the table itself knows it.
+const fileNameColumn = "file_name"
 
 func standardTypes(timestamp string) [6]string {
 	return [6]string{"VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "DATE", timestamp}

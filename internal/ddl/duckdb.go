@@ -10,6 +10,9 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
+// duckDB writes the views of the datasets in DuckDB's way.
+type duckDB struct{ *script }
+
 // duckTables writes DuckDB's views of the datasets. A view is bound anew by every query, and reads
 // the files that one variable of the session names: so all views change together, when the script is
 // run again, and not before. A database file outlives sessions and their variables, so its views name
@@ -20,20 +23,21 @@ import (
 // and opening all of them to find out takes time. Nor is the partition taken from DuckDB's own
 // reading of directories, which refuses a lake that has months and days; a condition on the month
 // still skips files.
-func duckTables(s *script) error {
+func duckTables(script *script) error {
+	s := duckDB{script}
 	if !s.o.Persistent {
 		s.createView = "CREATE OR REPLACE TEMP VIEW"
 	}
-	s.writeDuckHead()
+	s.writeHead()
 	byTable := map[string][]string{}
 	for _, f := range s.o.Snapshot.Files {
 		byTable[f.Table] = append(byTable[f.Table], f.Path)
 	}
 	for _, t := range schema.Tables {
 		if s.o.Persistent {
-			s.writeDuckFixed(t, byTable[t.Name])
+			s.writeFixed(t, byTable[t.Name])
 		} else {
-			s.writeDuckDynamic(t)
+			s.writeDynamic(t)
 		}
 		doc, columns := t.Doc, baseColumns(t)
 		for _, c := range s.keptColumns() {
@@ -43,21 +47,25 @@ func duckTables(s *script) error {
 		}
 		if t.IsEvent() {
 			doc += ". Every revision of each event"
-			s.writeDuckAsOf(t)
+			s.writeAsOf(t)
 		}
-		s.comment(s, baseName(t), doc, columns)
+		s.comment(script, baseName(t), doc, columns)
 	}
 	return nil
 }
 
-// writeDuckHead says which generation the views show, and finds its files.
-func (s *script) writeDuckHead() {
+// LakeView is the view of a database file that says what the file shows: the lake, and its generation.
+const LakeView = "siglake_lake"
+
+// writeHead says which generation the views show, and finds its files.
+func (s *duckDB) writeHead() {
 	snapshot := s.o.Snapshot
 	const engine = "DuckDB 1.2 or later: a view for each dataset."
 	switch {
 	case s.o.Persistent:
 		s.about(engine, fmt.Sprintf("All views read generation %d. Run siglake ddl again for a newer one.", snapshot.Generation))
 		s.WriteString(duckVersionSQL)
+		s.writeBlock("CREATE OR REPLACE VIEW %s AS SELECT %s AS lake, %d::BIGINT AS generation;", s.table(LakeView), sqlString(s.o.Address), snapshot.Generation)
 		return
 	case s.o.Pinned:
 		s.about(engine, fmt.Sprintf("All views read generation %d, whatever is published later.", snapshot.Generation))
@@ -72,7 +80,7 @@ func (s *script) writeDuckHead() {
 	switch {
 	case snapshot.Generation > 0 && snapshot.Link == nil, s.o.Pinned && snapshot.Link == nil:
 		s.writeBlock(s.variables("SET VARIABLE siglake_@generation = %d;"), snapshot.Generation)
-		s.writeBlock(s.variables("SET VARIABLE siglake_@files = %s;"), s.duckFileMap(snapshot.Files))
+		s.writeBlock(s.variables("SET VARIABLE siglake_@files = %s;"), s.fileMap(snapshot.Files))
 		return
 	case s.o.Pinned:
 		s.writeBlock(s.variables("SET VARIABLE siglake_@generation = %d;"), snapshot.Generation)
@@ -84,7 +92,7 @@ func (s *script) writeDuckHead() {
 }
 
 // variables names the variables of a text, siglake_@name: those of scripts with different prefixes differ.
-func (s *script) variables(text string) string {
+func (s *duckDB) variables(text string) string {
 	return strings.ReplaceAll(text, "siglake_@", "siglake_"+s.o.Prefix)
 }
 
@@ -118,8 +126,8 @@ const duckListSQL = `SET VARIABLE siglake_@files = (FROM query(CASE WHEN getvari
 
 `
 
-// duckFileMap is the value of the variable with the files, for files at hand.
-func (s *script) duckFileMap(files []sinks.DataFile) string {
+// fileMap is the value of the variable with the files, for files at hand.
+func (s *duckDB) fileMap(files []sinks.DataFile) string {
 	byTable := map[string][]string{}
 	for _, f := range files {
 		byTable[f.Table] = append(byTable[f.Table], s.variables("getvariable('siglake_@lake') || ")+sqlString("/"+f.Path))
@@ -134,31 +142,31 @@ func (s *script) duckFileMap(files []sinks.DataFile) string {
 	return "MAP {" + strings.Join(parts, ",") + "}"
 }
 
-// writeDuckDynamic writes the view of the files that the session's variable names.
-func (s *script) writeDuckDynamic(t schema.Table) {
+// writeDynamic writes the view of the files that the session's variable names.
+func (s *duckDB) writeDynamic(t schema.Table) {
 	files := fmt.Sprintf(s.variables("getvariable('siglake_@files')[%s]"), sqlString(t.Name))
 	s.writeBlock("%s %s AS %sFROM query(CASE WHEN len(%s) > 0\n  THEN $$ %s $$\n  ELSE $$ %s $$ END);",
-		s.createView, s.table(baseName(t)), s.duckKept(t), files, s.duckRead(t, files), s.duckEmpty(t))
+		s.createView, s.table(baseName(t)), s.withKept(t), files, s.read(t, files), s.empty(t))
 }
 
-// writeDuckFixed writes the view of files of one generation.
-func (s *script) writeDuckFixed(t schema.Table, paths []string) {
-	query := s.duckEmpty(t)
+// writeFixed writes the view of files of one generation.
+func (s *duckDB) writeFixed(t schema.Table, paths []string) {
+	query := s.empty(t)
 	if len(paths) > 0 {
 		files := make([]string, len(paths))
 		for i, path := range paths {
 			files[i] = sqlString(s.o.Address + "/" + path)
 		}
-		query = s.duckRead(t, "["+strings.Join(files, ",\n  ")+"]")
+		query = s.read(t, "["+strings.Join(files, ",\n  ")+"]")
 	}
-	if kept := s.duckKept(t); kept != "" {
+	if kept := s.withKept(t); kept != "" {
 		query = kept + "FROM (" + query + ")"
 	}
 	s.writeBlock("%s %s AS %s;", s.createView, s.table(baseName(t)), query)
 }
 
-// duckKept selects the columns of a dataset and those that lists keep; empty if there are none.
-func (s *script) duckKept(t schema.Table) string {
+// withKept selects the columns of a dataset and those that lists keep; empty if there are none.
+func (s *duckDB) withKept(t schema.Table) string {
 	kept := s.selectKept(s.keptColumns())
 	if t.Name != schema.Accounts.Name || kept == "" {
 		return ""
@@ -166,8 +174,8 @@ func (s *script) duckKept(t schema.Table) string {
 	return "SELECT *" + kept + "\n  "
 }
 
-// duckRead reads the rows of files.
-func (s *script) duckRead(t schema.Table, files string) string {
+// read reads the rows of files.
+func (s *duckDB) read(t schema.Table, files string) string {
 	columns := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
 		columns[i] = fmt.Sprintf("%s: {name: %s, type: %s, default_value: NULL}", sqlString(c.Name), sqlString(c.Name), sqlString(s.columnType(c.Type)))
@@ -184,8 +192,8 @@ func (s *script) duckRead(t schema.Table, files string) string {
 // duckMonth is the month of a file, by its folder.
 var duckMonth = "replace(regexp_extract(filename, '/event_(?:month|day)=([^/]{7})', 1), " + sqlString(schema.UnknownDay[:7]) + ", " + sqlString(schema.UnknownPartition) + ")"
 
-// duckEmpty gives no row of the right columns.
-func (s *script) duckEmpty(t schema.Table) string {
+// empty gives no row of the right columns.
+func (s *duckDB) empty(t schema.Table) string {
 	columns := baseColumns(t)
 	empty := make([]string, len(columns))
 	for i, c := range columns {
@@ -194,8 +202,8 @@ func (s *script) duckEmpty(t schema.Table) string {
 	return "SELECT " + strings.Join(empty, ", ") + " WHERE false"
 }
 
-// writeDuckAsOf writes the macro that gives what was known of a dataset at a moment.
-func (s *script) writeDuckAsOf(t schema.Table) {
+// writeAsOf writes the macro that gives what was known of a dataset at a moment.
+func (s *duckDB) writeAsOf(t schema.Table) {
 	temp := " TEMP"
 	if s.o.Persistent {
 		temp = ""

@@ -2,14 +2,15 @@ package ddl
 
 import (
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/schema"
 )
 
-// The tables of Athena, Trino and Redshift lie over data/ and ledger/, where every row is in one file.
-// Months need no discovery: the tables list the months that siglake can write, and the engine looks
+// The tables of Athena, Trino and Redshift state how folders divide the events. Months need no discovery: the tables list the months that siglake can write, and the engine looks
 // into the folders of those that a query is about. Days are too many for that.
 
 // divisionOf is the key by which the events of a lake are divided.
@@ -36,20 +37,6 @@ func months() []string {
 	return all
 }
 
-// writeMonthView adds event_month to a table that is divided by day.
-func (s *script) writeMonthView(t schema.Table, files string) {
-	s.writeBlock("%s %s AS\nSELECT %s, CASE WHEN event_day = '%s' THEN '%s' ELSE substr(event_day, 1, 7) END AS %s\nFROM %s AS f%s;",
-		s.createView, s.view(baseName(t)), s.columnsOf("f", t.Columns), schema.UnknownDay, schema.UnknownPartition, s.ident(monthColumn), files, s.viewEnd)
-}
-
-// filesName is the name of a dataset's table, which is not shown if a view completes it.
-func filesName(t schema.Table, division string) string {
-	if t.IsEvent() && division != monthColumn {
-		return t.Name + "_files"
-	}
-	return baseName(t)
-}
-
 // athenaTables writes external tables in Hive's language, which Athena keeps in Glue.
 func athenaTables(s *script) error {
 	division, err := s.divisionOf()
@@ -58,29 +45,29 @@ func athenaTables(s *script) error {
 	}
 	notes := []string{"Run the statements one by one. They replace tables and views of the same names, and no file."}
 	if division != monthColumn {
-		notes = append(notes, "MSCK REPAIR TABLE finds new days. Run it after each run for every table whose name ends in _files.")
+		notes = append(notes, "MSCK REPAIR TABLE finds new days. Run it after each run for every table of events whose name",
+			"ends in _files, and after each compaction for those that end in _merged.")
 	}
 	s.about("Athena", notes...)
-	for _, t := range schema.Tables {
-		name := filesName(t, division)
-		table := s.hiveTable(name)
+	for _, f := range folders() {
+		table := s.hiveTable(f.name)
 		s.writeBlock("DROP TABLE IF EXISTS %s;", table)
-		fmt.Fprintf(s, "CREATE EXTERNAL TABLE %s (\n%s\n)\nCOMMENT %s\n", table, s.listColumns(t.Columns, func(c schema.Column) string {
+		fmt.Fprintf(s, "CREATE EXTERNAL TABLE %s (\n%s\n)\nCOMMENT %s\n", table, s.listColumns(f.columns, func(c schema.Column) string {
 			return fmt.Sprintf("%s %s COMMENT '%s'", backQuoted(c.Name), strings.ToLower(hiveTypes[c.Type]), columnDoc(c))
-		}), sqlString(plain(t.Doc)))
+		}), sqlString(plain(f.doc)))
 		properties := "'classification' = 'parquet'"
-		if t.IsEvent() {
+		if f.isEvent {
 			fmt.Fprintf(s, "PARTITIONED BY (`%s` string)\n", division)
 			if division == monthColumn {
 				properties += fmt.Sprintf(",\n  'projection.enabled' = 'true', 'projection.%s.type' = 'enum',\n  'projection.%[1]s.values' = '%s'", monthColumn, strings.Join(months(), ","))
 			}
 		}
-		s.writeBlock("STORED AS PARQUET\nLOCATION %s\nTBLPROPERTIES (%s);", sqlString(s.o.Address+"/"+FolderOf(t)+"/"), properties)
-		if name != baseName(t) {
+		s.writeBlock("STORED AS PARQUET\nLOCATION %s\nTBLPROPERTIES (%s);", sqlString(s.o.Address+"/"+FolderOf(t)f.path+"/"), properties)
+		if f.isEvent && division != monthColumn {
 			s.writeBlock("MSCK REPAIR TABLE %s;", table)
-			s.writeMonthView(t, s.table(name))
 		}
 	}
+	s.writeRowViews(monthOfDay(division))
 	return nil
 }
 
@@ -99,18 +86,19 @@ func trinoTables(s *script) error {
 	notes := []string{"The catalogue is one of the Hive connector, with hive.partition-projection-enabled = true and",
 		"hive.timestamp-precision = MICROSECONDS. The statements replace tables and views of the same names, and no file."}
 	if division != monthColumn {
-		notes = append(notes, "CALL system.sync_partition_metadata finds new days. Run it after each run for every table whose name ends in _files.")
+		notes = append(notes, "CALL system.sync_partition_metadata finds new days. Run it after each run for every table of events whose name",
+			"ends in _files, and after each compaction for those that end in _merged.")
 	}
 	s.about("Trino", notes...)
 	address := s.o.Address
 	if !strings.HasPrefix(address, "s3://") {
 		address = "file://" + address
 	}
-	for _, t := range schema.Tables {
-		name, columns, properties := filesName(t, division), s.listColumns(t.Columns, func(c schema.Column) string {
+	for _, f := range folders() {
+		columns, properties := s.listColumns(f.columns, func(c schema.Column) string {
 			return fmt.Sprintf("%s %s COMMENT %s", s.ident(c.Name), s.columnType(c.Type), sqlString(columnDoc(c)))
 		}), ""
-		if t.IsEvent() {
+		if f.isEvent {
 			columns += fmt.Sprintf(",\n  %s VARCHAR", s.ident(division))
 			properties = fmt.Sprintf(", partitioned_by = ARRAY['%s']", division)
 			if division == monthColumn {
@@ -118,14 +106,14 @@ func trinoTables(s *script) error {
 				properties += ", partition_projection_enabled = true"
 			}
 		}
-		s.writeBlock("DROP TABLE IF EXISTS %s;", s.table(name))
+		s.writeBlock("DROP TABLE IF EXISTS %s;", s.table(f.name))
 		s.writeBlock("CREATE TABLE %s (\n%s\n)\nCOMMENT %s\nWITH (external_location = %s, format = 'PARQUET'%s);",
-			s.table(name), columns, sqlString(plain(t.Doc)), sqlString(address+"/"+FolderOf(t)+"/"), properties)
-		if name != baseName(t) {
-			s.writeBlock("CALL system.sync_partition_metadata(%s, %s, 'ADD');", sqlString(s.trinoSchema()), sqlString(s.o.Prefix+name))
-			s.writeMonthView(t, s.table(name))
+			s.table(f.name), columns, sqlString(plain(f.doc)), sqlString(address+"/"+FolderOf(t)f.path+"/"), properties)
+		if f.isEvent && division != monthColumn {
+			s.writeBlock("CALL system.sync_partition_metadata(%s, %s, 'ADD');", sqlString(s.trinoSchema()), sqlString(s.o.Prefix+f.name))
 		}
 	}
+	s.writeRowViews(monthOfDay(division))
 	return nil
 }
 
@@ -144,33 +132,28 @@ func redshiftTables(s *script) error {
 	s.about("Redshift Spectrum", "The tables are in an external schema, CREATE EXTERNAL SCHEMA … FROM DATA CATALOG, and the views in that of the session,",
 		"since an external one cannot hold views. Print and run the script again when a run has written a new month.")
 	s.viewEnd = "\nWITH NO SCHEMA BINDING"
-	byTable := map[string][]string{}
-	seen := map[string]bool{}
+	partitions := map[string][]string{} // of datasets
 	for _, f := range s.o.Snapshot.Files {
-		if key := f.Table + "/" + f.Partition; f.Partition != "" && !seen[key] {
-			seen[key] = true
-			byTable[f.Table] = append(byTable[f.Table], f.Partition)
+		if f.Partition != "" && !slices.Contains(partitions[f.Table], f.Partition) {
+			partitions[f.Table] = append(partitions[f.Table], f.Partition)
 		}
 	}
-	for _, t := range schema.Tables {
-		name := filesName(t, division)
-		s.writeBlock("DROP TABLE IF EXISTS %s;", s.table(name))
-		fmt.Fprintf(s, "CREATE EXTERNAL TABLE %s (\n%s\n)\n", s.table(name), s.listColumns(t.Columns, func(c schema.Column) string {
+	for _, f := range folders() {
+		s.writeBlock("DROP TABLE IF EXISTS %s;", s.table(f.name))
+		fmt.Fprintf(s, "CREATE EXTERNAL TABLE %s (\n%s\n)\n", s.table(f.name), s.listColumns(f.columns, func(c schema.Column) string {
 			return s.ident(c.Name) + " " + redshiftType(c.Type)
 		}))
-		if t.IsEvent() {
+		address := s.o.Address + "/" + f.path + "/"
+		if f.isEvent {
 			fmt.Fprintf(s, "PARTITIONED BY (%s VARCHAR(10))\n", s.ident(division))
 		}
-		s.writeBlock("STORED AS PARQUET\nLOCATION %s;", sqlString(s.o.Address+"/"+FolderOf(t)+"/"))
-		for _, partition := range byTable[t.Name] {
+		s.writeBlock("STORED AS PARQUET\nLOCATION %s;", sqlString(s.o.Address+"/"+FolderOf(t)+"/"address))
+		for _, partition := range partitions[path.Base(f.path)] {
 			key, value, _ := strings.Cut(partition, "=")
-			s.writeBlock("ALTER TABLE %s ADD IF NOT EXISTS PARTITION (%s = %s) LOCATION %s;", s.table(name), s.ident(key), sqlString(value),
-				sqlString(s.o.Address+"/"+FolderOf(t)+"/"+partition+"/"))
-		}
-		if name != baseName(t) {
-			s.writeMonthView(t, s.table(name))
+			s.writeBlock("ALTER TABLE %s ADD IF NOT EXISTS PARTITION (%s = %s) LOCATION %s;", s.table(f.name), s.ident(key), sqlString(value), sqlString(s.o.Address+"/"+FolderOf(t)+"/"address+partition+"/"))
 		}
 	}
+	s.writeRowViews(monthOfDay(division))
 	return nil
 }
 

@@ -36,7 +36,7 @@ func TablesOfView(name string) (tables []string) {
 		return eventTables
 	case "account_events":
 		return append(eventTables, schema.Accounts.Name, schema.Aliases.Name, schema.Runs.Name)
-	case "accounts_latest":
+	case "accounts_latest", "run_order":
 		return []string{schema.Accounts.Name, schema.Runs.Name}
 	case "people":
 		return []string{schema.Accounts.Name}
@@ -44,26 +44,31 @@ func TablesOfView(name string) (tables []string) {
 		return []string{schema.Accounts.Name, schema.Aliases.Name}
 	case "asked":
 		return []string{schema.Requests.Name}
+	case "signals":
+		return append(eventTables, schema.Requests.Name)
 	}
 	return nil
 }
 
+// views writes the second part of a script.
+type views struct{ *script }
+
 // writeViews writes all views, each after those that it reads.
-func (s *script) writeViews() {
-	for v := range viewsOf(s) {
+func (s *views) writeViews() {
+	for v := range viewsOf[]view{s.eventsView(), s.runOrderView(), s.accountsLatestView(), s.entitiesView(), s.accountEventsView(s), s.signalsView()} {
 		s.writeView(v)
 	}
 }
 
 // writeView writes a view and documents it.
-func (s *script) writeView(v view) {
+func (s *views) writeView(v view) {
 	selected, columns := make([]string, len(v.fields)), make([]schema.Column, len(v.fields))
 	for i, f := range v.fields {
 		selected[i], columns[i] = fmt.Sprintf("%s AS %s", f.expr, s.ident(f.Name)), f.Column
 	}
 	s.writeBlock("%s %s AS\nSELECT %s\nFROM %s%s;", s.createView, s.view(v.name), strings.Join(selected, ", "), v.from, s.viewEnd)
 	if s.comment != nil {
-		s.comment(s, v.name, v.doc, columns)
+		s.comment(s.script, v.name, v.doc, columns)
 	}
 }
 
@@ -105,7 +110,7 @@ var (
 )
 
 // peopleView knows persons by the lists that name them.
-func (s *script) peopleView() view {
+func (s *views) peopleView() view {
 	entity := schema.Accounts.Columns[schema.Accounts.ColumnIndex("entity_id")]
 	return view{"people", "Persons with the name and the e-mail address that lists have for them",
 		[]field{{entity, "entity_id"}, {personName, "max(line_name)"}, {personEmail, "max(line_email)"}},
@@ -114,7 +119,7 @@ func (s *script) peopleView() view {
 
 // newestView has the newest revision of each event. Few events have a second one, and few files
 // hold any, so what replaces the others is found quickly.
-func (s *script) newestView(t schema.Table) view {
+func (s *views) newestView(t schema.Table) view {
 	all := s.table(baseName(t))
 	v := view{t.Name, t.Doc + "; each event once, as its newest revision", s.of("e", baseColumns(t)), ""}
 	v.from = fmt.Sprintf("%s AS e LEFT JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 GROUP BY event_uid) AS r ON r.event_uid = e.event_uid", all, all)
@@ -149,7 +154,7 @@ var derivedColumns = []schema.Column{
 }
 
 // eventsView has the events of all categories, each once, in the columns that they have in common.
-func (s *script) eventsView() view {
+func (s *views) eventsView() view {
 	columns := []schema.Column{{Name: "category", Type: schema.String, Doc: "The dataset that has all columns of the event"}}
 	for _, name := range commonColumns {
 		columns = append(columns, commonColumn(name))
@@ -188,7 +193,7 @@ func viewColumns(t schema.Table) []schema.Column {
 }
 
 // commonExpr is what gives a column of the view of all events in one dataset.
-func (s *script) commonExpr(t schema.Table, c schema.Column) string {
+func (s *views) commonExpr(t schema.Table, c schema.Column) string {
 	category := schema.Category(t.Name)
 	name := c.Name
 	if other, ok := differentNames[category][name]; ok {
@@ -215,15 +220,38 @@ func (s *script) commonExpr(t schema.Table, c schema.Column) string {
 // answeredStatus is what an answer says about a line for which its newest run made no call.
 var answeredStatus = schema.Column{Name: "answered_status", Type: schema.String, Doc: "Status by the newest answer about what the line requests, from any run or list; null if there is none"}
 
+// answers are the statuses that an answer gives a line.
+var answers = []schema.Status{schema.Enriched, schema.NoSignal, schema.NotFound, schema.Restricted}
+
 // isAnswered holds for rows of accounts whose status is that of an answer.
-var isAnswered = fmt.Sprintf("a.status IN ('%s', '%s', '%s', '%s')", schema.Enriched, schema.NoSignal, schema.NotFound, schema.Restricted)
+var isAnswered = func() string {
+	quoted := make([]string, len(answers))
+	for i, status := range answers {
+		quoted[i] = sqlString(string(status))
+	}
+	return "status IN (" + strings.Join(quoted, ", ") + ")"
+}()
+
+// runOrderView ranks the runs that have lines, the newest first. The id of a run begins with the second in
+// which it began. It is a view of its own because all lines of a run have the same rank: so finding the newest row
+// of millions of lines takes no sorting of them.
+func (s *views) runOrderView() view {
+	run := schema.Accounts.Columns[schema.Accounts.ColumnIndex("run_id")]
+	place := schema.Column{Name: "place", Type: schema.Int64, Doc: "1 is the newest run"}
+	return view{"run_order", "Runs that have lines, with their place in time", []field{
+		{run, "u.run_id"},
+		{place, fmt.Sprintf("CAST(row_number() OVER (ORDER BY substr(u.run_id, 1, 16) DESC, u.finished_at DESC, u.run_id DESC) AS %s)", s.columnType(schema.Int64))},
+	}, fmt.Sprintf("(SELECT a.run_id AS run_id, max(r.finished_at) AS finished_at\n  FROM (SELECT DISTINCT run_id FROM %s) AS a LEFT JOIN %s AS r ON r.run_id = a.run_id GROUP BY a.run_id) AS u",
+		s.table(schema.Accounts.Name), s.table(schema.Runs.Name))}
+}
 
 // accountsLatestView has each line of each list as the newest run of signals that has it left it. A line
 // is known by its key, or else by what it is requested by, and one without both by its place. Lines of one
 // run with the same key are all there. Rows that siglake wrote before version 4 of the schema have no entity
 // if no call was made for them, and no row of them has a name: those of other rows with the same
-// identifier stand in.
-func (s *script) accountsLatestView() view {
+// identifier stand in. Three passes over the rows find the newest run of each line, what is known of each
+// identifier, and the rows themselves.
+func (s *views) accountsLatestView() view {
 	v := view{"accounts_latest", "Each line of each list, as the newest run of signals that has it left it", s.of("a", schema.Accounts.Columns), ""}
 	kept := s.keptColumns()
 	inner := s.columnsOf("a", schema.Accounts.Columns)
@@ -234,24 +262,35 @@ func (s *script) accountsLatestView() view {
 	} else {
 		inner += s.selectKept(kept)
 	}
-	const same = "OVER (PARTITION BY a.object_type, a.identifier_type, a.identifier"
+	var known strings.Builder
 	for _, name := range []string{"entity_id", "entity_name", "entity_domain"} {
-		v.fields[schema.Accounts.ColumnIndex(name)].expr = fmt.Sprintf("coalesce(a.%s, a.known_%s)", name, name)
-		inner += fmt.Sprintf(",\n  max(a.%s) %s) AS known_%s", name, same, name)
+		v.fields[schema.Accounts.ColumnIndex(name)].expr = fmt.Sprintf("coalesce(a.%s, i.known_%s)", name, name)
+		fmt.Fprintf(&known, ", max(%s) AS known_%s", name, name)
 	}
-	answered := fmt.Sprintf("first_value(CASE WHEN %s THEN a.status END) %s ORDER BY CASE WHEN %[1]s THEN 0 ELSE 1 END, a.run_id DESC) AS answered_status", isAnswered, same)
-	newest := fmt.Sprintf(latestLines, s.ident("row"))
-	v.fields = append(append(v.fields, s.of("a", []schema.Column{answeredStatus})...), s.of("a", keptAsColumns(kept))...)
-	v.from = fmt.Sprintf("(SELECT %s,\n  %s,\n  %s\n  FROM %s AS a LEFT JOIN %s AS r ON r.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL) AS a\nWHERE place = 1",
-		inner, answered, newest, s.table(schema.Accounts.Name), s.table(schema.Runs.Name))
+	answered := field{answeredStatus, "CASE"}
+	for _, status := range answers {
+		answered.expr += fmt.Sprintf(" WHEN i.answer LIKE '%% %s' THEN '%s'", status, status)
+	}
+	answered.expr += " END"
+	v.fields = append(append(v.fields, answered), s.of("a", keptAsColumns(kept))...)
+	accounts, order := s.table(schema.Accounts.Name), s.table("run_order")
+	line := fmt.Sprintf(lineOf, s.columnType(schema.String), s.ident("row"))
+	v.from = fmt.Sprintf(`(SELECT %s,
+  coalesce(a.input_file, '') AS line_file, %s AS line, o.place AS place
+  FROM %s AS a JOIN %s AS o ON o.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL) AS a
+JOIN (SELECT line_file, line, min(place) AS place FROM (SELECT coalesce(a.input_file, '') AS line_file, %s AS line, o.place AS place
+  FROM %s AS a JOIN %s AS o ON o.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL) AS b GROUP BY line_file, line) AS n
+ON n.line_file = a.line_file AND n.line = a.line AND n.place = a.place
+LEFT JOIN (SELECT object_type, identifier_type, identifier%s, max(CASE WHEN %s THEN run_id || ' ' || status END) AS answer
+  FROM %s WHERE (command = 'run' OR command IS NULL) AND identifier IS NOT NULL GROUP BY object_type, identifier_type, identifier) AS i
+ON i.object_type = a.object_type AND i.identifier_type = a.identifier_type AND i.identifier = a.identifier`,
+		inner, line, accounts, order, line, accounts, order, known.String(), isAnswered, accounts)
 	return v
 }
 
-// latestLines ranks the rows of a line, newest first. The id of a run begins with the second in which it
-// began.
-const latestLines = `rank() OVER (PARTITION BY a.input_file, a.object_type, a.account_key,
-    CASE WHEN a.account_key IS NULL THEN a.identifier END, CASE WHEN a.account_key IS NULL AND a.identifier IS NULL THEN a.%s END
-    ORDER BY substr(a.run_id, 1, 16) DESC, r.finished_at DESC, a.run_id DESC) AS place`
+// lineOf is what a line is known by, within its list.
+const lineOf = `coalesce(a.object_type, '') || CASE WHEN a.account_key IS NOT NULL THEN ' key ' || a.account_key
+    WHEN a.identifier IS NOT NULL THEN ' identifier ' || a.identifier ELSE ' row ' || coalesce(CAST(a.%[2]s AS %[1]s), '') END`
 
 func keptAsColumns(kept []viewColumn) []schema.Column {
 	columns := make([]schema.Column, len(kept))
@@ -263,7 +302,7 @@ func keptAsColumns(kept []viewColumn) []schema.Column {
 
 // entitiesView has every id that an entity had. It need not be the same in the next month, nor in both
 // API versions: an identifier has all that answers about it gave, and those that aliases relate to them.
-func (s *script) entitiesView() view {
+func (s *views) entitiesView() view {
 	column := func(name string) schema.Column {
 		return schema.Accounts.Columns[schema.Accounts.ColumnIndex(name)]
 	}
@@ -283,7 +322,7 @@ var lineColumns = []string{
 }
 
 // accountEventsView joins every line of every list with its events.
-func (s *script) accountEventsView() view {
+func (s *views) accountEventsView() view {
 	var line []schema.Column
 	for _, name := range lineColumns {
 		line = append(line, schema.Accounts.Columns[schema.Accounts.ColumnIndex(name)])
@@ -302,7 +341,7 @@ func (s *script) accountEventsView() view {
 }
 
 // askedView sums up what was requested, also what returned nothing.
-func (s *script) askedView() view {
+func (s *views) askedView() view {
 	var keys, fields []field
 	for _, name := range []string{"list", "object_type", "signal_type", "category", "window_start", "window_end"} {
 		keys = append(keys, s.of("q", []schema.Column{schema.Requests.Columns[schema.Requests.ColumnIndex(name)]})...)
@@ -324,4 +363,34 @@ func (s *script) askedView() view {
 		number("unknown_charges", "Calls of which the charge is unknown", "sum(CASE WHEN q.credits IS NULL THEN 1 ELSE 0 END)"))
 	return view{"asked", "What was requested of each list, by signal and window, also what returned nothing", fields,
 		s.table(schema.Requests.Name) + " AS q GROUP BY " + strings.Join(groups, ", ")}
+}
+
+// signalsView has what each type of signal cost and brought.
+func (s *views) signalsView() view {
+	request := func(name string) schema.Column { return schema.Requests.Columns[schema.Requests.ColumnIndex(name)] }
+	number := func(name, doc string) schema.Column { return schema.Column{Name: name, Type: schema.Int64, Doc: doc} }
+	sums := []schema.Column{
+		number("calls", "Calls that requested it"),
+		number("entities", "Entities that answered calls requested"),
+		number("entities_with_events", "Entities of which an answer had events; one that several calls requested counts more than once"),
+		number("returned", "Events returned, also those that were known"),
+		number("credits", "Charged; calls of unknown charge are left out"),
+		number("unknown_charges", "Calls of which the charge is unknown"),
+	}
+	requested := "signal_type, max(category) AS category"
+	for _, c := range sums {
+		from := c.Name
+		if from == "returned" {
+			from = "events"
+		}
+		requested += fmt.Sprintf(", CAST(sum(%s) AS %s) AS %s", from, s.columnType(schema.Int64), c.Name)
+	}
+	fields := append(s.of("a", []schema.Column{request("signal_type"), request("category")}), s.of("a", sums)...)
+	fields = append(fields,
+		field{number("events", "Events that the lake has of it"), "coalesce(e.events, 0)"},
+		field{schema.Column{Name: "credits_per_event", Type: schema.Double, Doc: "Credits by event that the lake has; null if there is none"},
+			fmt.Sprintf("CASE WHEN e.events > 0 THEN CAST(a.credits AS %s) / e.events END", s.columnType(schema.Double))})
+	return view{"signals", "Each type of signal that was requested, with what it cost and brought", fields,
+		fmt.Sprintf("(SELECT %s FROM %s AS q GROUP BY signal_type) AS a\nLEFT JOIN (SELECT signal_type, count(*) AS events FROM %s AS v GROUP BY signal_type) AS e ON e.signal_type = a.signal_type",
+			requested, s.table("asked"), s.table("events"))}
 }

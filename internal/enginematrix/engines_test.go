@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/ddl"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
@@ -26,7 +27,7 @@ import (
 
 // The releases of the engines, as pip and Maven know them.
 const (
-	pythonPackages = "duckdb==1.5.5 pytz chdb==4.4.0 pyspark==4.1.4 trino sqlglot"
+	pythonPackages = "duckdb==1.5.5 duckdb-extension-httpfs==1.5.5 pytz chdb==4.4.0 pyspark==4.1.4 trino sqlglot"
 	trinoRelease   = "476"
 )
 
@@ -79,9 +80,23 @@ var installTrino = sync.OnceValues(func() (string, error) {
 	return dir, command(ctx, cacheDir(), "tar", "xzf", "trino-server-"+trinoRelease+".tar.gz")
 })
 
-// buildProgram builds siglake.
+var buildDir string // of the program
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if buildDir != "" {
+		_ = os.RemoveAll(buildDir)
+	}
+	os.Exit(code)
+}
+
+// buildProgram builds siglake. Tests of another tree may run at the same time.
 var buildProgram = sync.OnceValues(func() (string, error) {
-	program := filepath.Join(cacheDir(), "siglake")
+	var err error
+	if buildDir, err = os.MkdirTemp("", "siglake-engines-"); err != nil {
+		return "", err
+	}
+	program := filepath.Join(buildDir, "siglake")
 	return program, command(context.Background(), filepath.Join("..", ".."), "go", "build", "-o", program, "./cmd/siglake")
 })
 
@@ -304,69 +319,201 @@ func writeLists(t *testing.T) (first, second, contacts string) {
 	return paths[0], paths[1], paths[2]
 }
 
+// matrix is the engines side by side, over the same lakes.
+type matrix struct {
+	t        *testing.T
+	engines  map[string]*engine
+	sparkDir string
+}
+
+// engineFlags are the flags of siglake ddl for each engine.
+var engineFlags = map[string][]string{"duckdb": nil, "clickhouse": nil, "spark": nil, "trino": {"--database", "hive.lakes"}}
+
+func startMatrix(t *testing.T) *matrix {
+	t.Helper()
+	m := &matrix{t: t, sparkDir: t.TempDir(), engines: map[string]*engine{}}
+	port := startTrino(t)
+	m.engines["duckdb"], m.engines["clickhouse"] = startEngine(t, "duckdb"), startEngine(t, "clickhouse")
+	m.engines["spark"], m.engines["trino"] = startEngine(t, "spark", m.sparkDir), startEngine(t, "trino", port)
+	m.engines["trino"].run("CREATE SCHEMA hive.lakes")
+	m.engines["trino"].run("USE hive.lakes")
+	return m
+}
+
+// restartSpark starts another session: one keeps the list of files that it has read.
+func (m *matrix) restartSpark() {
+	m.t.Helper()
+	m.engines["spark"].close()
+	m.engines["spark"] = startEngine(m.t, "spark", m.sparkDir)
+}
+
+// run runs the script of a lake in an engine.
+func (m *matrix) run(name, lake string, more ...string) {
+	m.t.Helper()
+	m.engines[name].run(siglake(m.t, slices.Concat([]string{"ddl", "--lake", lake, "--dialect", name}, engineFlags[name], more)...))
+}
+
+// runAll runs the script of a lake in every engine.
+func (m *matrix) runAll(lake string, more ...string) {
+	m.t.Helper()
+	for name := range m.engines {
+		m.run(name, lake, more...)
+	}
+}
+
+// compare runs queries in all engines, and returns what all of them answer. Only DuckDB needs its script
+// again to see the newest generation.
+func (m *matrix) compare(state string, queries []string, lake string, more ...string) map[string][]string {
+	m.t.Helper()
+	want := map[string][]string{}
+	m.run("duckdb", lake, more...)
+	for _, sql := range queries {
+		want[sql] = m.engines["duckdb"].query(sql)
+		if len(want[sql]) == 0 && !strings.Contains(sql, "INTERVAL") && !strings.Contains(sql, "HAVING") { // these depend on the day and the world
+			m.t.Errorf("%s: no row for %s", state, sql)
+		}
+		for _, name := range []string{"clickhouse", "spark", "trino"} {
+			if got := m.engines[name].query(sql); !slices.Equal(got, want[sql]) {
+				m.t.Errorf("%s, %s: %s\n%d rows, DuckDB has %d: %.600q, want %.600q", state, name, sql, len(got), len(want[sql]), got, want[sql])
+			}
+		}
+	}
+	return want
+}
+
+// expectSame compares the answers of two states.
+func (m *matrix) expectSame(state string, before, after map[string][]string) {
+	m.t.Helper()
+	for sql, rows := range before {
+		if !slices.Equal(rows, after[sql]) {
+			m.t.Errorf("%s: other answers to %s", state, sql)
+		}
+	}
+}
+
+// yesterday is when a compaction is to have been, so that tables read its files and a pruning removes
+// those that it has merged.
+func yesterday() string { return time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly) }
+
+// prune removes the files of a lake that have been merged.
+func (m *matrix) prune(lake string) {
+	m.t.Helper()
+	before, err := filepath.Glob(filepath.Join(lake, "data", "news", "*", "*.parquet"))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	siglake(m.t, "prune", "--lake", lake, "--older-than", "1d", "--yes")
+	after, err := filepath.Glob(filepath.Join(lake, "data", "news", "*", "*.parquet"))
+	if err != nil || len(after) >= len(before) {
+		m.t.Fatalf("pruning left %d files of %d, %v", len(after), len(before), err)
+	}
+}
+
+// buy runs a list in the simulator, on a day.
+func buy(t *testing.T, lake, list, today string, more ...string) {
+	t.Helper()
+	siglake(t, append([]string{"run", list, "--lake", lake, "--simulate", "--as-of", today, "--since", "180d", "--quiet"}, more...)...)
+}
+
 // TestEngines: DuckDB, ClickHouse, Spark and Trino answer the questions of the manual alike: of a lake
-// with two lists of the same companies, then compacted, then with another month, without a step between.
-// The scripts of two lakes stand in one database.
+// with two lists of the same companies, then compacted, then pruned, then with another month, without a
+// step between. The scripts of several lakes stand in one database, some of earlier versions.
 func TestEngines(t *testing.T) {
 	first, second, contacts := writeLists(t)
 	lake, trial := filepath.Join(t.TempDir(), "lake"), filepath.Join(t.TempDir(), "trial")
-	run := func(lake, list, today string, more ...string) {
-		siglake(t, append([]string{"run", list, "--lake", lake, "--simulate", "--as-of", today, "--since", "180d", "--quiet"}, more...)...)
-	}
 	today := time.Now().UTC()
 	earlier := today.AddDate(0, 0, -40).Format(time.DateOnly)
-	run(lake, first, earlier, "--signals", "all")
-	run(lake, second, earlier, "--signals", "all", "--keep", "all")
-	run(lake, contacts, earlier, "--signals", "contact")
-	run(trial, first, earlier, "--signals", "news")
-
-	sparkDir := t.TempDir()
-	port := startTrino(t, nil)
-	flags := map[string][]string{"duckdb": nil, "clickhouse": nil, "spark": nil, "trino": {"--database", "hive.lakes"}}
-	engines := map[string]*engine{
-		"duckdb": startEngine(t, "duckdb"), "clickhouse": startEngine(t, "clickhouse"), "spark": startEngine(t, "spark", sparkDir), "trino": startEngine(t, "trino", port),
+	buy(t, lake, first, earlier, "--signals", "all")
+	buy(t, lake, second, earlier, "--signals", "all", "--keep", "all")
+	buy(t, lake, contacts, earlier, "--signals", "contact")
+	buy(t, trial, first, earlier, "--signals", "news")
+	m := startMatrix(t, nil)
+	for range 2 {
+		m.runAll(lake)
+		m.runAll(trial, "--prefix", "trial_")
 	}
-	engines["trino"].run("CREATE SCHEMA hive.lakes")
-	script := func(name, lake string, more ...string) string {
-		return siglake(t, slices.Concat([]string{"ddl", "--lake", lake, "--dialect", name}, flags[name], more)...)
-	}
-	for name, e := range engines {
-		e.run(script(name, lake))
-		e.run(script(name, trial, "--prefix", "trial_"))
-		e.run(script(name, lake)) // once more
-	}
-	engines["trino"].run("USE hive.lakes")
 	all := append(questions(t), "SELECT count(*) FROM trial_events", "SELECT count(*), count(entity_id) FROM accounts_latest",
-		"SELECT extra_owner, count(*), count(DISTINCT account_key) FROM account_events GROUP BY 1", "SELECT event_month, count(*) FROM news_all GROUP BY 1")
-	compare := func(state string) map[string][]string {
-		t.Helper()
-		want := map[string][]string{}
-		engines["duckdb"].run(script("duckdb", lake))
-		for _, sql := range all {
-			want[sql] = engines["duckdb"].query(sql)
-			if len(want[sql]) == 0 && !strings.Contains(sql, "INTERVAL") && !strings.Contains(sql, "HAVING") { // these depend on the day and the world
-				t.Errorf("%s: no row for %s", state, sql)
-			}
-			for _, name := range []string{"clickhouse", "spark", "trino"} {
-				if got := engines[name].query(sql); !slices.Equal(got, want[sql]) {
-					t.Errorf("%s, %s: %s\n%d rows, DuckDB has %d: %.600q, want %.600q", state, name, sql, len(got), len(want[sql]), got, want[sql])
-				}
-			}
-		}
-		return want
+		"SELECT extra_owner, count(*), count(DISTINCT account_key) FROM account_events GROUP BY 1", "SELECT event_month, count(*) FROM news_all GROUP BY 1",
+		"SELECT sum(credits), count(*) FROM credits", "SELECT count(*) FROM calls", "SELECT count(*) FROM requests")
+	before := m.compare("three lists", all, lake)
+	siglake(t, "compact", "--lake", lake, "--quiet", "--min-files", "2", "--as-of", yesterday())
+	m.restartSpark()
+	m.expectSame("compacted", before, m.compare("compacted", all, lake))
+	m.prune(lake)
+	m.restartSpark()
+	m.expectSame("pruned", before, m.compare("pruned", all, lake))
+	buy(t, lake, first, today.Format(time.DateOnly), "--signals", "all", "--refresh")
+	m.restartSpark()
+	m.compare("another month", all, lake)
+	m.compareOlder("one_", filepath.Join("lake-schema-1"), first)
+	m.compareOlder("three_", filepath.Join("lakes-0", "compacted"), first)
+}
+
+// compareOlder compares a lake that an earlier version began: as it is, continued by this version, then
+// compacted and pruned.
+func (m *matrix) compareOlder(prefix, fixture, list string) {
+	m.t.Helper()
+	lake := filepath.Join(m.t.TempDir(), "lake")
+	if err := os.MkdirAll(lake, 0o700); err != nil {
+		m.t.Fatal(err)
 	}
-	before := compare("three lists")
-	siglake(t, "compact", "--lake", lake, "--quiet")
-	after := compare("compacted")
-	for _, sql := range all {
-		if !slices.Equal(before[sql], after[sql]) {
-			t.Errorf("a compaction changed the answer to %s", sql)
+	if err := command(m.t.Context(), lake, "tar", "--zstd", "-xf", absolute(m.t, "..", "..", "testdata", fixture, "lake.tar.zst")); err != nil {
+		m.t.Fatal(err)
+	}
+	var queries []string
+	for _, sql := range []string{
+		"SELECT signal_type, count(*), count(DISTINCT event_uid), min(event_date), max(event_date), count(url), count(summary_text) FROM @events GROUP BY 1",
+		"SELECT event_month, count(*) FROM @news_all GROUP BY 1", "SELECT status, count(*), count(entity_id), count(account_key) FROM @accounts_latest GROUP BY 1",
+		"SELECT status, count(*), count(run_id) FROM @accounts GROUP BY 1", "SELECT signal_type, count(*), count(account_key) FROM @account_events GROUP BY 1",
+		"SELECT sum(credits), count(*) FROM @credits", "SELECT count(*), count(call_id) FROM @calls",
+	} {
+		queries = append(queries, strings.ReplaceAll(sql, "@", prefix))
+	}
+	m.runAll(lake, "--prefix", prefix)
+	m.compare(fixture, queries, lake, "--prefix", prefix)
+	siglake(m.t, "run", list, "--lake", lake, "--simulate", "--since", "30d", "--signals", "news", "--new-run", "--quiet")
+	m.restartSpark()
+	before := m.compare(fixture+", continued", queries, lake, "--prefix", prefix)
+	siglake(m.t, "compact", "--lake", lake, "--quiet", "--min-files", "2", "--as-of", yesterday())
+	m.prune(lake)
+	m.restartSpark()
+	m.expectSame(fixture+", pruned", before, m.compare(fixture+", pruned", queries, lake, "--prefix", prefix))
+}
+
+func absolute(t *testing.T, parts ...string) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(parts...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestS3: DuckDB answers the questions of a lake in a bucket as those of one in a directory.
+func TestS3(t *testing.T) {
+	store := buckettest.Start(t)
+	for _, pair := range store.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		t.Setenv(name, value)
+	}
+	first, second, contacts := writeLists(t)
+	local, remote := filepath.Join(t.TempDir(), "lake"), store.URI("lakes/one")
+	earlier := time.Now().UTC().AddDate(0, 0, -40).Format(time.DateOnly)
+	for lake, access := range map[string][]string{local: nil, remote: {"--s3-endpoint", store.URL, "--s3-region", store.Region, "--s3-path-style", "--scratch", t.TempDir()}} {
+		buy(t, lake, first, earlier, append(access, "--signals", "all")...)
+		buy(t, lake, second, earlier, append(access, "--signals", "all", "--keep", "all")...)
+		buy(t, lake, contacts, earlier, append(access, "--signals", "contact")...)
+	}
+	near, far := startEngine(t, "duckdb"), startEngine(t, "duckdb", "httpfs")
+	near.run(siglake(t, "ddl", "--lake", local))
+	far.run(fmt.Sprintf("CREATE SECRET (TYPE s3, KEY_ID '%s', SECRET '%s', REGION '%s', ENDPOINT '%s', URL_STYLE 'path', USE_SSL false)",
+		store.AccessKey, store.SecretKey, store.Region, strings.TrimPrefix(store.URL, "http://")))
+	far.run(siglake(t, "ddl", "--lake", remote, "--s3-endpoint", store.URL, "--s3-region", store.Region, "--s3-path-style"))
+	for _, sql := range questions(t) {
+		if got, want := far.query(sql), near.query(sql); !slices.Equal(got, want) {
+			t.Errorf("%s\nin the bucket %d rows, in the directory %d: %.600q, want %.600q", sql, len(got), len(want), got, want)
 		}
 	}
-	run(lake, first, today.Format(time.DateOnly), "--signals", "all", "--refresh")
-	engines["spark"].close() // a session keeps the list of files that it has read
-	engines["spark"] = startEngine(t, "spark", sparkDir)
-	compare("another month")
 }
 
 // TestGrammar: the scripts that no engine here can run are at least SQL of their dialect.

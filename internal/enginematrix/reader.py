@@ -1,4 +1,4 @@
-"""Runs SQL in one engine: reader.py ENGINE [DIRECTORY OR PORT].
+"""Runs SQL in one engine: reader.py ENGINE [EXTENSION, DIRECTORY OR PORT].
 
 Each line of the input is a JSON object: {"script": "..."} with statements, or {"query": "..."} with
 one. Each line of the output is {"rows": [...]} or {"error": "..."}. Scripts are split at semicolons
@@ -22,10 +22,17 @@ def plain(value):
     return str(value)
 
 
-def duckdb_engine():
+def duckdb_engine(extension=""):
     import duckdb
 
-    connection = duckdb.connect()
+    connection = duckdb.connect(config={"allow_unsigned_extensions": "true"} if extension else {})
+    if extension:  # a package of the registry has it, built by someone else
+        import importlib.util
+        import pathlib
+
+        folder = pathlib.Path(importlib.util.find_spec("duckdb_extension_" + extension).origin).parent
+        file = folder / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
+        connection.execute(f"LOAD '{file}'")
     return lambda sql: connection.execute(sql).fetchall()
 
 

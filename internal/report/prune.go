@@ -61,8 +61,11 @@ func printFilePruning(w io.Writer, verb string, r *app.PruneReport) {
 	}
 	format.Fprintf(w, "%s %s.\n", verb, strings.Join(parts, ", and "))
 	if len(f.Replaced) > 0 {
-		format.Fprintf(w, "Lost: readers who glob data/ or ledger/, and the Athena tables of siglake ddl, do not see these rows any more. The DuckDB views of siglake ddl do.\n")
+		format.Fprintf(w, "Lost: readers who glob data/ or ledger/ do not see these rows any more. The tables and views of siglake ddl do.\n")
 		format.Fprintf(w, "Lost: siglake ddl --generation N shows no generation before %d. All manifests stay, and so does news_as_of(MOMENT).\n", f.Oldest)
+	}
+	if f.Waiting > 0 {
+		format.Fprintf(w, "%s more can be removed later: tables of query engines still read them, until an hour after the list of merges is written.\n", format.Count(f.Waiting, "file"))
 	}
 	if f.Generation > 0 && r.Done {
 		format.Fprintf(w, "Generation %d records what was removed.\n", f.Generation)
