@@ -2,12 +2,10 @@ package sinks
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -20,40 +18,44 @@ import (
 
 // Query engines whose tables read folders know nothing of generations: they list the files of data/,
 // ledger/ and compact/ when a query runs. A list of merges tells them which of these files hold every
-// row once. It is a small Parquet file that each query reads, and that has
+// row once. It is a small Parquet file that each query reads. A row of it says that from a moment on
 //
-//   - the files that compactions have merged into others, which are hidden, and
-//   - the files that compactions have written, which are shown unless a later one has merged them.
+//   - a file is hidden: a compaction has merged it into another,
+//   - or that a file is shown: a compaction has written it.
 //
-// What no list names is shown in data/ and ledger/, and hidden in compact/. All of a list comes into
-// effect at one moment, an hour after it was written, by the clock of the engine. So a query that
-// listed the folders before the merged files were there does not use it yet, and one that uses it
-// finds these files. A pruning removes only what a list has hidden for another hour. So no moment loses
-// or doubles a row, and a process that dies before it writes the list leaves the files as the list
-// before it shows them: the next compaction or pruning writes it.
+// A file that is hidden is not shown, whatever another row says. What has no row is shown in data/ and
+// ledger/, and hidden in compact/. The rows of one compaction come into effect at the same moment, an
+// hour after they were written, by the clock of the engine. So a query that listed the folders before the
+// merged files were there does not use them yet, and one that does finds these files. A pruning
+// removes only what has been hidden for another hour. So no moment loses or doubles a row, and a
+// process that dies before it writes the list leaves the files as the list before shows them:
+// the next compaction or pruning writes it.
+//
+// A list has all rows of the one before, unchanged: a query may read any of them, or several at once, which
+// is why it need not find out which is the newest.
 
-// MergesDir holds the lists of merges, one for each generation that is a compaction.
+// MergesDir holds the lists of merges, each named after the newest compaction that it has.
 const MergesDir = "merges"
 
 // mergeDelay is longer than a query runs, and than clocks differ.
 const mergeDelay = time.Hour
 
-// mergesKept is how long a list stays after another one has come into effect.
+// mergesKept is how long a list stays after all of the next one has come into effect.
 const mergesKept = 24 * time.Hour
 
 // MergedFile is a row of a list of merges.
 type MergedFile struct {
-	Generation  int64  `parquet:"generation"`   // the compaction, the same in all rows of a list
-	EffectiveAt int64  `parquet:"effective_at"` // Unix seconds, the same in all rows of a list
+	Generation  int64  `parquet:"generation"`   // the compaction
+	EffectiveAt int64  `parquet:"effective_at"` // Unix seconds, the same in all rows of a compaction
 	Table       string `parquet:"table_name"`
-	Name        string `parquet:"name"` // the last folder and the file
-	Shown       bool   `parquet:"shown"`
+	Name        string `parquet:"name"`  // the last folder and the file
+	Shown       bool   `parquet:"shown"` // false: hidden
 }
 
-// mergedFile is the row of a path.
-func mergedFile(file string) MergedFile {
+// mergedFile is a row about a path.
+func mergedFile(file string, m *pipeline.Manifest, shown bool) MergedFile {
 	parts := strings.Split(strings.TrimPrefix(file, compactDir+"/"), "/")
-	return MergedFile{Table: parts[min(1, len(parts)-1)], Name: path.Join(path.Base(path.Dir(file)), path.Base(file))}
+	return MergedFile{Generation: m.Generation, Table: parts[min(1, len(parts)-1)], Name: path.Join(path.Base(path.Dir(file)), path.Base(file)), Shown: shown}
 }
 
 // mergeList is a list of merges; the zero value hides nothing.
@@ -62,27 +64,33 @@ type mergeList struct {
 	rows []MergedFile
 }
 
-func (m *mergeList) generation() int64 {
-	if len(m.rows) == 0 {
-		return 0
+// generation is the newest compaction of the list; 0: there is none.
+func (m *mergeList) generation() (newest int64) {
+	for i := range m.rows {
+		newest = max(newest, m.rows[i].Generation)
 	}
-	return m.rows[0].Generation
+	return newest
 }
 
-// isEffective reports whether tables have read the list for some time.
+// isEffective reports whether all of the list has been in effect for some time.
 func (m *mergeList) isEffective(since time.Duration, now time.Time) bool {
-	return len(m.rows) > 0 && !time.Unix(m.rows[0].EffectiveAt, 0).Add(since).After(now)
+	for i := range m.rows {
+		if time.Unix(m.rows[i].EffectiveAt, 0).Add(since).After(now) {
+			return false
+		}
+	}
+	return len(m.rows) > 0
 }
 
-// hides reports whether tables do not read a file.
-func (m *mergeList) hides(file string) bool {
-	want := mergedFile(file)
-	at, found := slices.BinarySearchFunc(m.rows, want, compareMerged)
-	return found && !m.rows[at].Shown
-}
-
-func compareMerged(a, b MergedFile) int {
-	return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Name, b.Name))
+// hidden are the files that tables have not read for some time, by table and name.
+func (m *mergeList) hidden(since time.Duration, now time.Time) map[[2]string]bool {
+	files := map[[2]string]bool{}
+	for i := range m.rows {
+		if r := &m.rows[i]; !r.Shown && !time.Unix(r.EffectiveAt, 0).Add(since).After(now) {
+			files[[2]string{r.Table, r.Name}] = true
+		}
+	}
+	return files
 }
 
 // mergeLists names the lists of a lake, oldest first.
@@ -123,41 +131,35 @@ func (g *generations) readMerges(ctx context.Context, name string) (m mergeList,
 	return m, err
 }
 
-// effectiveMerges reads the newest list that tables have read for some time.
-func (g *generations) effectiveMerges(ctx context.Context, now time.Time) (m mergeList, err error) {
+// newestMerges reads the newest list; the zero value if there is none.
+func (g *generations) newestMerges(ctx context.Context) (m mergeList, err error) {
 	names, err := g.mergeLists(ctx)
-	for _, name := range slices.Backward(names) {
-		if m, err = g.readMerges(ctx, name); err != nil || m.isEffective(mergeDelay, now) {
-			return m, err
-		}
+	if err != nil || len(names) == 0 {
+		return m, err
 	}
-	return mergeList{}, err
+	return g.readMerges(ctx, names[len(names)-1])
 }
 
-// after is the list that has the compactions of manifests, oldest first, besides those of m. It is m if
-// none of them is another compaction.
-func (m *mergeList) after(manifests []*pipeline.Manifest) (next mergeList) {
-	shown, generation := map[MergedFile]bool{}, m.generation()
-	for _, row := range m.rows {
-		shown[MergedFile{Table: row.Table, Name: row.Name}] = row.Shown
-	}
+// after is the list with the rows of m and those of the compactions among manifests, oldest first, which
+// come into effect at a moment.
+func (m *mergeList) after(manifests []*pipeline.Manifest, effective time.Time) (next mergeList) {
+	last := m.generation()
+	next.rows = slices.Clone(m.rows)
 	for _, manifest := range manifests {
-		if len(manifest.Replaces) == 0 || manifest.Generation <= m.generation() {
+		if len(manifest.Replaces) == 0 || manifest.Generation <= last {
 			continue
 		}
-		generation = manifest.Generation
 		for _, file := range manifest.Replaces {
-			shown[mergedFile(file)] = false
+			next.rows = append(next.rows, mergedFile(file, manifest, false))
 		}
 		for _, f := range manifest.Files {
-			shown[mergedFile(f.Path)] = true
+			next.rows = append(next.rows, mergedFile(f.Path, manifest, true))
 		}
 	}
-	next.name = mergesName(generation)
-	for _, row := range slices.SortedFunc(maps.Keys(shown), compareMerged) {
-		row.Generation, row.Shown = generation, shown[row]
-		next.rows = append(next.rows, row)
+	for i := len(m.rows); i < len(next.rows); i++ {
+		next.rows[i].EffectiveAt = effective.Unix()
 	}
+	next.name = mergesName(next.generation())
 	return next
 }
 
@@ -184,13 +186,9 @@ func (l *Lake) recordMerges(ctx context.Context) error {
 		unlisted = append(unlisted, m)
 	}
 	slices.Reverse(unlisted)
-	next := last.after(unlisted)
+	next := last.after(unlisted, l.options.Now().Add(mergeDelay))
 	if next.generation() == last.generation() {
 		return nil
-	}
-	effective := l.options.Now().UTC().Add(mergeDelay).Unix()
-	for i := range next.rows {
-		next.rows[i].EffectiveAt = effective
 	}
 	var data bytes.Buffer
 	if err := parquet.Write(&data, next.rows, parquet.Compression(&parquet.Zstd)); err != nil {
@@ -222,15 +220,11 @@ func (l *Lake) removeMerges(ctx context.Context, link *pipeline.Link) error {
 
 // CheckMerges compares the newest list of merges with the chain of manifests.
 func (i *Inspector) CheckMerges(ctx context.Context, chain []*pipeline.Manifest) (violations []string, err error) {
-	names, err := i.published.mergeLists(ctx)
-	if err != nil || len(names) == 0 {
-		return nil, err
-	}
-	m, err := i.published.readMerges(ctx, names[len(names)-1])
+	m, err := i.published.newestMerges(ctx)
 	if errors.Is(err, ErrIntegrity) {
 		return []string{err.Error()}, nil
 	}
-	if err != nil {
+	if err != nil || len(m.rows) == 0 {
 		return nil, err
 	}
 	var listed []*pipeline.Manifest
@@ -239,11 +233,9 @@ func (i *Inspector) CheckMerges(ctx context.Context, chain []*pipeline.Manifest)
 			listed = append(listed, manifest)
 		}
 	}
-	want := (&mergeList{}).after(listed)
-	for at := range want.rows {
-		want.rows[at].EffectiveAt = m.rows[0].EffectiveAt
-	}
-	if !slices.Equal(want.rows, m.rows) {
+	want := (&mergeList{}).after(listed, time.Unix(0, 0))
+	same := func(a, b MergedFile) bool { b.EffectiveAt = 0; return a == b }
+	if !slices.EqualFunc(want.rows, m.rows, same) {
 		violations = []string{fmt.Sprintf("%s names other files than the compactions that it lists", m.name)}
 	}
 	return violations, nil

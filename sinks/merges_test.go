@@ -137,8 +137,10 @@ func (l *mergedLake) shown(i *Inspector, at time.Time) map[string][]string {
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		if rows[0].EffectiveAt <= at.Unix() && (len(list) == 0 || rows[0].Generation > list[0].Generation) {
-			list = rows
+		for _, row := range rows {
+			if row.EffectiveAt <= at.Unix() {
+				list = append(list, row)
+			}
 		}
 	}
 	listed := func(name string, shown bool) bool {
@@ -150,7 +152,7 @@ func (l *mergedLake) shown(i *Inspector, at time.Time) map[string][]string {
 	files := map[string][]string{}
 	for folder, all := range names {
 		for _, name := range all {
-			if show := folder == compactDir && listed(name, true) || (folder == dataDir || folder == ledgerDir) && !listed(name, false); show {
+			if show := folder != MergesDir && !listed(name, false) && (folder != compactDir || listed(name, true)); show {
 				table := strings.Split(strings.TrimPrefix(name, compactDir+"/"), "/")[1]
 				files[table] = append(files[table], name)
 			}

@@ -65,7 +65,7 @@ func (i *Inspector) PlanPrune(ctx context.Context, before, now time.Time) (*Prun
 	if err != nil {
 		return nil, err
 	}
-	hidden, err := g.effectiveMerges(ctx, now)
+	merges, err := g.newestMerges(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -79,9 +79,9 @@ func (i *Inspector) PlanPrune(ctx context.Context, before, now time.Time) (*Prun
 		}
 	}
 	p := &PrunePlan{newest: newest.Generation, announced: RemovedFiles(chain), Replaced: []string{}, Lists: []string{}, Abandoned: []string{}}
-	p.chooseReplaced(chain, files, there, &hidden, before)
+	p.chooseReplaced(chain, files, there, merges.hidden(mergeDelay, now), before)
 	p.chooseLists(chain, there, before)
-	p.chooseMerges(chain, there, &hidden)
+	p.chooseMerges(chain, there, &merges, now)
 	p.findOldest(chain)
 	return p, nil
 }
@@ -113,7 +113,7 @@ func RemovedFiles(chain []*pipeline.Manifest) map[string]bool {
 
 // chooseReplaced chooses data files: no generation since before lists them, and no table reads them. live are
 // those of the newest generation.
-func (p *PrunePlan) chooseReplaced(chain []*pipeline.Manifest, live []DataFile, there map[string]bool, hidden *mergeList, before time.Time) {
+func (p *PrunePlan) chooseReplaced(chain []*pipeline.Manifest, live []DataFile, there map[string]bool, hidden map[[2]string]bool, before time.Time) {
 	isLive, named := map[string]bool{}, map[string]pipeline.File{}
 	partitions := map[string]bool{} // with a replaced file
 	for _, f := range live {
@@ -133,7 +133,7 @@ func (p *PrunePlan) chooseReplaced(chain []*pipeline.Manifest, live []DataFile, 
 			if isLive[path] || !there[path] || f.Path == "" {
 				continue
 			}
-			if !hidden.hides(path) {
+			if row := mergedFile(path, m, false); !hidden[[2]string{row.Table, row.Name}] {
 				p.Waiting++
 				continue
 			}
@@ -165,15 +165,16 @@ func (p *PrunePlan) chooseLists(chain []*pipeline.Manifest, there map[string]boo
 	}
 }
 
-// chooseMerges chooses lists of merges: those before the one that tables read, and those of generations that
-// are no compactions, from before an older _meta was restored.
-func (p *PrunePlan) chooseMerges(chain []*pipeline.Manifest, there map[string]bool, effective *mergeList) {
+// chooseMerges chooses lists of merges: those before the newest, once all of it has been in effect for some time,
+// and those of generations that are no compactions, from before an older _meta was restored.
+func (p *PrunePlan) chooseMerges(chain []*pipeline.Manifest, there map[string]bool, newest *mergeList, now time.Time) {
 	compactions := map[string]bool{}
 	for _, m := range chain {
 		compactions[mergesName(m.Generation)] = len(m.Replaces) > 0
 	}
 	for _, name := range slices.Sorted(maps.Keys(there)) {
-		if strings.HasPrefix(name, MergesDir+"/") && (name < effective.name || !compactions[name]) {
+		superseded := name < newest.name && newest.isEffective(mergesKept, now)
+		if strings.HasPrefix(name, MergesDir+"/") && (superseded || !compactions[name]) {
 			p.Lists = append(p.Lists, name)
 		}
 	}

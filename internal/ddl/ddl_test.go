@@ -197,7 +197,7 @@ func TestMergedFiles(t *testing.T) {
 					t.Errorf("%s: the view %s has %s: %t", name, baseName(table), want, has)
 				}
 			}
-			if folder := "/compact/" + folderOf(table); strings.Contains(script, folder) != (name != "duckdb") {
+			if folder := "/compact/" + FolderOf(table); strings.Contains(script, folder) != (name != "duckdb") {
 				t.Errorf("%s: no table lies over %s", name, folder)
 			}
 		}
@@ -299,7 +299,7 @@ func TestOver(t *testing.T) {
 					}
 				}
 			}
-			want := 12
+			want := 13
 			if database != "ice.lakes" {
 				want += len(schema.Tables)
 			}

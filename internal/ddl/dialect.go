@@ -24,6 +24,8 @@ type dialect struct {
 	// Of a row of the alias f, whose table lies over a folder: the last folder of its file and the file's name.
 	fileName string
 	now      string // the seconds since 1970
+	// A table states which folders it lies over, and the engine looks into those that a query is about.
+	projects bool
 	// The database of the tables cannot hold views: these are in the database of the session.
 	localViews bool
 	// tables writes the first part of a script.
@@ -34,8 +36,8 @@ type dialect struct {
 
 var dialects = []dialect{
 	{name: "duckdb", ident: doubleQuoted, types: standardTypes("TIMESTAMPTZ"), createView: "CREATE OR REPLACE VIEW", tables: duckTables, comment: duckComments, member: duckMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_matches(%s, %s)"},
-	{name: "athena", ident: doubleQuoted, types: standardTypes("TIMESTAMP"), createView: "CREATE OR REPLACE VIEW", fileName: "regexp_extract(f.\"$path\", '[^/]+/[^/]+$')", now: "to_unixtime(current_timestamp)", tables: athenaTables, member: trinoMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
-	{name: "trino", ident: doubleQuoted, types: standardTypes("TIMESTAMP(6)"), createView: "CREATE OR REPLACE VIEW", fileName: "regexp_extract(f.\"$path\", '[^/]+/[^/]+$')", now: "to_unixtime(current_timestamp)", tables: trinoTables, member: trinoMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
+	{name: "athena", ident: doubleQuoted, types: standardTypes("TIMESTAMP"), createView: "CREATE OR REPLACE VIEW", fileName: "regexp_extract(f.\"$path\", '[^/]+/[^/]+$')", projects: true, now: "to_unixtime(current_timestamp)", tables: athenaTables, member: trinoMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
+	{name: "trino", ident: doubleQuoted, types: standardTypes("TIMESTAMP(6)"), createView: "CREATE OR REPLACE VIEW", fileName: "regexp_extract(f.\"$path\", '[^/]+/[^/]+$')", projects: true, now: "to_unixtime(current_timestamp)", tables: trinoTables, member: trinoMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
 	{name: "spark", ident: backQuoted, types: hiveTypes, createView: "CREATE OR REPLACE VIEW", fileName: "regexp_extract(f._metadata.file_path, '[^/]+/[^/]+$', 0)", now: "unix_timestamp()", tables: sparkTables, member: sparkMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},
 	{name: "clickhouse", ident: backQuoted, types: clickhouseTypes, createView: "CREATE OR REPLACE VIEW", fileName: "f." + fileNameColumn, now: "toUnixTimestamp(now())", tables: clickhouseTables, member: clickhouseMember, tryCast: "accurateCastOrNull(%s, '%s')", matches: "match(%s, %s)"},
 	{name: "snowflake", ident: doubleQuoted, types: standardTypes("TIMESTAMP_TZ"), createView: "CREATE OR REPLACE VIEW", fileName: "f." + fileNameColumn, now: "date_part(epoch_second, current_timestamp())", tables: snowflakeTables, member: snowflakeMember, tryCast: "try_cast(%s AS %s)", matches: "regexp_like(%s, %s)"},

@@ -37,6 +37,35 @@ func months() []string {
 	return all
 }
 
+// keys are the columns of a table that its folders give.
+func (f *folder) keys(division string) (keys []string) {
+	if f.hasPlace {
+		keys = append(keys, placeColumn)
+	}
+	if f.isEvent {
+		keys = append(keys, division)
+	}
+	return keys
+}
+
+// values are those that a key can have.
+func (f *folder) values(key string) []string {
+	if key == placeColumn {
+		return f.places()
+	}
+	return months()
+}
+
+// template is where the files of a row of keys lie.
+func (f *folder) template(address string) string {
+	_, below, _ := strings.Cut(f.path, "/")
+	template := address + "/${" + placeColumn + "}/" + below + "/"
+	if f.isEvent {
+		template += monthColumn + "=${" + monthColumn + "}/"
+	}
+	return template
+}
+
 // athenaTables writes external tables in Hive's language, which Athena keeps in Glue.
 func athenaTables(s *script) error {
 	division, err := s.divisionOf()
@@ -49,25 +78,28 @@ func athenaTables(s *script) error {
 			"ends in _files, and after each compaction for those that end in _merged.")
 	}
 	s.about("Athena", notes...)
-	for _, f := range folders() {
+	for _, f := range s.folders(division) {
 		table := s.hiveTable(f.name)
 		s.writeBlock("DROP TABLE IF EXISTS %s;", table)
 		fmt.Fprintf(s, "CREATE EXTERNAL TABLE %s (\n%s\n)\nCOMMENT %s\n", table, s.listColumns(f.columns, func(c schema.Column) string {
 			return fmt.Sprintf("%s %s COMMENT '%s'", backQuoted(c.Name), strings.ToLower(hiveTypes[c.Type]), columnDoc(c))
 		}), sqlString(plain(f.doc)))
 		properties := "'classification' = 'parquet'"
-		if f.isEvent {
-			fmt.Fprintf(s, "PARTITIONED BY (`%s` string)\n", division)
-			if division == monthColumn {
-				properties += fmt.Sprintf(",\n  'projection.enabled' = 'true', 'projection.%s.type' = 'enum',\n  'projection.%[1]s.values' = '%s'", monthColumn, strings.Join(months(), ","))
+		if keys := f.keys(division); len(keys) > 0 {
+			fmt.Fprintf(s, "PARTITIONED BY (`%s` string)\n", strings.Join(keys, "` string, `"))
+		}
+		if f.hasPlace {
+			properties += ",\n  'projection.enabled' = 'true', 'storage.location.template' = " + sqlString(f.template(s.o.Address))
+			for _, key := range f.keys(division) {
+				properties += fmt.Sprintf(",\n  'projection.%s.type' = 'enum', 'projection.%[1]s.values' = '%s'", key, strings.Join(f.values(key), ","))
 			}
 		}
-		s.writeBlock("STORED AS PARQUET\nLOCATION %s\nTBLPROPERTIES (%s);", sqlString(s.o.Address+"/"+FolderOf(t)f.path+"/"), properties)
-		if f.isEvent && division != monthColumn {
+		s.writeBlock("STORED AS PARQUET\nLOCATION %s\nTBLPROPERTIES (%s);", sqlString(s.o.Address+"/"+f.path+"/"), properties)
+		if f.isEvent && !f.hasPlace {
 			s.writeBlock("MSCK REPAIR TABLE %s;", table)
 		}
 	}
-	s.writeRowViews(monthOfDay(division))
+	s.writeRowViews(division, monthOfDay(division))
 	return nil
 }
 
@@ -94,26 +126,30 @@ func trinoTables(s *script) error {
 	if !strings.HasPrefix(address, "s3://") {
 		address = "file://" + address
 	}
-	for _, f := range folders() {
+	for _, f := range s.folders(division) {
 		columns, properties := s.listColumns(f.columns, func(c schema.Column) string {
 			return fmt.Sprintf("%s %s COMMENT %s", s.ident(c.Name), s.columnType(c.Type), sqlString(columnDoc(c)))
 		}), ""
-		if f.isEvent {
-			columns += fmt.Sprintf(",\n  %s VARCHAR", s.ident(division))
-			properties = fmt.Sprintf(", partitioned_by = ARRAY['%s']", division)
-			if division == monthColumn {
-				columns += fmt.Sprintf(" WITH (partition_projection_type = 'ENUM', partition_projection_values = ARRAY['%s'])", strings.Join(months(), "', '"))
-				properties += ", partition_projection_enabled = true"
+		for _, key := range f.keys(division) {
+			columns += fmt.Sprintf(",\n  %s VARCHAR", s.ident(key))
+			if f.hasPlace {
+				columns += fmt.Sprintf(" WITH (partition_projection_type = 'ENUM', partition_projection_values = ARRAY['%s'])", strings.Join(f.values(key), "', '"))
 			}
+		}
+		if keys := f.keys(division); len(keys) > 0 {
+			properties = fmt.Sprintf(", partitioned_by = ARRAY['%s']", strings.Join(keys, "', '"))
+		}
+		if f.hasPlace {
+			properties += ", partition_projection_enabled = true, partition_projection_location_template = " + sqlString(f.template(address))
 		}
 		s.writeBlock("DROP TABLE IF EXISTS %s;", s.table(f.name))
 		s.writeBlock("CREATE TABLE %s (\n%s\n)\nCOMMENT %s\nWITH (external_location = %s, format = 'PARQUET'%s);",
-			s.table(f.name), columns, sqlString(plain(f.doc)), sqlString(address+"/"+FolderOf(t)f.path+"/"), properties)
-		if f.isEvent && division != monthColumn {
+			s.table(f.name), columns, sqlString(plain(f.doc)), sqlString(address+"/"+f.path+"/"), properties)
+		if f.isEvent && !f.hasPlace {
 			s.writeBlock("CALL system.sync_partition_metadata(%s, %s, 'ADD');", sqlString(s.trinoSchema()), sqlString(s.o.Prefix+f.name))
 		}
 	}
-	s.writeRowViews(monthOfDay(division))
+	s.writeRowViews(division, monthOfDay(division))
 	return nil
 }
 
@@ -138,7 +174,7 @@ func redshiftTables(s *script) error {
 			partitions[f.Table] = append(partitions[f.Table], f.Partition)
 		}
 	}
-	for _, f := range folders() {
+	for _, f := range s.folders(division) {
 		s.writeBlock("DROP TABLE IF EXISTS %s;", s.table(f.name))
 		fmt.Fprintf(s, "CREATE EXTERNAL TABLE %s (\n%s\n)\n", s.table(f.name), s.listColumns(f.columns, func(c schema.Column) string {
 			return s.ident(c.Name) + " " + redshiftType(c.Type)
@@ -147,13 +183,13 @@ func redshiftTables(s *script) error {
 		if f.isEvent {
 			fmt.Fprintf(s, "PARTITIONED BY (%s VARCHAR(10))\n", s.ident(division))
 		}
-		s.writeBlock("STORED AS PARQUET\nLOCATION %s;", sqlString(s.o.Address+"/"+FolderOf(t)+"/"address))
+		s.writeBlock("STORED AS PARQUET\nLOCATION %s;", sqlString(address))
 		for _, partition := range partitions[path.Base(f.path)] {
 			key, value, _ := strings.Cut(partition, "=")
-			s.writeBlock("ALTER TABLE %s ADD IF NOT EXISTS PARTITION (%s = %s) LOCATION %s;", s.table(f.name), s.ident(key), sqlString(value), sqlString(s.o.Address+"/"+FolderOf(t)+"/"address+partition+"/"))
+			s.writeBlock("ALTER TABLE %s ADD IF NOT EXISTS PARTITION (%s = %s) LOCATION %s;", s.table(f.name), s.ident(key), sqlString(value), sqlString(address+partition+"/"))
 		}
 	}
-	s.writeRowViews(monthOfDay(division))
+	s.writeRowViews(division, monthOfDay(division))
 	return nil
 }
 

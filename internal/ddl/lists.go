@@ -19,20 +19,20 @@ func (s *script) monthOfDate(format string) string {
 // sparkTables writes tables of Spark SQL. A table with partitions would have to discover them, so the
 // month comes from the date.
 func sparkTables(s *script) error {
-	s.about("Spark 3.4 or later", "The statements replace tables and views of the same names, and no file. A session that is open while a run is published",
-		"sees its files after REFRESH TABLE.")
+	s.about("Spark 3.4 or later", "The statements replace tables and views of the same names, and no file. A session keeps the list of files that it has",
+		"read. Begin another one after a run, and always after siglake prune.")
 	address := s.o.Address
 	if rest, ok := strings.CutPrefix(address, "s3://"); ok {
 		address = "s3a://" + rest
 	}
-	for _, f := range folders() {
+	for _, f := range s.folders("") {
 		s.writeBlock("DROP TABLE IF EXISTS %s;", s.table(f.name))
 		s.writeBlock("CREATE TABLE %s (\n%s\n)\nUSING PARQUET\nOPTIONS (path = %s, recursiveFileLookup = 'true')\nCOMMENT %s;", s.table(f.name),
 			s.listColumns(f.columns, func(c schema.Column) string {
 				return fmt.Sprintf("%s %s COMMENT %s", s.ident(c.Name), s.columnType(c.Type), escapedString(columnDoc(c)))
-			}), escapedString(address+"/"+FolderOf(t)f.path), escapedString(plain(f.doc)))
+			}), escapedString(address+"/"+f.path), escapedString(plain(f.doc)))
 	}
-	s.writeRowViews(s.monthOfDate("date_format(f.event_date, 'yyyy-MM')"))
+	s.writeRowViews("", s.monthOfDate("date_format(f.event_date, 'yyyy-MM')"))
 	return nil
 }
 
@@ -43,7 +43,7 @@ func clickhouseTables(s *script) error {
 	if strings.HasPrefix(s.o.Address, "s3://") {
 		source = "s3"
 	}
-	for _, f := range folders() {
+	for _, f := range s.folders("") {
 		glob, month := "*.parquet", ""
 		if f.isEvent {
 			glob = "*/*.parquet"
@@ -56,9 +56,9 @@ func clickhouseTables(s *script) error {
 		}
 		s.writeBlock("%s %s AS\nSELECT %s%s, extract(_path, '[^/]+/[^/]+$') AS %s\nFROM %s(%s, 'Parquet', %s)\nSETTINGS use_hive_partitioning = 0, input_format_parquet_allow_missing_columns = 1;",
 			s.createView, s.table(f.name), s.columnNames(f.columns), month, fileNameColumn, source,
-			escapedString(s.o.Address+"/"+FolderOf(t)f.path+"/"+glob), escapedString(strings.Join(structure, ", ")))
+			escapedString(s.o.Address+"/"+f.path+"/"+glob), escapedString(strings.Join(structure, ", ")))
 	}
-	s.writeRowViews("f." + s.ident(monthColumn))
+	s.writeRowViews("", "f."+s.ident(monthColumn))
 	return nil
 }
 
@@ -68,7 +68,7 @@ func snowflakeTables(s *script) error {
 	s.about("Snowflake", "Make the stage once, with the storage integration of your account:",
 		fmt.Sprintf("CREATE STAGE %s URL = '%s/' STORAGE_INTEGRATION = …", stage, s.o.Address),
 		"ALTER EXTERNAL TABLE … REFRESH finds new files. Run it after each run, or let the bucket notify Snowflake (AUTO_REFRESH).")
-	for _, f := range folders() {
+	for _, f := range s.folders("") {
 		columns := s.listColumns(f.columns, func(c schema.Column) string {
 			return fmt.Sprintf("%s %s AS (VALUE:%s::%[2]s)", s.ident(c.Name), s.columnType(c.Type), s.ident(c.Name))
 		}) + ",\n  " + fileNameColumn + " VARCHAR AS (regexp_substr(METADATA$FILENAME, '[^/]+/[^/]+$'))"
@@ -79,9 +79,9 @@ func snowflakeTables(s *script) error {
 			partition = fmt.Sprintf("\nPARTITION BY (%s)", s.ident(monthColumn))
 		}
 		s.writeBlock("CREATE OR REPLACE EXTERNAL TABLE %s (\n%s\n)%s\nLOCATION = @%s/%s/\nAUTO_REFRESH = FALSE\nFILE_FORMAT = (TYPE = PARQUET)\nCOMMENT = %s;",
-			s.table(f.name), columns, partition, stage, FolderOf(t)f.path, sqlString(plain(f.doc)))
+			s.table(f.name), columns, partition, stage, f.path, sqlString(plain(f.doc)))
 	}
-	s.writeRowViews("f." + s.ident(monthColumn))
+	s.writeRowViews("", "f."+s.ident(monthColumn))
 	return nil
 }
 
@@ -90,12 +90,11 @@ func bigqueryTables(s *script) error {
 	address := "gs://" + strings.TrimPrefix(s.o.Address, "s3://")
 	s.about("BigQuery", "BigQuery reads a copy of the lake in Cloud Storage, of the same bucket name and prefix:",
 		fmt.Sprintf("gcloud storage rsync -r %q %q", s.o.Address, address))
-	for _, f := range schema.Tables {
-		files := address + "/" + FolderOffolders() {
+	for _, f := range s.folders("") {
 		s.writeBlock("CREATE OR REPLACE EXTERNAL TABLE %s (\n%s\n)\nOPTIONS (description = %s, format = 'PARQUET', uris = [%s]);", s.table(f.name),
 			s.listColumns(f.columns, func(c schema.Column) string { return s.ident(c.Name) + " " + s.columnType(c.Type) }),
 			escapedString(plain(f.doc)), escapedString(address+"/"+f.path+"/*.parquet"))
 	}
-	s.writeRowViews(s.monthOfDate("format_date('%Y-%m', f.event_date)"))
+	s.writeRowViews("", s.monthOfDate("format_date('%Y-%m', f.event_date)"))
 	return nil
 }

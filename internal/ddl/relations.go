@@ -32,7 +32,7 @@ func Relations() []Relation {
 		}
 		all = append(all, r)
 	}
-	for v := range viewsOf(s) {
+	for v := range (&views{s}).all() {
 		r := Relation{Name: v.name, Doc: v.doc, IsView: true, Key: viewKeys[v.name]}
 		for _, f := range v.fields {
 			r.Columns = append(r.Columns, f.Column)
@@ -46,11 +46,11 @@ func Relations() []Relation {
 }
 
 // viewKeys are the columns by which views have each row once.
-var viewKeys = map[string]string{"people": "entity_id", "events": "event_uid"}
+var viewKeys = map[string]string{"people": "entity_id", "events": "event_uid", "signals": "signal_type"}
 
-// viewsOf are all views, each after those that it reads. A view is composed when it is yielded: those before
+// all are all views, each after those that it reads. A view is composed when it is yielded: those before
 // it are written by then, which decides how it names them.
-func viewsOf(s *script) iter.Seq[view] {
+func (s *views) all() iter.Seq[view] {
 	return func(yield func(view) bool) {
 		if !yield(s.peopleView()) {
 			return
@@ -60,7 +60,7 @@ func viewsOf(s *script) iter.Seq[view] {
 				return
 			}
 		}
-		for _, compose := range []func() view{s.eventsView, s.accountsLatestView, s.entitiesView, s.accountEventsView, s.askedView} {
+		for _, compose := range []func() view{s.eventsView, s.accountsLatestView, s.entitiesView, s.accountEventsView, s.askedView, s.signalsView} {
 			if !yield(compose()) {
 				return
 			}

@@ -36,7 +36,7 @@ func TablesOfView(name string) (tables []string) {
 		return eventTables
 	case "account_events":
 		return append(eventTables, schema.Accounts.Name, schema.Aliases.Name, schema.Runs.Name)
-	case "accounts_latest", "run_order":
+	case "accounts_latest":
 		return []string{schema.Accounts.Name, schema.Runs.Name}
 	case "people":
 		return []string{schema.Accounts.Name}
@@ -55,7 +55,7 @@ type views struct{ *script }
 
 // writeViews writes all views, each after those that it reads.
 func (s *views) writeViews() {
-	for v := range viewsOf[]view{s.eventsView(), s.runOrderView(), s.accountsLatestView(), s.entitiesView(), s.accountEventsView(s), s.signalsView()} {
+	for v := range s.all() {
 		s.writeView(v)
 	}
 }
@@ -232,25 +232,14 @@ var isAnswered = func() string {
 	return "status IN (" + strings.Join(quoted, ", ") + ")"
 }()
 
-// runOrderView ranks the runs that have lines, the newest first. The id of a run begins with the second in
-// which it began. It is a view of its own because all lines of a run have the same rank: so finding the newest row
-// of millions of lines takes no sorting of them.
-func (s *views) runOrderView() view {
-	run := schema.Accounts.Columns[schema.Accounts.ColumnIndex("run_id")]
-	place := schema.Column{Name: "place", Type: schema.Int64, Doc: "1 is the newest run"}
-	return view{"run_order", "Runs that have lines, with their place in time", []field{
-		{run, "u.run_id"},
-		{place, fmt.Sprintf("CAST(row_number() OVER (ORDER BY substr(u.run_id, 1, 16) DESC, u.finished_at DESC, u.run_id DESC) AS %s)", s.columnType(schema.Int64))},
-	}, fmt.Sprintf("(SELECT a.run_id AS run_id, max(r.finished_at) AS finished_at\n  FROM (SELECT DISTINCT run_id FROM %s) AS a LEFT JOIN %s AS r ON r.run_id = a.run_id GROUP BY a.run_id) AS u",
-		s.table(schema.Accounts.Name), s.table(schema.Runs.Name))}
-}
-
 // accountsLatestView has each line of each list as the newest run of signals that has it left it. A line
 // is known by its key, or else by what it is requested by, and one without both by its place. Lines of one
 // run with the same key are all there. Rows that siglake wrote before version 4 of the schema have no entity
 // if no call was made for them, and no row of them has a name: those of other rows with the same
 // identifier stand in. Three passes over the rows find the newest run of each line, what is known of each
-// identifier, and the rows themselves.
+// identifier, and the rows themselves, so that millions of rows need no sorting. The moment of a run, as a
+// text, orders runs as its parts do: the second in which it began, with which its id begins, and the time at
+// which it ended.
 func (s *views) accountsLatestView() view {
 	v := view{"accounts_latest", "Each line of each list, as the newest run of signals that has it left it", s.of("a", schema.Accounts.Columns), ""}
 	kept := s.keptColumns()
@@ -273,18 +262,19 @@ func (s *views) accountsLatestView() view {
 	}
 	answered.expr += " END"
 	v.fields = append(append(v.fields, answered), s.of("a", keptAsColumns(kept))...)
-	accounts, order := s.table(schema.Accounts.Name), s.table("run_order")
+	accounts, runs := s.table(schema.Accounts.Name), s.table(schema.Runs.Name)
+	moment := fmt.Sprintf("substr(a.run_id, 1, 16) || coalesce(CAST(r.finished_at AS %s), '') || ' ' || a.run_id", s.columnType(schema.String))
 	line := fmt.Sprintf(lineOf, s.columnType(schema.String), s.ident("row"))
 	v.from = fmt.Sprintf(`(SELECT %s,
-  coalesce(a.input_file, '') AS line_file, %s AS line, o.place AS place
-  FROM %s AS a JOIN %s AS o ON o.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL) AS a
-JOIN (SELECT line_file, line, min(place) AS place FROM (SELECT coalesce(a.input_file, '') AS line_file, %s AS line, o.place AS place
-  FROM %s AS a JOIN %s AS o ON o.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL) AS b GROUP BY line_file, line) AS n
-ON n.line_file = a.line_file AND n.line = a.line AND n.place = a.place
+  coalesce(a.input_file, '') AS line_file, %s AS line, %s AS moment
+  FROM %s AS a LEFT JOIN %s AS r ON r.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL) AS a
+JOIN (SELECT coalesce(a.input_file, '') AS line_file, %s AS line, max(%s) AS moment
+  FROM %s AS a LEFT JOIN %s AS r ON r.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL GROUP BY 1, 2) AS n
+ON n.line_file = a.line_file AND n.line = a.line AND n.moment = a.moment
 LEFT JOIN (SELECT object_type, identifier_type, identifier%s, max(CASE WHEN %s THEN run_id || ' ' || status END) AS answer
   FROM %s WHERE (command = 'run' OR command IS NULL) AND identifier IS NOT NULL GROUP BY object_type, identifier_type, identifier) AS i
 ON i.object_type = a.object_type AND i.identifier_type = a.identifier_type AND i.identifier = a.identifier`,
-		inner, line, accounts, order, line, accounts, order, known.String(), isAnswered, accounts)
+		inner, line, moment, accounts, runs, line, moment, accounts, runs, known.String(), isAnswered, accounts)
 	return v
 }
 
@@ -308,12 +298,12 @@ func (s *views) entitiesView() view {
 	}
 	columns := []schema.Column{column("object_type"), column("identifier_type"), column("identifier"), column("entity_id")}
 	accounts, aliases := s.table(schema.Accounts.Name), s.table(schema.Aliases.Name)
-	const named = "a.object_type, a.identifier_type, a.identifier"
-	return view{"entities", "Each identifier of the lists with every id that its entity had", s.of("i", columns), fmt.Sprintf(`(SELECT DISTINCT object_type, identifier_type, identifier, entity_id FROM (
-  SELECT object_type, identifier_type, identifier, entity_id FROM %s WHERE entity_id IS NOT NULL AND identifier IS NOT NULL
-  UNION ALL SELECT %s, l.alias_id AS entity_id FROM %s AS a JOIN %s AS l ON l.object_type = a.object_type AND l.entity_id = a.entity_id WHERE a.identifier IS NOT NULL
-  UNION ALL SELECT %s, l.entity_id AS entity_id FROM %s AS a JOIN %s AS l ON l.object_type = a.object_type AND l.alias_id = a.entity_id WHERE a.identifier IS NOT NULL
-) AS u) AS i`, accounts, named, accounts, aliases, named, accounts, aliases)}
+	return view{"entities", "Each identifier of the lists with every id that its entity had", s.of("i", columns), fmt.Sprintf(`(SELECT DISTINCT a.object_type AS object_type, a.identifier_type AS identifier_type, a.identifier AS identifier,
+    CASE WHEN k.own = 1 THEN a.entity_id ELSE l.other_id END AS entity_id
+  FROM (SELECT DISTINCT object_type, identifier_type, identifier, entity_id FROM %s WHERE entity_id IS NOT NULL AND identifier IS NOT NULL) AS a
+  LEFT JOIN (SELECT object_type, entity_id, alias_id AS other_id FROM %s UNION ALL SELECT object_type, alias_id AS entity_id, entity_id AS other_id FROM %s) AS l
+  ON l.object_type = a.object_type AND l.entity_id = a.entity_id CROSS JOIN (SELECT 0 AS own UNION ALL SELECT 1 AS own) AS k) AS i
+WHERE i.entity_id IS NOT NULL`, accounts, aliases, aliases)}
 }
 
 // lineColumns are the columns of a line in the view of lines with their events.

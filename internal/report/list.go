@@ -94,7 +94,7 @@ func PrintList(w io.Writer, r *app.ListReport) {
 	if r.Noted > 0 {
 		counts = append(counts, format.Thousands(r.Noted)+" with notes")
 	}
-	format.Fprintf(w, "  %-10s %s, as %s: %s\n", "Lines", format.Thousands(r.Lines), format.Noun(2, string(r.Object)),app.ObjectsText(r.Object), strings.Join(counts, " · "))
+	format.Fprintf(w, "  %-10s %s, as %s: %s\n", "Lines", format.Thousands(r.Lines), app.ObjectsText(r.Object), strings.Join(counts, " · "))
 	for i, reading := range r.Readings {
 		if i > 0 {
 			format.Fprintf(w, "  %-10s %s\n", "or read", reading.Text())
