@@ -116,7 +116,7 @@ func trinoTables(s *script) error {
 		return err
 	}
 	notes := []string{"The catalogue is one of the Hive connector, with hive.partition-projection-enabled = true and",
-		"hive.timestamp-precision = MICROSECONDS. The statements replace tables and views of the same names, and no file."}
+		"hive.timestamp-precision = MICROSECONDS, and for a lake in a directory hive.ignore-absent-partitions = true. The statements replace tables and views of the same names, and no file."}
 	if division != monthColumn {
 		notes = append(notes, "CALL system.sync_partition_metadata finds new days. Run it after each run for every table of events whose name",
 			"ends in _files, and after each compaction for those that end in _merged.")
