@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/siglake/siglake/schema"
 )
 
@@ -150,5 +152,34 @@ func TestContentOfManyFiles(t *testing.T) {
 	}
 	if want := []string{"acme.com", "beta.com", "gamma.de", ""}; !slices.Equal(got, want) {
 		t.Errorf("domains are %q, want %q", got, want)
+	}
+}
+
+// TestObjectOfManyFiles: files with one header are read as one object, whatever the content of each decides.
+func TestObjectOfManyFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.csv": "Company,Website,Email\nA,a-test.com,info@a-test.com\n",
+		"b.csv": "Company,Website,Email\nB,b-test.com,ada@b-test.com\n",
+		"c.csv": "Company,Website,Email\nC,c-test.com,ada@c-test.com\nD,d-test.com,info@d-test.com\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for a, err := range l.Accounts(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(a.Object)+" "+a.Domain)
+	}
+	if diff := cmp.Diff([]string{"company a-test.com", "company b-test.com", "company c-test.com", "company d-test.com"}, got); diff != "" || l.Input().OtherObject != schema.Contact {
+		t.Errorf("accounts (-want +got), which could be %q:\n%s", l.Input().OtherObject, diff)
 	}
 }

@@ -191,10 +191,11 @@ func (l *draft) decideColumns(rows [][]string, o Options) (err error) {
 	roles := l.bestColumns()
 	roles.resolveNames(rows)
 	l.object = o.Object
-	if l.object == "" {
+	if l.object == "" && !o.objects.apply(l) {
 		if l.object, err = roles.decideObject(o.Map); err != nil {
 			return err
 		}
+		o.objects.remember(l)
 	}
 	roles.dropAddresses()
 	roles.assignFields()

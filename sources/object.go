@@ -30,6 +30,25 @@ func (r *roleColumns) decideObject(m map[string]string) (schema.Object, error) {
 	return r.objectOfContent()
 }
 
+// chosenObjects are the objects that the content of columns decided, by the header of a file: the first of two is used, and
+// the list could be read as the other. The other files of a list with the same header are read alike.
+type chosenObjects map[string][2]schema.Object
+
+func (chosen chosenObjects) remember(l *draft) {
+	if key := strings.Join(l.header, "\x00"); l.otherObject != "" && l.header != nil && chosen != nil {
+		chosen[key] = [2]schema.Object{l.object, l.otherObject}
+	}
+}
+
+// apply uses the choice for an earlier file, if there is one.
+func (chosen chosenObjects) apply(l *draft) bool {
+	objects, known := chosen[strings.Join(l.header, "\x00")]
+	if known = known && l.header != nil; known {
+		l.object, l.otherObject = objects[0], objects[1]
+	}
+	return known
+}
+
 // namesPeople reports whether a column can only be about people.
 func (r *roleColumns) namesPeople() bool {
 	if i := r.best[rolePersonKey]; i >= 0 {

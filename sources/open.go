@@ -70,8 +70,9 @@ type Options struct {
 	// Clashes are shared by all readings of one list. Nil: this reading has its own.
 	Clashes *Clashes
 
-	// Columns that were chosen by their content, by header, for the files of one list.
-	chosen chosenColumns
+	// Columns and objects that were chosen by their content, by header, for the files of one list.
+	chosen  chosenColumns
+	objects chosenObjects
 }
 
 // RawRecord is a record as it stands in the list, in UTF-8. It is valid until the next one.
@@ -217,7 +218,7 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	if err := o.validate(uri); err != nil {
 		return nil, err
 	}
-	o.chosen = chosenColumns{}
+	o.chosen, o.objects = chosenColumns{}, chosenObjects{}
 	if o.Clashes == nil {
 		o.Clashes = &Clashes{}
 	}

@@ -78,6 +78,10 @@ func (g *listMaker) makeCompanies() {
 	if g.IntN(3) > 0 {
 		g.add(g.header("Organization - ", "Account: ", roleKey), func(i int) string { return fmt.Sprint("K-", i) })
 	}
+	if g.IntN(4) == 0 { // of offices, which companies have, too
+		office := []string{"info", "kontakt", "ventas", "no-reply"}[g.IntN(4)]
+		g.add(g.header("Organization - ", "Account: ", roleEmail), func(i int) string { return office + "@" + testDomain(i) })
+	}
 	named, site := g.IntN(5) > 0, g.IntN(6) > 0
 	if named || !site {
 		g.add(g.header("Organization - ", "Company: ", roleOrganisation), testName)
