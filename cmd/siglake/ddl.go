@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os/exec"
 	"slices"
 	"strings"
@@ -53,27 +54,30 @@ func ddlCommand() *cli.Command {
 			case format.Text(address) != address: // in a script it would be another address
 				return app.UsageErrorf("--lake %q contains control or invisible characters, which a script cannot show; rename it first", address)
 			}
-			if o.Into != "" {
-				if _, err := exec.LookPath(o.DuckDB); err != nil {
-					return app.UsageErrorf("--into needs the program of DuckDB: %w; install it, name it with --duckdb, or run where it is: siglake ddl --lake %s --persistent | duckdb %s",
-						err, shellWord(o.Lake), shellWord(o.Into))
-				}
-			}
-			var script bytes.Buffer
-			if err := ddl.Write(&script, ddl.Options{
+			return writeScript(c.Context, env, &o, &ddl.Options{
 				Dialect: o.Dialect, Address: address, Snapshot: snapshot, Pinned: o.Generation != 0,
 				Persistent: o.Persistent || o.Into != "", Database: o.Database, Prefix: o.Prefix, Over: o.Over,
-			}); err != nil {
-				return err
-			}
-			if o.Into != "" {
-				if err = app.WriteDuckDB(c.Context, &o, script.String(), o.Prefix+ddl.LakeView); err == nil {
-					format.Fprintf(env.Stdout, "Wrote %s: the views of generation %d of %s.\n", o.Into, snapshot.Generation, o.Lake)
-				}
-				return err
-			}
-			_, err = script.WriteTo(env.Stdout)
-			return err
+			})
 		},
 	}
+}
+
+// writeScript prints a script, or has DuckDB execute it for --into.
+func writeScript(ctx context.Context, env *app.Env, o *app.DDLOptions, script *ddl.Options) error {
+	if o.Into == "" {
+		return ddl.Write(env.Stdout, *script)
+	}
+	if _, err := exec.LookPath(o.DuckDB); err != nil {
+		return app.UsageErrorf("--into needs the program of DuckDB: %w; install it, name it with --duckdb, or run where it is: siglake ddl --lake %s --persistent | duckdb %s",
+			err, shellWord(o.Lake), shellWord(o.Into))
+	}
+	var text bytes.Buffer
+	if err := ddl.Write(&text, *script); err != nil {
+		return err
+	}
+	err := app.WriteDuckDB(ctx, o, text.String(), o.Prefix+ddl.LakeView)
+	if err == nil {
+		format.Fprintf(env.Stdout, "Wrote %s: the views of generation %d of %s.\n", o.Into, script.Snapshot.Generation, o.Lake)
+	}
+	return err
 }
