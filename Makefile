@@ -9,7 +9,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test proof conformance stores engines browsericeberg test-iceberg lint vet-all mutants fuzz bench man dist clean
+.PHONY: help build demo test proof conformance stores engines browser iceberg test-iceberg lint vet-all mutants fuzz bench man dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -61,11 +61,14 @@ stores: ## a lake on every store, plain and behind front ends; moto needs python
 engines: ## one lake in DuckDB, ClickHouse, Spark, Trino and dbt; needs python3, Maven, Java 17, TRINO_JAVA_HOME with Java 25
 	@cd internal/enginematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 -timeout 2h ./...
 
-browser: ## siglake report in Chromium, on a desk and a phone, dark and light; needs Chromiumiceberg: ## build bin/siglake-iceberg, static; a module of its own with several hundred dependencies
+browser: ## siglake report in Chromium, on a desk and a phone, dark and light; needs Chromium
+	@cd internal/browsermatrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
+
+iceberg: ## build bin/siglake-iceberg, static; a module of its own with several hundred dependencies
 	@cd cmd/siglake-iceberg && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o ../../bin/siglake-iceberg .
 
 test-iceberg: # a lake replayed into a catalogue in SQLite
-	@cd internal/browsermatrixcmd/siglake-iceberg && $(GO) vet . && $(GO) tool -modfile=../../internal/tools/go.mod $(SUM) -count=1timeout $(LIMIT) ./...
+	@cd cmd/siglake-iceberg && $(GO) vet . && $(GO) tool -modfile=../../internal/tools/go.mod $(SUM) -timeout $(LIMIT) ./...
 
 conformance: ## the client against a mock made from a description of the API; needs Node
 	@cd internal/conformance && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...

@@ -101,10 +101,10 @@ func TestExampleExitCodes(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\| (\d+) \|`).FindAllStringSubmatch(page.Text, -1) {
 		all = append(all, codesIn(m[1])...)
 	}
-	all = slices.DeleteFunc(all, func(code int) bool { return code == exitStale }) // of status, which is no job of these
+	all = slices.DeleteFunc(all, func(code int) bool { return code == exitStale || code == exitDiffers }) // of status and schema diff, which are no jobs of these
 	complete := []int{exitComplete, exitRejects, exitUnexplained}
 	repeat := []int{exitDeferred, exitStorage, exitLocked, exitKilled}
-	person := []int{exitInDoubt, exitAuth, exitIntegrity, exitUsage}
+	person := []int{exitAfter, exitInDoubt, exitDrift, exitAuth, exitIntegrity, exitUsage}
 	if diff := cmp.Diff(all, slices.Sorted(slices.Values(slices.Concat(complete, repeat, person)))); diff != "" {
 		t.Fatalf("codes of the page, and those that the examples know (-page +examples):\n%s", diff)
 	}

@@ -275,7 +275,7 @@ func TestJobPrecedence(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"job", "nightly"}, `--max-credits "env"`},
+		{[]string{"job", "nightly"}, `SIGLAKE_MAX_CREDITS "env"`},
 		{[]string{"job", "nightly", "--max-credits", "flag"}, `--max-credits "flag"`},
 	} {
 		if got := run(variables, c.args...); !strings.Contains(got, c.want) {

@@ -128,7 +128,7 @@ func TestLayers(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
-			if name != "." && strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"testdata", "crosscheck", "conformance", "tools", "stores", "storematrix", "enginematrix", "browsermatrixsiglake-iceberg"}, d.Name()) {
+			if name != "." && strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"testdata", "crosscheck", "conformance", "tools", "stores", "storematrix", "enginematrix", "browsermatrix", "siglake-iceberg"}, d.Name()) {
 				return filepath.SkipDir // nested modules and data
 			}
 			return nil
