@@ -393,7 +393,7 @@ func TestPlanBudget(t *testing.T) {
 		}
 	}
 	says([]string{"--sample 200"}, "--max-credits")
-	says([]string{"--max-credits 3 allows no request: one entity can cost 4 credits, and 3 are left"}, "shrink", "--max-credits", "3")
+	says([]string{"--max-credits 3 allows no request: one entity can cost 4 credits, and the run has 3 left"}, "shrink", "--max-credits", "3")
 
 	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 7 })
 	code, _, _ := runProgram(t, slices.Concat([]string{"run", "--concurrency", "1", "--quiet"}, flags)...)
