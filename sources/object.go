@@ -162,7 +162,7 @@ func (r *roleColumns) objectOfEmails(i int) (schema.Object, error) {
 
 // undecided is the error about a list that may hold companies or contacts.
 func (r *roleColumns) undecided(problem string) error {
-	return &Error{Line: r.line, Problem: problem, Fix: "add --object=contact or --object=company, or --signals about one of them only", Undecided: true}
+	return &Error{Line: r.line, Problem: problem, Fix: "add --object=contact or --object=company", Undecided: true}
 }
 
 // areOffices reports whether nearly all of the e-mail addresses are those of offices.

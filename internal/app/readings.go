@@ -41,7 +41,7 @@ func (r *Reading) Text() string {
 	if r.Partial {
 		text += " (of the first " + format.Thousands(r.Lines) + " lines)"
 	}
-	return text + ": " + r.Flag
+	return fmt.Sprintf("%s: %s, or --signals about %s only", text, r.Flag, ObjectsText(r.Object))
 }
 
 // ObjectsText is the plural of an object.

@@ -34,7 +34,7 @@ func TestFirstLines(t *testing.T) {
 		}
 	}
 	r := Reading{Object: schema.Company, Flag: "--object company", Lines: 1000, Partial: true, Identifiers: map[schema.Identifier]int64{schema.ByDomain: 900}, Rejected: 100}
-	if got, want := r.Text(), "as companies: 900 by domain, 100 rejected (of the first 1,000 lines): --object company"; got != want {
+	if got, want := r.Text(), "as companies: 900 by domain, 100 rejected (of the first 1,000 lines): --object company, or --signals about companies only"; got != want {
 		t.Errorf("Text() = %q, want %q", got, want)
 	}
 }
