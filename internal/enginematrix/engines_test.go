@@ -332,7 +332,7 @@ var engineFlags = map[string][]string{"duckdb": nil, "clickhouse": nil, "spark":
 func startMatrix(t *testing.T) *matrix {
 	t.Helper()
 	m := &matrix{t: t, sparkDir: t.TempDir(), engines: map[string]*engine{}}
-	port := startTrino(t)
+	port := startTrino(t, nil)
 	m.engines["duckdb"], m.engines["clickhouse"] = startEngine(t, "duckdb"), startEngine(t, "clickhouse")
 	m.engines["spark"], m.engines["trino"] = startEngine(t, "spark", m.sparkDir), startEngine(t, "trino", port)
 	m.engines["trino"].run("CREATE SCHEMA hive.lakes")
@@ -427,7 +427,7 @@ func TestEngines(t *testing.T) {
 	buy(t, lake, second, earlier, "--signals", "all", "--keep", "all")
 	buy(t, lake, contacts, earlier, "--signals", "contact")
 	buy(t, trial, first, earlier, "--signals", "news")
-	m := startMatrix(t, nil)
+	m := startMatrix(t)
 	for range 2 {
 		m.runAll(lake)
 		m.runAll(trial, "--prefix", "trial_")
