@@ -64,8 +64,14 @@ func (r *roleColumns) namesPeople() bool {
 			return true
 		}
 	}
+	if i := r.best[roleOrganisation]; i >= 0 && r.best[roleName] >= 0 && slices.ContainsFunc(headerTokens(r.header[i]), func(w string) bool { return employerWords[w] }) {
+		return true
+	}
 	return r.has(fieldName) && (r.has(fieldCompanyName) || r.has(fieldCompanyDomain))
 }
+
+// employerWords are words for a company that only people have.
+var employerWords = wordSet("employer arbeitgeber employeur empleador empregador empregadora datore werkgever pracodawca 勤務先")
 
 // objectOfPeople decides if a column is about people: a list of companies may name who to speak to, so a header such as
 // "Contact" alone, beside websites, leaves both open.
