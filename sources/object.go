@@ -71,7 +71,7 @@ func (r *roleColumns) namesPeople() bool {
 }
 
 // employerWords are words for a company that only people have.
-var employerWords = wordSet("employer arbeitgeber employeur empleador empregador empregadora datore werkgever pracodawca 勤務先")
+var employerWords = wordSet("employer arbeitgeber employeur empleador empregador empregadora datore werkgever pracodawca 勤務先") //nolint:misspell // in nine languages
 
 // objectOfPeople decides if a column is about people: a list of companies may name who to speak to, so a header such as
 // "Contact" alone, beside websites, leaves both open.
