@@ -127,11 +127,8 @@ func answersText(a *ledger.Audit) string {
 // a doubt does not narrow it.
 func intervalText(a *ledger.Audit) string {
 	u := a.Liability
-	text := "exactly " + format.Count(a.Charged, "credit")
-	if u.MaxCost > 0 {
-		text = fmt.Sprintf("between %s and %s credits", format.Thousands(a.Charged), format.Thousands(a.Charged+u.MaxCost))
-	}
-	text += fmt.Sprintf(": %s in doubt, %s unknown", format.Count(u.InDoubt.Calls, "call"), format.Count(u.UnknownCharge.Calls, "charge"))
+	text := fmt.Sprintf("between %s and %s credits: %s in doubt, %s unknown", format.Thousands(a.Charged), format.Thousands(a.Charged+u.MaxCost),
+		format.Count(u.InDoubt.Calls, "call"), format.Count(u.UnknownCharge.Calls, "charge"))
 	if n := u.Retry.Calls; n > 0 {
 		text += fmt.Sprintf(", %s released for retry", format.Count(n, "call"))
 	}
