@@ -90,20 +90,20 @@ func (s *script) writeBlock(format string, args ...any) { fmt.Fprintf(s, format+
 // table is the full name of a table or view, as a statement names it.
 func (s *script) table(name string) string {
 	if s.local[name] {
-		return s.inDatabase("", name)
+		return qualified(s.ident, "", s.o.Prefix+name)
 	}
-	return s.inDatabase(s.o.Database, name)
+	return qualified(s.ident, s.o.Database, s.o.Prefix+name)
 }
 
-// inDatabase is the full name of a table in a database.
-func (s *script) inDatabase(database, name string) string {
+// qualified is the full name of a table in a database, quoted.
+func qualified(ident func(string) string, database, name string) string {
 	var parts []string
 	if database != "" {
 		for part := range strings.SplitSeq(database, ".") {
-			parts = append(parts, s.ident(part))
+			parts = append(parts, ident(part))
 		}
 	}
-	return strings.Join(append(parts, s.ident(s.o.Prefix+name)), ".")
+	return strings.Join(append(parts, ident(name)), ".")
 }
 
 // baseName is the name of a dataset's table in the first part.

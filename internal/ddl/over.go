@@ -16,7 +16,7 @@ func overTables(s *script) error {
 		return nil
 	}
 	for _, t := range schema.Tables {
-		s.writeBlock("%s %s AS\nSELECT %s\nFROM %s AS t%s;", s.createView, s.view(baseName(t)), s.columnsOf("t", baseColumns(t)), s.inDatabase(s.o.Over, baseName(t)), s.viewEnd)
+		s.writeBlock("%s %s AS\nSELECT %s\nFROM %s AS t%s;", s.createView, s.view(baseName(t)), s.columnsOf("t", baseColumns(t)), qualified(s.ident, s.o.Over, s.o.Prefix+baseName(t)), s.viewEnd)
 	}
 	return nil
 }
