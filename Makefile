@@ -37,9 +37,9 @@ WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/ddl ./internal/dictionary
 test: export GOGC ?= 400
 # Tests write durably and wait for the disk: they use memory if there is enough.
 test: export TMPDIR ?= $(shell df --output=avail -BG /dev/shm 2>/dev/null | awk '$$1 + 0 >= 8 { print "/dev/shm" }' | grep . || echo /tmp)
-test: ## everything that a change can break: race detector, real S3 stores, DuckDB (make lint runs vet)
+test: ## everything that a change can break: race detector, real S3 stores, DuckDB, Iceberg (make lint runs vet)
 	@log=$$(mktemp) && trap 'rm -f "$$log"' EXIT && set -o pipefail && \
-	{ $(MAKE) --no-print-directory -j3 test-race test-whole test-readers 2>&1 | tee "$$log"; } && \
+	{ $(MAKE) --no-print-directory -j3 test-race test-whole test-readers test-iceberg 2>&1 | tee "$$log"; } && \
 	awk '/^DONE/ { n += $$2 } END { print "DONE " n " tests in all" }' "$$log"
 
 .PHONY: test-race test-whole test-readers
@@ -58,7 +58,7 @@ proof: test mutants conformance ## make test with long proofs: kill loops, mutan
 stores: ## a lake on every store, plain and behind front ends; moto needs python3 and PyPI
 	@cd internal/storematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
 
-engines: ## one lake in DuckDB, ClickHouse, Spark, Trino and dbt; needs python3, Maven, Java 17, TRINO_JAVA_HOME with Java 25
+engines: ## one lake in DuckDB, ClickHouse, Spark, Trino and dbt, and as Iceberg tables; needs python3, Maven, Java 17, TRINO_JAVA_HOME with Java 25
 	@cd internal/enginematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 -timeout 2h ./...
 
 browser: ## siglake report in Chromium, on a desk and a phone, dark and light; needs Chromium
@@ -68,7 +68,7 @@ iceberg: ## build bin/siglake-iceberg, static; a module of its own with several 
 	@cd cmd/siglake-iceberg && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o ../../bin/siglake-iceberg .
 
 test-iceberg: # a lake replayed into a catalogue in SQLite
-	@cd cmd/siglake-iceberg && $(GO) vet . && $(GO) tool -modfile=../../internal/tools/go.mod $(SUM) -timeout $(LIMIT) ./...
+	@cd cmd/siglake-iceberg && $(GO) vet . && $(GO) tool -modfile=../../internal/tools/go.mod $(SUM) -count=1 -timeout $(LIMIT) ./...
 
 conformance: ## the client against a mock made from a description of the API; needs Node
 	@cd internal/conformance && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
