@@ -89,6 +89,9 @@ func (r *replayer) replay(ctx context.Context) (newest int64, err error) {
 		if err := r.skipLost(ctx, h, replica); err != nil {
 			return 0, err
 		}
+		if err := r.expireRebuilt(ctx, replica); err != nil {
+			return 0, err
+		}
 	}
 	for generation := h.since + 1; generation <= h.newest; generation++ {
 		if err := r.replayGeneration(ctx, h, replicas, generation); err != nil {
@@ -179,10 +182,7 @@ func (r *replayer) moveTo(ctx context.Context, h *history, t *replica, generatio
 			c.remove = append(c.remove, address)
 		}
 	}
-	if err := r.apply(ctx, t, c); err != nil {
-		return err
-	}
-	return r.expire(ctx, t, func(int64) bool { return true })
+	return r.apply(ctx, t, c)
 }
 
 // manifestOf reads the manifest of the newest generation.
@@ -224,8 +224,7 @@ func (r *replayer) replayGeneration(ctx context.Context, h *history, replicas []
 		return nil
 	}
 	for _, t := range replicas {
-		floor := h.floor(t.of.Name)
-		if err := r.expire(ctx, t, func(g int64) bool { return g < floor }); err != nil {
+		if err := r.expireBefore(ctx, t, h.floor(t.of.Name)); err != nil {
 			return err
 		}
 	}
@@ -398,7 +397,7 @@ func snapshotProperties(c *change) iceberg.Properties {
 	kind := string(c.manifest.Run.Kind)
 	switch {
 	case c.rebuilt:
-		kind = "rebuild"
+		kind = kindRebuild
 	case kind == "":
 		kind = "run"
 	}
@@ -411,17 +410,38 @@ func snapshotProperties(c *change) iceberg.Properties {
 	}
 }
 
-// expire forgets the snapshots of generations whose files are gone. The files themselves are the lake's.
-func (r *replayer) expire(ctx context.Context, t *replica, isGone func(generation int64) bool) error {
+// expireBefore forgets the snapshots of generations before one, whose files a pruning has removed.
+func (r *replayer) expireBefore(ctx context.Context, t *replica, floor int64) error {
+	return r.expire(ctx, t, func(s *table.Snapshot) bool { return generationOf(s) < floor })
+}
+
+// expireRebuilt forgets the snapshots from before a rebuild: their files are those of the lake that was replaced.
+func (r *replayer) expireRebuilt(ctx context.Context, t *replica) error {
+	return r.expire(ctx, t, func(s *table.Snapshot) bool {
+		for _, later := range t.table.Metadata().Snapshots() {
+			if later.Summary != nil && later.Summary.Properties[propKind] == kindRebuild && later.SequenceNumber > s.SequenceNumber {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// generationOf is the generation of a snapshot; 0: it is of another program.
+func generationOf(s *table.Snapshot) (generation int64) {
+	if s.Summary != nil {
+		generation, _ = strconv.ParseInt(s.Summary.Properties[propGeneration], 10, 64)
+	}
+	return generation
+}
+
+// expire forgets snapshots. Files of rows are the lake's, and stay.
+func (r *replayer) expire(ctx context.Context, t *replica, isGone func(*table.Snapshot) bool) error {
 	return r.update(ctx, t, "expire", func() []table.Update {
 		current := t.table.CurrentSnapshot()
 		var ids []int64
 		for _, s := range t.table.Metadata().Snapshots() {
-			generation := int64(0)
-			if s.Summary != nil {
-				generation, _ = strconv.ParseInt(s.Summary.Properties[propGeneration], 10, 64) // of another program: 0
-			}
-			if current != nil && s.SnapshotID != current.SnapshotID && isGone(generation) {
+			if current != nil && s.SnapshotID != current.SnapshotID && isGone(&s) {
 				ids = append(ids, s.SnapshotID)
 			}
 		}

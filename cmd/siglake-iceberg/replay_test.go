@@ -285,6 +285,17 @@ func TestReplay(t *testing.T) {
 	if err := os.Rename(rebuilt, lake); err != nil {
 		t.Fatal(err)
 	}
+	killed := errors.New("killed")
+	r = open(t, lake)
+	r.hook = func(step string) error {
+		if strings.HasPrefix(step, "expire") {
+			return killed
+		}
+		return nil
+	}
+	if _, err := r.replay(t.Context()); !errors.Is(err, killed) {
+		t.Errorf("a replay after a rebuild ends with %v, and forgets no snapshot", err)
+	}
 	done = replayed(t, 0, "--lake", lake)
 	r = open(t, lake)
 	checkSnapshots(t, r, lake, done.Generation)

@@ -25,6 +25,9 @@ const (
 	propManifest   = "siglake.manifest"
 )
 
+// kindRebuild is the kind of a snapshot of a lake that has replaced another one.
+const kindRebuild = "rebuild"
+
 // propLake is the property of a table that names the lake.
 const propLake = "siglake.lake"
 

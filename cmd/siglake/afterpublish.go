@@ -39,7 +39,7 @@ func (inv *invocation) afterPublish(ctx context.Context) error {
 	if runtime.GOOS == "windows" {
 		shell = []string{"cmd", "/C"}
 	}
-	c := exec.CommandContext(ctx, shell[0], shell[1], p.Then)
+	c := exec.CommandContext(ctx, shell[0], shell[1], p.Then) //nolint:gosec // the command line is the user's own
 	c.Env, c.Stdout, c.Stderr = publicationEnv(inv.env, p), format.NewWriter(inv.console.w), format.NewWriter(inv.console.w)
 	c.Cancel, c.WaitDelay = func() error { return c.Process.Signal(syscall.SIGTERM) }, afterPublishGrace
 	if err := c.Run(); err != nil {
