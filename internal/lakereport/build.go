@@ -10,31 +10,26 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
+// builder makes tables of what was read.
+type builder struct {
+	*Collector
+	period []run // the newest first
+}
+
 // Report makes the report of what was read.
 func (c *Collector) Report(about About) *Report {
 	r := &Report{
 		Lake: Shown(about.Lake), Generation: about.Generation, Created: about.Created.UTC().Truncate(1e9), Version: about.Version,
-		Run: Shown(c.scope.Run), Period: c.period(),
+		Run: Shown(c.scope.Run), Period: c.scope.describe(),
 	}
 	if !c.scope.Since.IsZero() {
 		r.Since = c.scope.Since.Format("2006-01-02")
 	}
-	runs := c.periodRuns()
-	c.describeRuns(r, runs)
-	r.Figures = c.figures(runs)
-	r.Sections = []Section{c.newsSection(), c.moversSection(), c.accountsSection(), c.creditsSection(runs), c.hitSection(), c.openSection(), c.workSection(runs)}
+	build := builder{c, c.periodRuns()}
+	build.describeRuns(r)
+	r.Figures = build.figures()
+	r.Sections = []Section{build.newsSection(), build.moversSection(), build.accountsSection(), build.creditsSection(), build.hitSection(), build.openSection(), build.workSection()}
 	return r
-}
-
-// period says what the report is about.
-func (c *Collector) period() string {
-	switch {
-	case c.scope.Run != "":
-		return "Run " + Shown(c.scope.Run)
-	case !c.scope.Since.IsZero():
-		return "Since " + c.scope.Since.Format("2006-01-02")
-	}
-	return "All runs"
 }
 
 // periodRuns are the runs of the period, the newest first.
@@ -48,7 +43,8 @@ func (c *Collector) periodRuns() (runs []run) {
 	return runs
 }
 
-func (c *Collector) describeRuns(r *Report, runs []run) {
+func (c *builder) describeRuns(r *Report) {
+	runs := c.period
 	r.Runs = int64(len(runs))
 	lists := map[string]bool{}
 	for _, of := range runs {
@@ -67,27 +63,23 @@ func (c *Collector) describeRuns(r *Report, runs []run) {
 	}
 }
 
-func (c *Collector) eventsFrom() string { return "FROM events" + where(c.scope.eventsSQL()) }
-func (c *Collector) callsFrom() string  { return "FROM calls" + where(c.scope.ofRunsSQL()) }
-func (c *Collector) runsFrom() string   { return "FROM runs" + where(c.scope.runsSQL()) }
-
 // figures are the headline numbers.
-func (c *Collector) figures(runs []run) []Figure {
+func (c *builder) figures() []Figure {
 	var total group
-	for i := range runs {
-		total.add(&runs[i])
+	for i := range c.period {
+		total.add(&c.period[i])
 	}
 	var all hits
 	c.accounts.latest(c.isSelected, func(l *line) { all.add(l, c.accounts.hasEvents(l.of, c.events)) })
 	figures := []Figure{
-		{ID: "new_events", Title: "New events", Kind: Count, Value: c.events.total, SQL: "SELECT count(*) " + c.eventsFrom()},
+		{ID: "new_events", Title: "New events", Kind: Count, Value: c.events.total, SQL: "SELECT count(*) " + c.scope.eventsFrom()},
 		{ID: "entities_with_events", Title: "Companies and people with new events", Kind: Count, Value: int64(len(c.events.entities)),
-			SQL: "SELECT count(*) FROM (SELECT DISTINCT object_type, entity_id " + c.eventsFrom() + ")"},
-		{ID: "credits", Title: "Credits", Kind: Count, Value: total.sum.value(), SQL: "SELECT CAST(sum(credits) AS BIGINT) " + c.runsFrom()},
+			SQL: "SELECT count(*) FROM (SELECT DISTINCT object_type, entity_id " + c.scope.eventsFrom() + ")"},
+		{ID: "credits", Title: "Credits", Kind: Count, Value: total.sum.value(), SQL: "SELECT CAST(sum(credits) AS BIGINT) " + c.scope.runsFrom()},
 		{ID: "credits_per_event", Title: "Credits per new event", Kind: Decimal, Value: perEvent(total.sum, c.events.total),
-			SQL: fmt.Sprintf("SELECT round(100.0 * (SELECT sum(credits) %s) / nullif((SELECT count(*) %s), 0)) / 100", c.runsFrom(), c.eventsFrom())},
-		{ID: "found_share", Title: "Hit rate: lines found", Kind: Percent, Value: share(all.found, all.answered), SQL: c.hitShareSQL("found")},
-		{ID: "events_share", Title: "Lines with new events", Kind: Percent, Value: share(all.withEvents, all.answered), SQL: c.hitShareSQL("with_events")},
+			SQL: fmt.Sprintf("SELECT round(100.0 * (SELECT sum(credits) %s) / nullif((SELECT count(*) %s), 0)) / 100", c.scope.runsFrom(), c.scope.eventsFrom())},
+		{ID: "found_share", Title: "Hit rate: lines found", Kind: Percent, Value: share(all.found, all.answered), SQL: c.scope.hitShareSQL("found")},
+		{ID: "events_share", Title: "Lines with new events", Kind: Percent, Value: share(all.withEvents, all.answered), SQL: c.scope.hitShareSQL("with_events")},
 		{ID: "rejected_lines", Title: "Lines rejected", Kind: Count, Value: all.rejected, Alarm: all.rejected > 0,
 			SQL: "SELECT count(*) FROM accounts_latest" + where("status = 'rejected'", c.scope.ofRunsSQL())},
 		{ID: "calls_in_doubt", Title: "Calls in doubt", Kind: Count, Value: c.calls.inDoubt, Alarm: c.calls.inDoubt > 0,
@@ -95,7 +87,7 @@ func (c *Collector) figures(runs []run) []Figure {
 	}
 	if open := total.most.n - total.sum.n; open > 0 {
 		figures = append(figures, Figure{ID: "credits_in_doubt", Title: "Credits in doubt, at most", Kind: Count, Value: open, Alarm: true,
-			SQL: "SELECT CAST(sum(credits_at_most) - sum(credits) AS BIGINT) " + c.runsFrom()})
+			SQL: "SELECT CAST(sum(credits_at_most) - sum(credits) AS BIGINT) " + c.scope.runsFrom()})
 	}
 	return figures
 }
@@ -124,16 +116,16 @@ func categoryNames() (names []string) {
 	return names
 }
 
-func (c *Collector) newsSection() Section {
+func (c *builder) newsSection() Section {
 	return Section{ID: "new", Title: "What came new", Tables: []Table{c.weeksTable(), c.signalsTable(), c.newestTable()}}
 }
 
-func (c *Collector) weeksTable() Table {
+func (c *builder) weeksTable() Table {
 	t := Table{
 		ID: "weeks", Title: "Events by week", About: "By the date of the event. A week begins on Monday.",
 		Columns: append(append([]Column{{ID: "week", Title: "Week of", Kind: Day}}, categoryColumns()...), Column{ID: "events", Title: "Events", Kind: Count}),
 		Rest:    "The others are in the view events.", Empty: "No new event.",
-		SQL:   "SELECT CAST(date_trunc('week', event_date) AS DATE) AS week, " + categorySQL() + ", count(*) AS events " + c.eventsFrom() + " GROUP BY 1 ORDER BY week DESC NULLS LAST",
+		SQL:   "SELECT CAST(date_trunc('week', event_date) AS DATE) AS week, " + categorySQL() + ", count(*) AS events " + c.scope.eventsFrom() + " GROUP BY 1 ORDER BY week DESC NULLS LAST",
 		Chart: &Chart{X: "week", Series: categoryNames(), Step: 7, Unit: "events"},
 	}
 	weeks := slices.Sorted(maps.Keys(c.events.weeks))
@@ -149,7 +141,7 @@ func (c *Collector) weeksTable() Table {
 	return t
 }
 
-func (c *Collector) signalsTable() Table {
+func (c *builder) signalsTable() Table {
 	t := Table{
 		ID: "signals", Title: "Events by signal", Columns: []Column{
 			{ID: "category", Title: "Category", Kind: Text, Minor: true}, {ID: "signal_type", Title: "Signal", Kind: Text}, {ID: "events", Title: "Events", Kind: Count},
@@ -157,7 +149,7 @@ func (c *Collector) signalsTable() Table {
 		},
 		Empty: "No new event.",
 		SQL: "SELECT category, signal_type, events, round(1000.0 * events / sum(events) OVER ()) / 10 AS events_share, newest\n" +
-			"FROM (SELECT category, signal_type, count(*) AS events, max(event_date) AS newest " + c.eventsFrom() + " GROUP BY category, signal_type)\n" +
+			"FROM (SELECT category, signal_type, count(*) AS events, max(event_date) AS newest " + c.scope.eventsFrom() + " GROUP BY category, signal_type)\n" +
 			"ORDER BY events DESC, category, signal_type",
 	}
 	keys := slices.SortedFunc(maps.Keys(c.events.signals), func(a, b signalKey) int {
@@ -180,14 +172,14 @@ func (t *Table) limit(n int, rest string) {
 // companySQL names the company of an event, or else its entity.
 const companySQL = "coalesce(company_name, entity_id) AS company"
 
-func (c *Collector) newestTable() Table {
+func (c *builder) newestTable() Table {
 	t := Table{
 		ID: "newest", Title: "Newest events", Columns: []Column{
 			{ID: "event_date", Title: "Date", Kind: Day}, {ID: "company", Title: "Company", Kind: Text}, {ID: "account_key", Title: "Key", Kind: Text, Minor: true},
 			{ID: "category", Title: "Category", Kind: Text, Minor: true}, {ID: "signal_type", Title: "Signal", Kind: Text, Minor: true}, {ID: "headline", Title: "What happened", Kind: Text},
 		},
 		Total: c.events.newest.total, Rest: "All: siglake export --events, or the view events.", Empty: "No new event.",
-		SQL: "SELECT event_date, " + companySQL + ", account_key, category, signal_type, coalesce(summary_text, signal_type) AS headline\n" + c.eventsFrom() + "\n" +
+		SQL: "SELECT event_date, " + companySQL + ", account_key, category, signal_type, coalesce(summary_text, signal_type) AS headline\n" + c.scope.eventsFrom() + "\n" +
 			"ORDER BY event_date DESC NULLS LAST, category, signal_type, company, account_key, headline, event_type_norm, event_uid",
 	}
 	for _, e := range c.events.newest.sorted() {
@@ -196,14 +188,14 @@ func (c *Collector) newestTable() Table {
 	return t
 }
 
-func (c *Collector) moversSection() Section {
+func (c *builder) moversSection() Section {
 	return Section{ID: "movers", Title: "Top movers", Tables: []Table{
 		c.headcountTable("headcount_up", "Headcount up", "growth", c.events.up), c.headcountTable("headcount_down", "Headcount down", "risk", c.events.down),
 		c.hiringTable(), c.fundingTable(), c.risksTable(),
 	}}
 }
 
-func (c *Collector) hiringTable() Table {
+func (c *builder) hiringTable() Table {
 	t := Table{
 		ID: "hiring", Title: "Hiring", About: "By the largest number of job posts that a hiring surge of the company states.", Columns: []Column{
 			{ID: "company", Title: "Company", Kind: Text}, {ID: "account_key", Title: "Key", Kind: Text, Minor: true}, {ID: "jobs_4_weeks", Title: "Jobs in 4 weeks", Kind: Count},
@@ -224,7 +216,7 @@ func (c *Collector) hiringTable() Table {
 	return t
 }
 
-func (c *Collector) headcountTable(id, title, view string, of map[string]*headcount) Table {
+func (c *builder) headcountTable(id, title, view string, of map[string]*headcount) Table {
 	const place = "row_number() OVER (PARTITION BY object_type, entity_id ORDER BY change_rate_percent_abs DESC NULLS LAST, event_date DESC NULLS LAST, coalesce(company_name, entity_id), account_key,\n" +
 		"  window_months DESC NULLS LAST, baseline_employees_count DESC NULLS LAST, new_employees_count DESC NULLS LAST, event_uid) AS place"
 	t := Table{
@@ -246,7 +238,7 @@ func (c *Collector) headcountTable(id, title, view string, of map[string]*headco
 	return t
 }
 
-func (c *Collector) fundingTable() Table {
+func (c *builder) fundingTable() Table {
 	t := Table{
 		ID: "funding", Title: "Raised money", Columns: []Column{
 			{ID: "event_date", Title: "Date", Kind: Day}, {ID: "company", Title: "Company", Kind: Text}, {ID: "account_key", Title: "Key", Kind: Text, Minor: true}, {ID: "headline", Title: "What happened", Kind: Text},
@@ -262,7 +254,7 @@ func (c *Collector) fundingTable() Table {
 	return t
 }
 
-func (c *Collector) risksTable() Table {
+func (c *builder) risksTable() Table {
 	const byDate = "event_date DESC NULLS LAST, category, signal_type, company, account_key, headline, event_type_norm, event_uid"
 	t := Table{
 		ID: "risks", Title: "At risk", About: "Companies by the number of new risks, with the newest one.", Columns: []Column{
@@ -284,7 +276,7 @@ func (c *Collector) risksTable() Table {
 	return t
 }
 
-func (c *Collector) accountsSection() Section {
+func (c *builder) accountsSection() Section {
 	sums := func(prefix string) string {
 		var parts []string
 		for _, name := range categoryNames() {
@@ -301,7 +293,7 @@ func (c *Collector) accountsSection() Section {
 		SQL: "SELECT a.account_key, a.name, a.identifier, CAST(sum(e.events) AS BIGINT) AS events, " + sums("e.") + ", max(e.newest) AS newest, a.input_file\n" +
 			"FROM (SELECT input_file, account_key, object_type, identifier_type, identifier, max(coalesce(entity_name, line_name)) AS name FROM accounts_latest GROUP BY 1, 2, 3, 4, 5) AS a\n" +
 			"JOIN entities AS i ON i.object_type = a.object_type AND i.identifier_type = a.identifier_type AND i.identifier = a.identifier\n" +
-			"JOIN (SELECT object_type, entity_id, count(*) AS events, " + categorySQL() + ", max(event_date) AS newest " + c.eventsFrom() + " GROUP BY 1, 2) AS e\n" +
+			"JOIN (SELECT object_type, entity_id, count(*) AS events, " + categorySQL() + ", max(event_date) AS newest " + c.scope.eventsFrom() + " GROUP BY 1, 2) AS e\n" +
 			"  ON e.object_type = i.object_type AND e.entity_id = i.entity_id\n" +
 			"GROUP BY a.input_file, a.account_key, a.object_type, a.identifier_type, a.identifier, a.name\n" +
 			"ORDER BY events DESC, newest DESC NULLS LAST, a.input_file, a.account_key, a.identifier, a.identifier_type, a.object_type",

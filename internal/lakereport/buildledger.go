@@ -9,9 +9,9 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-func (c *Collector) creditsSection(runs []run) Section {
+func (c *builder) creditsSection() Section {
 	return Section{ID: "credits-section", Title: "Credits", About: "As charged by the API.", Tables: []Table{
-		c.daysTable(), c.listsTable(runs), c.commandsTable(runs), c.costTable(),
+		c.daysTable(), c.listsTable(), c.commandsTable(), c.costTable(),
 	}}
 }
 
@@ -20,14 +20,14 @@ const sentDaySQL = "CAST(sent_at AT TIME ZONE 'UTC' AS DATE)"
 
 const noCalls = "No call was made."
 
-func (c *Collector) daysTable() Table {
+func (c *builder) daysTable() Table {
 	t := Table{
 		ID: "days", Title: "Credits by day", About: "By the day on which a call was sent, in UTC.", Columns: []Column{
 			{ID: "day", Title: "Day", Kind: Day}, {ID: "credits", Title: "Credits", Kind: Count}, {ID: "calls", Title: "Calls", Kind: Count}, {ID: "unknown_charges", Title: "Charge unknown", Kind: Count, Minor: true},
 		},
 		Empty: noCalls, Chart: &Chart{X: "day", Series: []string{"credits"}, Step: 1, Unit: "credits"},
 		SQL: "SELECT " + sentDaySQL + " AS day, CAST(sum(credits) AS BIGINT) AS credits, count(*) AS calls,\n" +
-			"  count(*) FILTER (WHERE outcome = 'charged' AND credits IS NULL) AS unknown_charges " + c.callsFrom() + " GROUP BY 1 ORDER BY day DESC NULLS LAST",
+			"  count(*) FILTER (WHERE outcome = 'charged' AND credits IS NULL) AS unknown_charges " + c.scope.callsFrom() + " GROUP BY 1 ORDER BY day DESC NULLS LAST",
 	}
 	for _, day := range c.calls.sortedDays() {
 		d := c.calls.days[day]
@@ -37,7 +37,7 @@ func (c *Collector) daysTable() Table {
 	return t
 }
 
-func (c *Collector) listsTable(runs []run) Table {
+func (c *builder) listsTable() Table {
 	t := Table{
 		ID: "cost_by_list", Title: "By list", About: "New events as the runs counted them.", Columns: []Column{
 			{ID: "list", Title: "List", Kind: Text}, {ID: "runs", Title: "Runs", Kind: Count, Minor: true}, {ID: "new_events", Title: "New events", Kind: Count}, {ID: "credits", Title: "Credits", Kind: Count},
@@ -45,10 +45,10 @@ func (c *Collector) listsTable(runs []run) Table {
 		},
 		Empty: "No run in this period.",
 		SQL: "SELECT list, runs, new_events, credits, round(100.0 * credits / nullif(new_events, 0)) / 100 AS credits_per_event, last_run\n" +
-			"FROM (SELECT list, count(*) AS runs, CAST(sum(new_events) AS BIGINT) AS new_events, CAST(sum(credits) AS BIGINT) AS credits, max(started_at) AS last_run " + c.runsFrom() + " GROUP BY list)\n" +
+			"FROM (SELECT list, count(*) AS runs, CAST(sum(new_events) AS BIGINT) AS new_events, CAST(sum(credits) AS BIGINT) AS credits, max(started_at) AS last_run " + c.scope.runsFrom() + " GROUP BY list)\n" +
 			"ORDER BY credits DESC NULLS LAST, runs DESC, list",
 	}
-	groups := groupRuns(runs, func(r *run) string { return r.list })
+	groups := groupRuns(c.period, func(r *run) string { return r.list })
 	for i := range groups {
 		g := &groups[i]
 		t.Rows = append(t.Rows, []any{textValue(g.name), g.runs, g.newEvents.value(), g.sum.value(), perEvent(g.sum, g.newEvents.n), g.last.timeValue()})
@@ -57,7 +57,7 @@ func (c *Collector) listsTable(runs []run) Table {
 	return t
 }
 
-func (c *Collector) costTable() Table {
+func (c *builder) costTable() Table {
 	t := Table{
 		ID: "cost_by_signal", Title: "By signal", About: "What was requested, what was returned, and what a new event cost. Returned events that the lake had already cost too.", Columns: []Column{
 			{ID: "category", Title: "Category", Kind: Text, Minor: true}, {ID: "signal_type", Title: "Signal", Kind: Text}, {ID: "entities", Title: "Requested", Kind: Count, Minor: true}, {ID: "with_events", Title: "With events", Kind: Count, Minor: true},
@@ -68,7 +68,7 @@ func (c *Collector) costTable() Table {
 			"  coalesce(new_events, 0) AS new_events, credits, round(100.0 * credits / nullif(new_events, 0)) / 100 AS credits_per_event\n" +
 			"FROM (SELECT category, signal_type, CAST(sum(CASE WHEN outcome = 'charged' THEN entities ELSE 0 END) AS BIGINT) AS entities, CAST(sum(entities_with_events) AS BIGINT) AS with_events,\n" +
 			"  CAST(sum(events) AS BIGINT) AS returned, CAST(sum(credits) AS BIGINT) AS credits FROM requests" + where(c.scope.ofRunsSQL()) + " GROUP BY 1, 2) AS q\n" +
-			"LEFT JOIN (SELECT category, signal_type, count(*) AS new_events " + c.eventsFrom() + " GROUP BY 1, 2) AS e ON e.category = q.category AND e.signal_type = q.signal_type\n" +
+			"LEFT JOIN (SELECT category, signal_type, count(*) AS new_events " + c.scope.eventsFrom() + " GROUP BY 1, 2) AS e ON e.category = q.category AND e.signal_type = q.signal_type\n" +
 			"ORDER BY credits DESC NULLS LAST, q.category, q.signal_type",
 	}
 	for _, q := range c.requests.sorted() {
@@ -85,16 +85,16 @@ func (c *Collector) costTable() Table {
 	return t
 }
 
-func (c *Collector) commandsTable(runs []run) Table {
+func (c *builder) commandsTable() Table {
 	t := Table{
 		ID: "cost_by_command", Title: "By command", Columns: []Column{
 			{ID: "command", Title: "Command", Kind: Text}, {ID: "runs", Title: "Runs", Kind: Count}, {ID: "calls", Title: "Calls", Kind: Count}, {ID: "credits", Title: "Credits", Kind: Count}, {ID: "credits_at_most", Title: "At most", Kind: Count},
 		},
 		About: "At most: with what calls can have cost whose charge is unknown.", Empty: "No run in this period.",
 		SQL: "SELECT command, count(*) AS runs, CAST(sum(calls) AS BIGINT) AS calls, CAST(sum(credits) AS BIGINT) AS credits, CAST(sum(credits_at_most) AS BIGINT) AS credits_at_most\n" +
-			c.runsFrom() + " GROUP BY command ORDER BY credits DESC NULLS LAST, runs DESC, command",
+			c.scope.runsFrom() + " GROUP BY command ORDER BY credits DESC NULLS LAST, runs DESC, command",
 	}
-	groups := groupRuns(runs, func(r *run) string { return r.command })
+	groups := groupRuns(c.period, func(r *run) string { return r.command })
 	for i := range groups {
 		g := &groups[i]
 		t.Rows = append(t.Rows, []any{textValue(g.name), g.runs, g.calls.value(), g.sum.value(), g.most.value()})
@@ -109,45 +109,8 @@ var hitColumns = []Column{
 	{ID: "found_share", Title: "Hit rate", Kind: Percent}, {ID: "events_share", Title: "Event rate", Kind: Percent},
 }
 
-// countHitsSQL counts what became of lines.
-const countHitsSQL = "count(*) AS lines, count(*) FILTER (WHERE a.status = 'rejected') AS rejected, count(a.answered_status) AS answered,\n" +
-	"  count(*) FILTER (WHERE a.answered_status IN ('enriched', 'no_signal')) AS found, count(h.identifier) AS with_events\n"
-
-// hitLinesSQL is the lines of the period, and whether they have new events.
-func (c *Collector) hitLinesSQL() string {
-	return "FROM (SELECT * FROM accounts_latest" + where(c.scope.ofRunsSQL()) + ") AS a\n" +
-		"  LEFT JOIN (SELECT DISTINCT i.object_type, i.identifier_type, i.identifier FROM entities AS i JOIN (SELECT DISTINCT object_type, entity_id " + c.eventsFrom() + ") AS e\n" +
-		"    ON e.object_type = i.object_type AND e.entity_id = i.entity_id) AS h\n" +
-		"  ON h.object_type = a.object_type AND h.identifier_type = a.identifier_type AND h.identifier = a.identifier"
-}
-
-// hitShareSQL is the share of lines of which something is true.
-func (c *Collector) hitShareSQL(count string) string {
-	return "SELECT round(1000.0 * " + count + " / nullif(answered, 0)) / 10\nFROM (SELECT " + countHitsSQL + "  " + c.hitLinesSQL() + ")"
-}
-
-// hitSQL counts what became of lines by groups.
-func (c *Collector) hitSQL(groups ...string) string {
-	var names []string
-	for _, g := range groups {
-		_, name, _ := strings.Cut(g, " AS ")
-		names = append(names, name)
-	}
-	return "SELECT *, round(1000.0 * found / nullif(answered, 0)) / 10 AS found_share, round(1000.0 * with_events / nullif(answered, 0)) / 10 AS events_share\n" +
-		"FROM (SELECT " + strings.Join(groups, ", ") + ", " + countHitsSQL + "  " + c.hitLinesSQL() + " GROUP BY " + numbers(len(groups)) + ")\nORDER BY lines DESC, " + strings.Join(names, ", ")
-}
-
-// numbers are those of the first columns.
-func numbers(n int) string {
-	var list []string
-	for i := range n {
-		list = append(list, fmt.Sprint(i+1))
-	}
-	return strings.Join(list, ", ")
-}
-
 // hitRows counts what became of lines by groups.
-func (c *Collector) hitRows(groups func(*line) [2]string, n int) (rows [][]any) {
+func (c *builder) hitRows(groups func(*line) [2]string, n int) (rows [][]any) {
 	counts := map[[2]string]*hits{}
 	c.accounts.latest(c.isSelected, func(l *line) {
 		h := counts[groups(l)]
@@ -177,11 +140,11 @@ func (c *Collector) hitRows(groups func(*line) [2]string, n int) (rows [][]any) 
 
 const noLines = "No line of a list in this period."
 
-func (c *Collector) hitSection() Section {
+func (c *builder) hitSection() Section {
 	s := Section{ID: "hits", Title: "Hit rate", About: "Each line as the newest run left it. The hit rate is the share of the answered lines that were found, the event rate that of lines with new events."}
-	kinds := Table{ID: "hits_by_identifier", Title: "By identifier", Columns: append([]Column{{ID: "object_type", Title: "What", Kind: Text}, {ID: "identifier_type", Title: "Requested by", Kind: Text}}, hitColumns...), Empty: noLines, SQL: c.hitSQL("a.object_type AS object_type", "a.identifier_type AS identifier_type")}
+	kinds := Table{ID: "hits_by_identifier", Title: "By identifier", Columns: append([]Column{{ID: "object_type", Title: "What", Kind: Text}, {ID: "identifier_type", Title: "Requested by", Kind: Text}}, hitColumns...), Empty: noLines, SQL: c.scope.hitSQL("a.object_type AS object_type", "a.identifier_type AS identifier_type")}
 	kinds.Rows = c.hitRows(func(l *line) [2]string { return [2]string{l.object, l.kind} }, 2)
-	lists := Table{ID: "hits_by_list", Title: "By list", Columns: append([]Column{{ID: "input_file", Title: "List", Kind: Text}}, hitColumns...), Empty: noLines, SQL: c.hitSQL("a.input_file AS input_file")}
+	lists := Table{ID: "hits_by_list", Title: "By list", Columns: append([]Column{{ID: "input_file", Title: "List", Kind: Text}}, hitColumns...), Empty: noLines, SQL: c.scope.hitSQL("a.input_file AS input_file")}
 	lists.Rows = c.hitRows(func(l *line) [2]string { return [2]string{l.file} }, 1)
 	s.Tables = append(s.Tables, kinds, lists)
 	left := 0
@@ -192,7 +155,7 @@ func (c *Collector) hitSection() Section {
 		}
 		t := Table{
 			ID: fmt.Sprintf("hits_by_column_%d", i+1), Title: "By column " + Shown(k.name), Columns: append([]Column{{ID: "value", Title: Shown(k.name), Kind: Text}}, hitColumns...), Empty: noLines,
-			SQL: c.hitSQL("nullif(json_extract_string(a.extra, " + quoted("/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(k.name)) + "), '') AS value"),
+			SQL: c.scope.hitSQL("nullif(json_extract_string(a.extra, " + quoted("/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(k.name)) + "), '') AS value"),
 		}
 		t.Rows = c.hitRows(func(l *line) [2]string { return [2]string{k.values[l.kept[i]]} }, 1)
 		s.Tables = append(s.Tables, t)
@@ -212,11 +175,11 @@ func (c *Collector) hitSection() Section {
 // maxKeptTables is how many columns of lists have a table.
 const maxKeptTables = 6
 
-func (c *Collector) openSection() Section {
+func (c *builder) openSection() Section {
 	return Section{ID: "open", Title: "Rejected lines and doubts", Tables: []Table{c.rejectsTable(), c.doubtsTable()}}
 }
 
-func (c *Collector) rejectsTable() Table {
+func (c *builder) rejectsTable() Table {
 	t := Table{
 		ID: "rejects", Title: "Rejected lines by reason", About: "siglake check LIST --rejects FILE writes them to a file, to be mended.", Columns: []Column{
 			{ID: "reason", Title: "Reason", Kind: Text}, {ID: "input_column", Title: "Column", Kind: Text}, {ID: "lines", Title: "Lines", Kind: Count}, {ID: "lists", Title: "Lists", Kind: Count, Minor: true},
@@ -259,7 +222,7 @@ func (c *Collector) rejectsTable() Table {
 	return t
 }
 
-func (c *Collector) doubtsTable() Table {
+func (c *builder) doubtsTable() Table {
 	t := Table{
 		ID: "doubts", Title: "Calls in doubt", About: "As the runs recorded them. siglake held list shows those that are still open.", Columns: []Column{
 			{ID: "sent_at", Title: "Sent", Kind: Time}, {ID: "doubt", Title: "Why", Kind: Text}, {ID: "entities", Title: "Entities", Kind: Count, Minor: true}, {ID: "ceiling", Title: "Credits at most", Kind: Count},
@@ -275,11 +238,11 @@ func (c *Collector) doubtsTable() Table {
 	return t
 }
 
-func (c *Collector) workSection(runs []run) Section {
-	return Section{ID: "work", Title: "Runs and rate limits", Tables: []Table{c.rateTable(), runsTable(c, runs)}}
+func (c *builder) workSection() Section {
+	return Section{ID: "work", Title: "Runs and rate limits", Tables: []Table{c.rateTable(), c.runsTable()}}
 }
 
-func (c *Collector) rateTable() Table {
+func (c *builder) rateTable() Table {
 	t := Table{
 		ID: "rate", Title: "Use of the rate limits", About: "By day, in UTC: the fewest calls that an answer left in its minute, hour and day. Refused: HTTP 429.", Columns: []Column{
 			{ID: "day", Title: "Day", Kind: Day}, {ID: "calls", Title: "Calls", Kind: Count}, {ID: "busiest_minute", Title: "Busiest minute", Kind: Count, Minor: true}, {ID: "refused", Title: "Refused", Kind: Count},
@@ -288,7 +251,7 @@ func (c *Collector) rateTable() Table {
 		Empty: noCalls,
 		SQL: "SELECT day, CAST(sum(n) AS BIGINT) AS calls, max(CASE WHEN minute IS NULL THEN 0 ELSE n END) AS busiest_minute, CAST(sum(refused) AS BIGINT) AS refused, min(minute_left) AS minute_left, min(hour_left) AS hour_left, min(day_left) AS day_left\n" +
 			"FROM (SELECT " + sentDaySQL + " AS day, date_trunc('minute', sent_at) AS minute, count(*) AS n, count(*) FILTER (WHERE http_status = 429) AS refused,\n" +
-			"  min(minute_left) AS minute_left, min(hour_left) AS hour_left, min(day_left) AS day_left " + c.callsFrom() + " GROUP BY 1, 2)\nGROUP BY day ORDER BY day DESC NULLS LAST",
+			"  min(minute_left) AS minute_left, min(hour_left) AS hour_left, min(day_left) AS day_left " + c.scope.callsFrom() + " GROUP BY 1, 2)\nGROUP BY day ORDER BY day DESC NULLS LAST",
 	}
 	for _, day := range c.calls.sortedDays() {
 		d := c.calls.days[day]
@@ -298,17 +261,17 @@ func (c *Collector) rateTable() Table {
 	return t
 }
 
-func runsTable(c *Collector, runs []run) Table {
+func (c *builder) runsTable() Table {
 	t := Table{
 		ID: "runs", Title: "Runs", Columns: []Column{
 			{ID: "started_at", Title: "Started", Kind: Time}, {ID: "command", Title: "Command", Kind: Text, Minor: true}, {ID: "list", Title: "List", Kind: Text}, {ID: "outcome", Title: "Outcome", Kind: Text, Minor: true}, {ID: "exit_code", Title: "Exit", Kind: Count, Minor: true},
 			{ID: "lines", Title: "Lines", Kind: Count, Minor: true}, {ID: "calls", Title: "Calls", Kind: Count, Minor: true}, {ID: "new_events", Title: "New events", Kind: Count}, {ID: "credits", Title: "Credits", Kind: Count}, {ID: "run_id", Title: "Run", Kind: Text, Minor: true},
 		},
 		Empty: "No run in this period.",
-		SQL:   "SELECT started_at, command, list, outcome, exit_code, lines, calls, new_events, credits, run_id " + c.runsFrom() + " ORDER BY started_at DESC NULLS LAST, run_id",
+		SQL:   "SELECT started_at, command, list, outcome, exit_code, lines, calls, new_events, credits, run_id " + c.scope.runsFrom() + " ORDER BY started_at DESC NULLS LAST, run_id",
 	}
-	for i := range runs {
-		r := &runs[i]
+	for i := range c.period {
+		r := &c.period[i]
 		t.Rows = append(t.Rows, []any{r.started.timeValue(), textValue(r.command), textValue(r.list), textValue(r.outcome), r.exit.value(), r.lines.value(), r.calls.value(), r.newEvents.value(), r.credits.value(), textValue(r.id)})
 	}
 	t.limit(maxListed, "The others are in the view runs.")

@@ -1,6 +1,7 @@
 package lakereport
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -11,6 +12,17 @@ import (
 type Scope struct {
 	Run   string    // an id: only what this run bought, cost and left
 	Since time.Time // the beginning of a day in UTC: only events first seen and runs started since then
+}
+
+// describe says what the report is about.
+func (s *Scope) describe() string {
+	switch {
+	case s.Run != "":
+		return "Run " + Shown(s.Run)
+	case !s.Since.IsZero():
+		return "Since " + s.Since.Format(time.DateOnly)
+	}
+	return "All runs"
 }
 
 // hasEvent reports whether an event came in the period.
@@ -90,3 +102,44 @@ func where(conditions ...string) string {
 
 // quoted is a text in SQL. One with invisible characters, which no run and no kept column has, finds nothing.
 func quoted(s string) string { return "'" + strings.ReplaceAll(format.Text(s), "'", "''") + "'" }
+
+func (s *Scope) eventsFrom() string { return "FROM events" + where(s.eventsSQL()) }
+func (s *Scope) callsFrom() string  { return "FROM calls" + where(s.ofRunsSQL()) }
+func (s *Scope) runsFrom() string   { return "FROM runs" + where(s.runsSQL()) }
+
+// countHitsSQL counts what became of lines.
+const countHitsSQL = "count(*) AS lines, count(*) FILTER (WHERE a.status = 'rejected') AS rejected, count(a.answered_status) AS answered,\n" +
+	"  count(*) FILTER (WHERE a.answered_status IN ('enriched', 'no_signal')) AS found, count(h.identifier) AS with_events\n"
+
+// hitLinesSQL is the lines of the period, and whether they have new events.
+func (s *Scope) hitLinesSQL() string {
+	return "FROM (SELECT * FROM accounts_latest" + where(s.ofRunsSQL()) + ") AS a\n" +
+		"  LEFT JOIN (SELECT DISTINCT i.object_type, i.identifier_type, i.identifier FROM entities AS i JOIN (SELECT DISTINCT object_type, entity_id " + s.eventsFrom() + ") AS e\n" +
+		"    ON e.object_type = i.object_type AND e.entity_id = i.entity_id) AS h\n" +
+		"  ON h.object_type = a.object_type AND h.identifier_type = a.identifier_type AND h.identifier = a.identifier"
+}
+
+// hitShareSQL is the share of lines of which something is true.
+func (s *Scope) hitShareSQL(count string) string {
+	return "SELECT round(1000.0 * " + count + " / nullif(answered, 0)) / 10\nFROM (SELECT " + countHitsSQL + "  " + s.hitLinesSQL() + ")"
+}
+
+// hitSQL counts what became of lines by groups.
+func (s *Scope) hitSQL(groups ...string) string {
+	var names []string
+	for _, g := range groups {
+		_, name, _ := strings.Cut(g, " AS ")
+		names = append(names, name)
+	}
+	return "SELECT *, round(1000.0 * found / nullif(answered, 0)) / 10 AS found_share, round(1000.0 * with_events / nullif(answered, 0)) / 10 AS events_share\n" +
+		"FROM (SELECT " + strings.Join(groups, ", ") + ", " + countHitsSQL + "  " + s.hitLinesSQL() + " GROUP BY " + numbers(len(groups)) + ")\nORDER BY lines DESC, " + strings.Join(names, ", ")
+}
+
+// numbers are those of the first columns.
+func numbers(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprint(i+1))
+	}
+	return strings.Join(list, ", ")
+}
