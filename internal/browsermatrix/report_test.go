@@ -280,6 +280,12 @@ func compare(t *testing.T, got *seen, want *lakereport.Report) (values int) {
 				t.Errorf("table %s has %d rows and says %q, want %d and %q", table.ID, len(shown.Rows), shown.Empty, len(table.Rows), table.Empty)
 				continue
 			}
+			for place, c := range table.Columns {
+				says := slices.ContainsFunc(table.Rows, func(row []any) bool { return row[place] != json.Number("0") })
+				if !slices.Contains(shown.Columns, place) && len(table.Rows) > 0 && (!c.Sparse || says) {
+					t.Errorf("table %s has no column %s", table.ID, c.ID)
+				}
+			}
 			for i, row := range shown.Rows {
 				for j, text := range row {
 					c := shown.Columns[j]
