@@ -128,7 +128,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 		"the newest content of each event, without views":                                        news,
 		"news of each type that were known on the first of June (in a session of siglake ddl)":   newsTypes,
 		"what each run cost, by its manifest":                                                    {fmt.Sprintf("[r1 8 %d]", len(eventsOf(t, schema.Company, unedited))+6), "[r2 8 0]"},
-		"how answers differ from what siglake knows, newest first (in a session of siglake ddl)": {"[list.csv new_type moodSwing <nil> <nil> 1 000006-1]", "[list.csv new_field <nil> entry.size number 1 000001-2]", "[list.csv new_field <nil> answer.page number 1 000001-2]"},
+		"how answers differ from what siglake knows, newest first (in a session of siglake ddl)": {"[<nil> new_type moodSwing <nil> <nil> 1 000006-1]", "[<nil> new_field <nil> entry.size number 1 000001-2]", "[<nil> new_field <nil> answer.page number 1 000001-2]"},
 		"what each account cost": {fmt.Sprintf("[crm-1 %d]", len(eventsOf(t, schema.Company, unedited))), "[crm-2 5]", "[<nil> 1]", "[crm-8 <nil>]"},
 		"which lines could not be requested, and why, by the newest run of each list": {`[list.csv 5 Website Website "?": not a host name]`},
 		"the latest state of each line of each list (in a session of siglake ddl)": {
