@@ -41,8 +41,8 @@ type catalogOptions struct {
 
 // The variables with secrets of a REST catalogue.
 const (
-	credentialVariable = "SIGLAKE_ICEBERG_CREDENTIAL"
-	tokenVariable      = "SIGLAKE_ICEBERG_TOKEN"
+	credentialVariable = "SIGLAKE_ICEBERG_CREDENTIAL" //nolint:gosec // its name
+	tokenVariable      = "SIGLAKE_ICEBERG_TOKEN"      //nolint:gosec // its name
 )
 
 var kinds = []string{"sql", "rest", "glue", "hive"}

@@ -382,7 +382,14 @@ func stage(ctx context.Context, tx *table.Transaction, c *change, added, removed
 		return tx.AddDataFiles(ctx, added, properties, table.WithoutDuplicateCheck())
 	case len(added) > 0 && c.manifest.Run.Kind == pipeline.CompactionGeneration:
 		c.Operation = string(table.OpReplace)
-		return tx.NewRewrite(properties).Apply(removed, added, nil).Commit(ctx)
+		rewrite := tx.NewRewrite(properties)
+		for _, f := range removed {
+			rewrite.DeleteFile(f)
+		}
+		for _, f := range added {
+			rewrite.AddDataFile(f)
+		}
+		return rewrite.Commit(ctx)
 	case len(removed) > 0:
 		c.Operation = string(table.OpOverwrite)
 		return tx.ReplaceDataFilesWithDataFiles(ctx, removed, added, properties)
