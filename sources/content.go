@@ -88,7 +88,7 @@ func readContent(rows [][]string, i int) content {
 		}
 		if k == kindEmail {
 			address, _, _ := Email(row[i])
-			if local, _, _ := strings.Cut(address, "@"); isOffice(local) {
+			if isOffice(address) {
 				c.offices++
 			}
 		}

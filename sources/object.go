@@ -174,7 +174,14 @@ func (r *roleColumns) undecided(problem string) error {
 // areOffices reports whether nearly all of the e-mail addresses are those of offices.
 func (c *content) areOffices() bool { return c.offices > 0 && c.offices*10 >= c.count[kindEmail]*9 }
 
-// isOffice reports whether the part before the @ of an address is that of an office.
-func isOffice(local string) bool {
-	return notAccounts.offices[strings.ReplaceAll(foldWords(local), " ", "")]
+// minOffice is the number of letters from which the first word of an address tells an office: info.de@acme.com.
+const minOffice = 4
+
+// isOffice reports whether an address is that of an office: it begins with a word for one, or is named like its domain.
+func isOffice(address string) bool {
+	local, host, _ := strings.Cut(address, "@")
+	folded := foldWords(local)
+	first, _, _ := strings.Cut(folded, " ")
+	joined := strings.ReplaceAll(folded, " ", "")
+	return notAccounts.offices[joined] || len(first) >= minOffice && notAccounts.offices[first] || joined != "" && joined == squash(domainLabel(host))
 }

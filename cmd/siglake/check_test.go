@@ -112,6 +112,7 @@ func TestCheckReadings(t *testing.T) {
 	offices := write("offices.csv", "Company,Website,Email\nA,a-test.com,info@a-test.com\nB,b-test.com,office@b-test.com\nC,,sales@c-test.com\n")
 	people := write("people.csv", "Company,Website,Email\nA,a-test.com,ada@a-test.com\nB,b-test.com,bo@b-test.com\n")
 	both := write("both.csv", "Company,Website,Email\nA,a-test.com,info@a-test.com\nB,b-test.com,bo@b-test.com\n")
+	twice := write("twice.csv", "Company,Website,Info,Sales\nA,a-test.com,info@a-test.com,sales@a-test.com\nB,b-test.com,info@b-test.com,sales@b-test.com\n")
 	const companies, contacts = "as companies: 2 by domain: --object company", "as contacts: 2 by email: --object contact"
 	for _, c := range []struct {
 		words    string
@@ -126,6 +127,7 @@ func TestCheckReadings(t *testing.T) {
 		{"check " + people, exitComplete, []string{"2, as contacts: 2 by email", "or read    " + companies}, ""},
 		{"check " + people + " --signals news", exitComplete, []string{"2, as companies: 2 by domain"}, "or read"},
 		{"check " + people + " --signals gnus", exitComplete, []string{`\"gnus\" is no signal type or category that this version knows`}, ""},
+		{"check " + twice, exitComplete, []string{"2, as companies: 2 by domain", "--object=contact reads them as contacts"}, "or read"},
 		{"check " + both, exitUsage, []string{companies, contacts, "--signals"}, ""},
 		{"check " + both + " --signals news", exitComplete, []string{"2, as companies: 2 by domain"}, "or read"},
 		{"plan " + people + " --simulate --signals all", exitComplete, []string{"read " + contacts, "or " + companies}, ""},

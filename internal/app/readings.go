@@ -62,7 +62,7 @@ func IdentifiersText(counts map[schema.Identifier]int64) string {
 
 // readings are how a list can be read if neither its columns nor the options decide what its lines are; nil if
 // they do. plan is that of the list as it is read, without what was bought; nil: it is counted. The other reading is
-// counted in a walk of its own.
+// counted in a walk of its own; if that is impossible, there is but one reading.
 func (in *listInput) readings(ctx context.Context, list *sources.List, plan *pipeline.Plan) (out []Reading, err error) {
 	read := list.Input()
 	if read.OtherObject == "" {
@@ -75,6 +75,9 @@ func (in *listInput) readings(ctx context.Context, list *sources.List, plan *pip
 		return nil, err
 	}
 	other, err := in.countReading(ctx, read.OtherObject)
+	if fault := new(sources.Error); errors.As(err, &fault) {
+		return nil, nil // it takes further options, such as --map, to read it so
+	}
 	if err != nil {
 		return nil, err
 	}
