@@ -31,7 +31,7 @@ var (
 )
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"show": show, "thousands": format.Thousands, "len64": func(rows [][]any) int64 { return int64(len(rows)) }, "list": func(words []string) string { return format.List(words, 5) },
+	"show": show, "words": strings.Fields, "thousands": format.Thousands, "len64": func(rows [][]any) int64 { return int64(len(rows)) }, "list": func(words []string) string { return format.List(words, 5) },
 	"visible":  visibleColumns,
 	"isKey":    func(id string) bool { return id == "signal_type" || id == "outcome" || id == "run_id" },
 	"isNumber": func(k Kind) bool { return k == Count || k == Decimal || k == Percent },
