@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -111,5 +112,30 @@ func TestTableWriter(t *testing.T) {
 	_, got := readArrow(t, path)
 	if diff := gocmp.Diff(rows, got); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+}
+
+// TestReadSnapshotWithoutCurrent: a lake that has lost current.json has the rows of its newest generation, not none.
+func TestReadSnapshotWithoutCurrent(t *testing.T) {
+	t.Parallel()
+	lake := t.TempDir()
+	for _, run := range []string{"r1", "r2"} {
+		if _, err := smallRun(t.Context(), t, lake, run, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i, err := Inspect(t.Context(), lake, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := i.ReadSnapshot(t.Context(), 0)
+	if err != nil || want.Generation != 2 || len(want.Files) == 0 {
+		t.Fatalf("ReadSnapshot() = %+v, %v, want the files of generation 2", want, err)
+	}
+	if err := os.Remove(filepath.Join(lake, currentFile)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := i.ReadSnapshot(t.Context(), 0); err != nil || !gocmp.Equal(got, want) {
+		t.Errorf("ReadSnapshot() without %s = %+v, %v, want %+v", currentFile, got, err, want)
 	}
 }

@@ -206,9 +206,14 @@ func isHidden(name string) bool {
 	return base[0] == '.' || base[0] == '_'
 }
 
-// ReadSnapshot returns the files of a generation; 0 is the one that current.json names.
+// ReadSnapshot returns the files of a generation; 0 is the one that current.json names. Without that file
+// it is the newest with a manifest: all files of such a generation are there, and a lake that has lost
+// current.json is not read as an empty one.
 func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapshot, error) {
-	current, _, err := i.published.readCurrent(ctx)
+	current, raw, err := i.published.readCurrent(ctx)
+	if err == nil && raw == nil {
+		current, _, err = i.published.newestGeneration(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
