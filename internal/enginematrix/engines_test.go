@@ -369,7 +369,7 @@ func (m *matrix) compare(state string, queries []string, lake string, more ...st
 	m.run("duckdb", lake, more...)
 	for _, sql := range queries {
 		want[sql] = m.engines["duckdb"].query(sql)
-		if len(want[sql]) == 0 && !strings.Contains(sql, "INTERVAL") && !strings.Contains(sql, "HAVING") { // these depend on the day and the world
+		if len(want[sql]) == 0 && !strings.Contains(sql, "INTERVAL") && !strings.Contains(sql, "returned = 0") { // these depend on the day and the world
 			m.t.Errorf("%s: no row for %s", state, sql)
 		}
 		for _, name := range []string{"clickhouse", "spark", "trino"} {
