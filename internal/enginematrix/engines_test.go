@@ -398,12 +398,12 @@ func yesterday() string { return time.Now().UTC().AddDate(0, 0, -1).Format(time.
 // prune removes the files of a lake that have been merged.
 func (m *matrix) prune(lake string) {
 	m.t.Helper()
-	before, err := filepath.Glob(filepath.Join(lake, "data", "news", "*", "*.parquet"))
+	before, err := filepath.Glob(filepath.Join(lake, "ledger", "accounts", "*.parquet"))
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	siglake(m.t, "prune", "--lake", lake, "--older-than", "1d", "--yes")
-	after, err := filepath.Glob(filepath.Join(lake, "data", "news", "*", "*.parquet"))
+	after, err := filepath.Glob(filepath.Join(lake, "ledger", "accounts", "*.parquet"))
 	if err != nil || len(after) >= len(before) {
 		m.t.Fatalf("pruning left %d files of %d, %v", len(after), len(before), err)
 	}
