@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -159,6 +160,26 @@ func TestFreeze(t *testing.T) {
 		t.Errorf("%d events in all, want %d", len(events), len(signalIDs(calm)))
 	}
 	r.mustExit(exitComplete, "verify")
+}
+
+// TestFreezeResume: resume continues a run that a frozen contract has stopped only if it is said how.
+func TestFreezeResume(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drift", At: 1}}})
+	r.run(domainLines(driftLines), append([]string{"--contract", "freeze"}, driftFlags...)...)
+	billed := r.sim.Bill().Billed
+	list := filepath.Join(t.TempDir(), "list.csv")
+	if err := os.WriteFile(list, []byte(domainLines(driftLines)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	resume := []string{"resume", list, "--base-url", r.server.URL, "--lake", r.lake, "--plan", "unlimited", "--rate", "0"}
+	code, _, stderr := runProgram(t, resume...)
+	if code != exitUsage || !strings.Contains(stderr, "--contract evolve") || r.sim.Bill().Billed != billed {
+		t.Errorf("resume without a contract: exit %d, %d calls: %s", code, r.sim.Bill().Billed-billed, stderr)
+	}
+	if code, _, stderr = runProgram(t, append(resume, "--contract", "evolve")...); code != exitComplete || r.sim.Bill().Billed == billed {
+		t.Errorf("resume that goes on: exit %d, %d calls: %s", code, r.sim.Bill().Billed-billed, stderr)
+	}
 }
 
 // TestFreezeConcurrent: calls that are on the wire when the first answer differs are awaited, and no

@@ -98,7 +98,8 @@ type WorkOptions struct {
 	BatchSize   int
 	PartitionBy string // month or day; empty: as the lake does it
 	// What to do when answers differ from what the schema knows: a pipeline.Contract; empty: evolve.
-	Contract string
+	Contract    string
+	ContractSet bool // even to the default
 }
 
 // APIOptions say where the API is and how hard it may be asked.

@@ -31,6 +31,9 @@ func (o *RunOptions) ContinueRun(r *ledger.Run, stop *pipeline.StopInfo) error {
 	if r.Budget > 0 && (budget < 1 || stop != nil && stop.Kind == pipeline.StopBudget) && !o.Money.MaxCreditsSet {
 		return UsageErrorf("run %s has exhausted its budget of %s; set a budget for the rest with --max-credits N, or unlimited", r.ID, format.Count(r.Budget, "credit"))
 	}
+	if stop != nil && stop.Kind == pipeline.StopDrift && !o.Work.ContractSet {
+		return UsageErrorf("run %s stopped under --contract freeze, because answers differ from what siglake knew: say how to continue it, with --contract evolve or --contract freeze", r.ID)
+	}
 	partitionBy := o.Work.PartitionBy
 	if err := RestoreOptions(o, r.Settings); err != nil {
 		return fmt.Errorf("run %s: %w", r.ID, err)
