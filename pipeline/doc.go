@@ -15,7 +15,8 @@
 // concurrency changes neither the rows nor their order. flatten.go types one event and computes its
 // uid, allocate.go allocates a call's charge to what it bought, recorder.go writes both as Arrow
 // records, and manifest.go accounts for everything, up to the [Reconciliation] with the account.
-// query.go states what an action costs, at most ([Query.Ceiling]) and exactly ([Query.CostOf]).
+// query.go decides what an action costs, at most ([Query.Ceiling]) and exactly ([Query.CostOf]), at the
+// price that the query states; tariff.go has the form of an account's price list.
 //
 // # Queries
 //

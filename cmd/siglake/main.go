@@ -1,8 +1,8 @@
 // Command siglake turns account and contact lists into typed Parquet with a
 // bill, by asking the Lusha Signals API about them.
 //
-// main.go is the program's shell: commands, signals to context, errors to exit
-// codes. Each command has a file of its own: it fills in the options of a use case
+// main.go is the program's shell: commands, and signals to context. exit.go gives an error one of the
+// exit codes that package app defines. Each command has a file of its own: it fills in the options of a use case
 // of package app, and prints what that gives with package report. wire.go offers an
 // embedded simulator in the place of the API.
 package main

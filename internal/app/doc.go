@@ -16,7 +16,9 @@
 //	queryBuilder      what a run asks of the API; versionChooser: in which version of it
 //	nightScheduler    what --since last asks of each pair of entity and signal type
 //	pagedQuery        what lookalikes and visitors ask, and from which page on
-//	pipeline.Tariff   what an action costs: newTariff reads it, priceQueries applies it
+//	priceQueries      at which price a query is asked, by the account's tariff or the published prices
+//	                  (tariff.go); pipeline.Query.CostOf says what results cost at that price
+//	RunExit           with which exit code a run ends: exit.go has all codes, and which is the gravest
 //	allowance         what the caps of a day or month leave to a run
 //	inDoubtPolicy     what happens to calls in doubt; it reconciles them with the account
 //	planner           what a plan says; announcer: which repeated purchases a run announces

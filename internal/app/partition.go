@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/siglake/siglake/internal/ledger"
@@ -137,24 +136,4 @@ func (j *Job) checkLake(ctx context.Context, l *lake) error {
 		return err
 	}
 	return j.choosePartition(ctx, l)
-}
-
-// commandKey is the same for runs that request the same, however they partition the events: a command
-// must be recognised after a rebuild has changed that, and after an earlier version has done it in
-// two ways.
-func commandKey(spec *pipeline.RunSpec) string {
-	if spec.Rereads != "" || spec.Settings[partitionSetting] == defaultPartition {
-		return spec.CommandDigest
-	}
-	return commandDigest(unpartitioned(spec.Settings), spec.Input)
-}
-
-// unpartitioned are settings with the default partitions.
-func unpartitioned(settings map[string]string) map[string]string {
-	if settings[partitionSetting] == "" { // of a run of which the record was lost
-		return settings
-	}
-	settings = maps.Clone(settings)
-	settings[partitionSetting] = defaultPartition
-	return settings
 }

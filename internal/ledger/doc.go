@@ -8,7 +8,9 @@
 // A Ledger opens, recovers and closes the records, and hands out what asks about them or changes them:
 //
 //   - [Recorder]: what becomes a record, and when it is durable. It is the only writer during a run.
-//   - [Purchases]: whether a pair, an id or a page was bought, and whether a request may buy it again.
+//   - [Purchases]: whether a pair was bought, and whether an old purchase covers a new question
+//     (coverage.go), whether an id is known (resolve.go) or a page was bought (pages.go), and whether a
+//     request may buy it again.
 //   - [Cursors]: up to which day a pair was asked, how late events are, which windows reached a cap.
 //   - [Blockers]: which calls in doubt the lines of a published run wait for, and when they may be retried.
 //   - [Rereader]: what the present version reads in the answer to a call in doubt.

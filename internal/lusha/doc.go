@@ -57,7 +57,8 @@
 //
 // # Outcomes
 //
-// Every attempt ends in one of three outcomes, and every item in one status:
+// Every attempt ends in one of three outcomes, and every item in one status. classify.go is the table
+// below; rules.go gives each class the policy.Kind by which package policy decides.
 //
 //	response                                     class        outcome      items
 //	------------------------------------------------------------------------------------

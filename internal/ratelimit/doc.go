@@ -21,6 +21,8 @@
 //     users, of other machines, and calls from before the state was lost. If nothing is left, calls
 //     wait until the window has reset.
 //
+// slidingwindow.go has the first, window.go the second, and limiter.go admits a call if both allow it.
+//
 // The sliding window counts in 300 buckets. A bucket leaves it as a whole, when its latest moment
 // is as old as the window is long, so at most 1/300 of the allowed calls is lost, and memory is
 // bounded.
