@@ -120,6 +120,35 @@ func siglake(t *testing.T, words ...string) string {
 	return string(out)
 }
 
+// startSimulator serves the simulated API at an address, for a lake that holds no simulated answers, and
+// sets the key for it.
+func startSimulator(t *testing.T) string {
+	t.Helper()
+	program, err := buildProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(program, "simulate", "--listen", "127.0.0.1:0")
+	out, err := c.StdoutPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	_, address, ok := strings.Cut(strings.TrimSpace(line), "listening on ")
+	if err != nil || !ok {
+		t.Fatalf("simulator: %q, %v", line, err)
+	}
+	t.Setenv("LUSHA_API_KEY", "a-key-for-the-simulator-0123456789")
+	return address
+}
+
 // engine is a process that runs SQL.
 type engine struct {
 	t     *testing.T
@@ -460,6 +489,9 @@ func (m *matrix) compareOlder(prefix, fixture, list string) {
 	if err := command(m.t.Context(), lake, "tar", "--zstd", "-xf", absolute(m.t, "..", "..", "testdata", fixture, "lake.tar.zst")); err != nil {
 		m.t.Fatal(err)
 	}
+	if inner := filepath.Join(lake, "lake"); isDir(inner) {
+		lake = inner
+	}
 	var queries []string
 	for _, sql := range []string{
 		"SELECT signal_type, count(*), count(DISTINCT event_uid), min(event_date), max(event_date), count(url), count(summary_text) FROM @events GROUP BY 1",
@@ -471,13 +503,18 @@ func (m *matrix) compareOlder(prefix, fixture, list string) {
 	}
 	m.runAll(lake, "--prefix", prefix)
 	m.compare(fixture, queries, lake, "--prefix", prefix)
-	siglake(m.t, "run", list, "--lake", lake, "--simulate", "--since", "30d", "--signals", "news", "--new-run", "--quiet")
+	siglake(m.t, "run", list, "--lake", lake, "--base-url", startSimulator(m.t), "--plan", "unlimited", "--since", "30d", "--signals", "news", "--new-run", "--quiet")
 	m.restartSpark()
 	before := m.compare(fixture+", continued", queries, lake, "--prefix", prefix)
 	siglake(m.t, "compact", "--lake", lake, "--quiet", "--min-files", "2", "--as-of", yesterday())
 	m.prune(lake)
 	m.restartSpark()
 	m.expectSame(fixture+", pruned", before, m.compare(fixture+", pruned", queries, lake, "--prefix", prefix))
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func absolute(t *testing.T, parts ...string) string {
