@@ -30,6 +30,7 @@
 //	account.go    record -> schema.Account, or the reason why it is none
 //	spreadsheet.go  what spreadsheets do to cells -> the text
 //	nonaccounts.go  placeholders, and lines that name no account (nonaccounts.txt holds the texts)
+//	otherids.go   telephone numbers and ids of other programs, which are no names
 //	normalise.go  one cell -> the identifier that the API understands (pure functions)
 //	mail.go       a cell with names, labels or several addresses -> one address
 //	wrappers.go   a rewritten link -> the link in it

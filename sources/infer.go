@@ -57,6 +57,13 @@ func (l *draft) inferOneColumn(rows [][]string, wanted schema.Object) error {
 			total++
 		}
 	}
+	if n := count[kindDigits]; 2*n > total || n > 0 && n == total-1 && kindOf(rows[0][0]) == kindText {
+		return l.unnamedNumbers(rows)
+	}
+	if what := areOtherIDs(rows, 0); what != "" {
+		return &Error{Line: l.line, Problem: fmt.Sprintf("at least half of the lines are no names: such a line is %s", what),
+			Expected: "domains, names, e-mail addresses, LinkedIn profiles or Lusha ids", Fix: "replace them by domains or names"}
+	}
 	object, f := schema.Company, numFields
 	for k, n := range count {
 		if 2*n <= total || n == 0 {
@@ -67,7 +74,7 @@ func (l *draft) inferOneColumn(rows [][]string, wanted schema.Object) error {
 			if 3*n >= 2*total {
 				f = fieldName
 			}
-		case kindDigits, kindToken:
+		case kindToken:
 			f = fieldID
 		case kindCompany:
 			return &Error{Line: l.line, Problem: "the lines are LinkedIn company pages, which cannot be requested",
@@ -98,6 +105,18 @@ func (l *draft) inferOneColumn(rows [][]string, wanted schema.Object) error {
 	l.columns[f], l.reasons[f] = 0, ReasonContent
 	l.notes = append(l.notes, fmt.Sprintf("no header: the only column was recognised as %s by its content", fieldNames[f]))
 	return nil
+}
+
+// unnamedNumbers is the error about a list of numbers that no header and no option says to be Lusha ids: they may be
+// anything, such as postcodes, years or telephone numbers.
+func (l *draft) unnamedNumbers(rows [][]string) error {
+	e := &Error{Line: l.line, Problem: "the lines are numbers, and nothing says what they number",
+		Expected: "domains, names, e-mail addresses or LinkedIn profiles, or a header such as Lusha ID", Fix: "add --map id=1 if these are Lusha ids"}
+	if first := rows[0][0]; kindOf(first) == kindText {
+		e.Problem = fmt.Sprintf("the lines are numbers, and %q does not say that they are Lusha ids", truncate(first))
+		e.Fix = "add --header=yes --map id=1 if these are Lusha ids"
+	}
+	return e
 }
 
 // isComment reports whether a line of a plain list is a comment.

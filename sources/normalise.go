@@ -675,10 +675,15 @@ func checkName(name string) error {
 		return errors.New("is an e-mail address; expected a name, or map the column as domain")
 	case strings.Contains(name, "://"):
 		return errors.New("is a URL; expected a name, or map the column as domain")
+	case strings.HasSuffix(name, "@") && !strings.Contains(name, " "):
+		return errors.New("is a part of an e-mail address; expected a name")
 	case utf8.RuneCountInString(name) > maxName:
 		return fmt.Errorf("is longer than %d characters; expected a name", maxName)
 	case len(name) <= maxMangledDate && mangledDate.MatchString(name):
 		return errors.New("is a date, into which a spreadsheet may have turned a name; expected a name")
+	}
+	if what := otherID(name); what != "" {
+		return fmt.Errorf("is %s; expected a name", what)
 	}
 	return nil
 }
