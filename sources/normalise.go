@@ -641,7 +641,12 @@ func FullName(s string) (name, note string, err error) {
 	if err := checkName(name); err != nil {
 		return "", "", err
 	}
-	if !strings.Contains(name, " ") {
+	switch {
+	case strings.Contains(name, ";"):
+		return "", "", errors.New("lists several; expected one name")
+	case strings.Contains(name, "@"):
+		return "", "", errors.New("has an e-mail address in it; expected a name alone")
+	case !strings.Contains(name, " "):
 		return "", "", errors.New("has one part; expected a first and a last name")
 	}
 	return name, "", nil

@@ -19,6 +19,7 @@ type roleColumns struct {
 // the rank of the header name. A column whose content contradicts its header has no role.
 func (l *draft) bestColumns() *roleColumns {
 	r := &roleColumns{l, noRoles()}
+	l.setAssociatedAside()
 	best := &r.best
 	var of [numRoles]meaning
 	known := map[int]meaning{}
@@ -34,7 +35,7 @@ func (l *draft) bestColumns() *roleColumns {
 		}
 		seen[folded] = i
 		m, _, ok := meaningOf(name)
-		if !ok || i >= len(l.contents) || l.usedAsIdentifier(i) {
+		if _, aside := l.unused[i]; !ok || aside || i >= len(l.contents) || l.usedAsIdentifier(i) {
 			continue // or --map names it
 		}
 		if l.contents[i].fits(m.role) == 0 {
@@ -55,6 +56,31 @@ func (l *draft) bestColumns() *roleColumns {
 	r.noteFurther(known)
 	l.emailDomain = best[roleSite] >= 0 && of[roleSite].rank >= rankEmailDomain
 	return r
+}
+
+// setAssociatedAside sets the columns of contacts aside that an export of companies lists beside each: "Associated Contact",
+// "Associated Contact IDs". Companies are those of a list whose own columns name a company and no person.
+func (l *draft) setAssociatedAside() {
+	var associated []int
+	own := map[role]bool{}
+	for i, name := range l.header {
+		m, exact, ok := meaningOf(name)
+		switch {
+		case !ok || !exact:
+		case (m.role == rolePerson || m.role == rolePersonKey) && slices.Contains(headerTokens(name), "associated"):
+			associated = append(associated, i)
+		case !slices.Contains(headerTokens(name), "associated"):
+			own[m.role] = true
+		}
+	}
+	if !own[roleOrganisation] && !own[roleSite] || own[rolePerson] || own[rolePersonKey] || own[roleFirstName] || own[roleLastName] {
+		return
+	}
+	for _, i := range associated {
+		if !l.usedAsIdentifier(i) {
+			l.setAside(i, unusedColumn{reason: "it lists contacts of a company", noted: true, instead: -1})
+		}
+	}
 }
 
 // noteFurther notes the columns of a role behind the best. A website, an address or a profile is read

@@ -195,9 +195,12 @@ func (v *vocabulary) withoutLinks(words []string) []string {
 func meaningOf(name string) (m meaning, exact, ok bool) {
 	tokens := headerTokens(name)
 	if m, ok = headerWords.match(tokens); !ok {
-		if before, _, cut := strings.Cut(norm.NFKC.String(name), "("); cut { // "Domain (without www)"
+		if before, in, cut := strings.Cut(norm.NFKC.String(name), "("); cut { // "Domain (without www)"
 			m, ok = headerWords.match(headerTokens(before))
 			m.rank += rankSecondary
+			if in := headerTokens(in); m.role == roleName && headerWords.names(wordCompany, in) && !headerWords.names(wordContact, in) {
+				m.role = roleOrganisation // "Name (Adressattyp Unternehmen)"
+			}
 		}
 	}
 	if ok {

@@ -61,7 +61,7 @@ func TestHeaderNames(t *testing.T) {
 			"Dirección de correo electrónico", "Endereço de e-mail", "Indirizzo e-mail", "E-mailadres", "Służbowy e-mail", "メールアドレス", "電子メール アドレス", "Business Email", "Personal Email"},
 		roleLinkedIn:     {"LinkedIn Contact Profile URL", "Person Linkedin Url", "linkedInProfileUrl", "Profil LinkedIn", "LinkedInプロフィール", "LinkedIn (required)", "Perfil de LinkedIn"},
 		roleCompanyPage:  {"Company LinkedIn", "Company Linkedin Url", "LinkedIn der Firma", "URL LinkedIn de l'entreprise"},
-		roleOrganisation: {"Organization - Name", "Company", "Account Name", "Nombre de la empresa", "Nom de l'entreprise", "Nome azienda", "Naam bedrijf", "Nazwa firmy", "会社名", "Firmenname", "Contact Company", "Associated Company", "Full Company Name", "会社名（正式名称）", "Azienda - Nome"},
+		roleOrganisation: {"Organization - Name", "Company", "Account Name", "Nombre de la empresa", "Nom de l'entreprise", "Nome azienda", "Naam bedrijf", "Nazwa firmy", "会社名", "Firmenname", "Contact Company", "Associated Company", "Full Company Name", "会社名（正式名称）", "Azienda - Nome", "Name (Adressattyp Unternehmen)"},
 		rolePerson:       {"Person - Name", "Imię i nazwisko", "Contact Name", "Full Name", "氏名", "Vor- und Nachname", "Organization Contact", "Account Contact"},
 		roleFirstName:    {"First Name", "Vorname", "PRENOM", "Contact First Name", "Voornaam", "Imie", "fname", "Primeiro nome"},
 		roleLastName:     {"Last Name", "Nachname", "Nom de famille", "Achternaam", "Nazwisko", "Sobrenome", "姓", "Cognome"},
