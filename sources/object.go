@@ -27,6 +27,12 @@ func (r *roleColumns) decideObject(m map[string]string) (schema.Object, error) {
 	if r.header == nil || decidedByMap(m) {
 		return schema.Company, nil
 	}
+	if trait := r.traitOfPeople(); trait >= 0 {
+		name := r.names[r.best[roleName]]
+		e := r.undecided(fmt.Sprintf("%s may be a person, because %s is about people, or a company; no column names the employers of persons, or holds their e-mail addresses or profiles", name, r.names[trait]))
+		e.Fix = "add a column of employers, e-mail addresses or profiles, or --object=company"
+		return "", e
+	}
 	return r.objectOfContent()
 }
 
@@ -106,6 +112,25 @@ func (r *roleColumns) mayBePeople(name, company int) bool {
 	})
 }
 
+// traitOfPeople is a column that says something of people, such as "Job Title", in a list that has only names to request by,
+// some of which have several words; -1: there is none.
+func (r *roleColumns) traitOfPeople() int {
+	name := r.best[roleName]
+	if name < 0 || r.columnOf(roleOrganisation, roleSite, roleID, roleCompanyID) >= 0 {
+		return -1
+	}
+	for _, k := range []kind{kindToken, kindPerson, kindEmail, kindDomain} {
+		if sure, doubtful := r.candidates(k); len(sure)+len(doubtful) > 0 {
+			return -1 // the content of the columns decides
+		}
+	}
+	trait := slices.IndexFunc(r.header, func(h string) bool { return headerWords.classes[foldName(h)]&wordTrait != 0 })
+	if trait < 0 || !slices.ContainsFunc(r.rows, func(row []string) bool { return name < len(row) && strings.Contains(row[name], " ") }) {
+		return -1
+	}
+	return trait
+}
+
 // columnOf is the column of the first of several roles that has one; -1: none has.
 func (r *roleColumns) columnOf(roles ...role) int {
 	for _, wanted := range roles {
@@ -167,7 +192,7 @@ func (r *roleColumns) objectOfEmails(i int) (schema.Object, error) {
 }
 
 // undecided is the error about a list that may hold companies or contacts.
-func (r *roleColumns) undecided(problem string) error {
+func (r *roleColumns) undecided(problem string) *Error {
 	return &Error{Line: r.line, Problem: problem, Fix: "add --object=contact or --object=company", Undecided: true}
 }
 

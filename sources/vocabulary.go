@@ -58,15 +58,18 @@ const (
 	wordLink
 	wordOther
 	wordPerhapsOther
+	wordTrait
+	wordHeading
 )
 
 // wordsApart are the classes of words that may not surround a phrase.
-const wordsApart = wordOther | wordPerhapsOther
+const wordsApart = wordOther | wordPerhapsOther | wordTrait | wordHeading
 
 // sectionClasses are the sections of the vocabulary that define a class of words.
 var sectionClasses = map[string]wordClass{
 	"company": wordCompany, "contact": wordContact, "vendor": wordVendor, "qualifier": wordQualifier,
 	"secondary": wordSecondary, "link": wordLink, "other": wordOther, "perhaps-other": wordPerhapsOther,
+	"trait": wordTrait, "heading": wordHeading,
 }
 
 // The ranks of a role: of two columns with the same role, the one with the lower rank is used.
