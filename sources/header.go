@@ -203,7 +203,7 @@ func (l *draft) decideColumns(rows [][]string, o Options) (err error) {
 	case l.header != nil:
 		err = l.chooseColumns(o)
 	case len(o.Map) == 0:
-		err = l.inferColumns(rows, o.Object)
+		err = l.inferColumns(rows, o)
 	default:
 		l.notes = append(l.notes, "no header: the first line is read as an account")
 	}

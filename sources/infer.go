@@ -2,15 +2,17 @@ package sources
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/siglake/siglake/schema"
 )
 
 // inferColumns recognises the columns of a list without a header.
-func (l *draft) inferColumns(rows [][]string, wanted schema.Object) error {
+func (l *draft) inferColumns(rows [][]string, o Options) error {
+	wanted := o.Object
 	if l.width <= 1 {
-		return l.inferOneColumn(rows, wanted)
+		return l.inferOneColumn(rows, o)
 	}
 	for i := range l.width {
 		f, ok := kindFields[l.contents[i].kind()]
@@ -38,8 +40,7 @@ func (l *draft) inferColumns(rows [][]string, wanted schema.Object) error {
 	}
 	(&roleColumns{l, noRoles()}).assignFields() // decides which field a domain is
 	if !l.canIdentify(l.object) {
-		return &Error{Line: l.line, Problem: "no header, and no column is recognised by its content",
-			Expected: "a header, or --map with column numbers", Fix: l.mapAdvice()}
+		return l.unknownColumns(rows, o)
 	}
 	l.notes = append(l.notes, "no header: the columns were recognised by their content")
 	return nil
@@ -48,7 +49,8 @@ func (l *draft) inferColumns(rows [][]string, wanted schema.Object) error {
 // inferOneColumn recognises the content of a one-column list by majority. Names need two thirds,
 // because a name may look like anything, and a domain that is requested as a name finds the wrong
 // company.
-func (l *draft) inferOneColumn(rows [][]string, wanted schema.Object) error {
+func (l *draft) inferOneColumn(rows [][]string, o Options) error {
+	wanted := o.Object
 	var count [numKinds]int
 	total := 0
 	for _, row := range rows {
@@ -73,6 +75,9 @@ func (l *draft) inferOneColumn(rows [][]string, wanted schema.Object) error {
 		case kindText:
 			if 3*n >= 2*total {
 				f = fieldName
+			}
+			if first := rows[0][0]; o.Header != HeaderNo && n > 1 && headerWords.names(wordHeading, headerTokens(first)) && !hasLegalForm(first) {
+				return &Error{Line: l.line, Problem: fmt.Sprintf("%q may be a header, or a name", truncate(first)), Fix: "add --header=yes --map name=1 if it is a header, or --header=no if it is a name"}
 			}
 		case kindToken:
 			f = fieldID
@@ -105,6 +110,31 @@ func (l *draft) inferOneColumn(rows [][]string, wanted schema.Object) error {
 	l.columns[f], l.reasons[f] = 0, ReasonContent
 	l.notes = append(l.notes, fmt.Sprintf("no header: the only column was recognised as %s by its content", fieldNames[f]))
 	return nil
+}
+
+// hasLegalForm reports whether a name ends with the legal form of a company.
+func hasLegalForm(name string) bool {
+	words := strings.Fields(name)
+	return len(words) > 1 && legalForms[squash(foldLetters(words[len(words)-1]))]
+}
+
+// unknownColumns is the error about a list without a known header of which no column is recognised. Its first line may be a
+// header in another language.
+func (l *draft) unknownColumns(rows [][]string, o Options) error {
+	e := &Error{Line: l.line, Problem: "no header, and no column is recognised by its content", Expected: "a header, or --map with column numbers", Fix: l.mapAdvice()}
+	if o.Header == HeaderNo || slices.ContainsFunc(rows[0], func(c string) bool { k := kindOf(c); return k != kindText && k != kindEmpty }) {
+		return e
+	}
+	var cells []string
+	for i, c := range rows[0] {
+		cells = append(cells, fmt.Sprintf("%d %q", i+1, truncate(c)))
+	}
+	e.Problem = fmt.Sprintf("no column is recognised by its content, or by its header, if the first line is one: %s", strings.Join(cells[:min(30, len(cells))], ", "))
+	if !strings.Contains(e.Fix, "N") {
+		e.Fix += " --map name=N"
+	}
+	e.Fix = strings.Replace(e.Fix, "add ", "add --header=yes, if the first line is a header, and ", 1)
+	return e
 }
 
 // unnamedNumbers is the error about a list of numbers that no header and no option says to be Lusha ids: they may be

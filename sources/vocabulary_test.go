@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-var languages = []string{"en", "de", "fr", "es", "pt", "it", "nl", "pl", "ja"}
+var languages = []string{"en", "de", "fr", "es", "pt", "it", "nl", "pl", "ja", "ru", "tr"}
 
 // TestVocabulary checks the words themselves: each phrase has the role of its section, in all
 // spellings, and each role has phrases in all languages.
@@ -14,7 +14,7 @@ func TestVocabulary(t *testing.T) {
 	t.Parallel()
 	has := map[role]map[string]bool{}
 	for _, p := range headerWords.phrases {
-		if !slices.Contains(languages, p.language) {
+		if !slices.Contains(languages, p.language) && p.language != "zh" { // which has no words for parts of a name
 			t.Errorf("%q is of the unknown language %q", p.text, p.language)
 		}
 		if has[p.role] == nil {
