@@ -173,6 +173,7 @@ func detectDelimiter(head []byte, atEOF bool) (byte, error) {
 	var best byte
 	var bestScore delimiterScore
 	var splitters []string
+	var splitter byte // the first of them
 	for _, c := range []byte(delimiters) {
 		first, records := readSample(head, atEOF, c)
 		if first != nil && first.fault != nil && first.fault.tooWide {
@@ -183,7 +184,7 @@ func detectDelimiter(head []byte, atEOF bool) (byte, error) {
 		}
 		width, share, split := columnStats(records)
 		if _, _, below := columnStats(records[1:]); split >= 0.8 || len(records) > 2 && below >= 0.8 {
-			splitters = append(splitters, fmt.Sprintf("%q", c))
+			splitters, splitter = append(splitters, fmt.Sprintf("%q", c)), cmp.Or(splitter, c)
 		}
 		s := delimiterScore{known: len(headerRoles(records[0])), share: share}
 		if width != len(records[0]) && s.known == 0 || len(records[0]) == 1 || share < 0.8 && s.known == 0 {
@@ -202,9 +203,20 @@ func detectDelimiter(head []byte, atEOF bool) (byte, error) {
 	if best == 0 && len(splitters) > 0 && len(plain) > 1 {
 		return 0, &Error{Problem: "the number of columns varies from line to line, or the first line is a title: " + strings.Join(splitters, " and ") + " may separate cells",
 			Expected: "the same columns on every line, under at most one header line",
-			Fix:      `remove a title line, or name the delimiter: --delimiter="," for columns, --delimiter=none for one column`}
+			Fix:      fmt.Sprintf("remove a title line, or name the delimiter: --delimiter=%s for columns, --delimiter=none for one column", delimiterOption(splitter))}
 	}
 	return best, nil
+}
+
+// delimiterOption is a delimiter as --delimiter takes it, quoted for a shell.
+func delimiterOption(c byte) string {
+	switch {
+	case c == '\t':
+		return "tab"
+	case c < ' ':
+		return fmt.Sprintf(`$'\x%02x'`, c)
+	}
+	return `"` + string(rune(c)) + `"`
 }
 
 // identifierColumns counts the columns of the records below the first whose cells are identifiers.

@@ -20,8 +20,7 @@ func (l *draft) inferColumns(rows [][]string, o Options) error {
 			continue
 		}
 		if l.has(f) {
-			return &Error{Line: l.line, Problem: fmt.Sprintf("no header, and columns %d and %d both look like %s", l.columns[f]+1, i+1, fieldNames[f]),
-				Expected: "a header, or --map with column numbers", Fix: l.mapAdvice()}
+			return l.sameColumns(rows, f, i)
 		}
 		l.columns[f], l.reasons[f] = i, ReasonContent
 	}
@@ -110,6 +109,21 @@ func (l *draft) inferOneColumn(rows [][]string, o Options) error {
 	l.columns[f], l.reasons[f] = 0, ReasonContent
 	l.notes = append(l.notes, fmt.Sprintf("no header: the only column was recognised as %s by its content", fieldNames[f]))
 	return nil
+}
+
+// sameColumns is the error about a list without a header whose column i holds the same field as an earlier one. A single
+// line of nothing else is a list that was written side by side.
+func (l *draft) sameColumns(rows [][]string, f field, i int) error {
+	first := l.columns[f]
+	e := &Error{Line: l.line, Problem: fmt.Sprintf("no header, and columns %d and %d both look like %s", first+1, i+1, fieldNames[f]),
+		Expected: "a header, or --map with column numbers", Fix: fmt.Sprintf("add --map %s=%d or --map %s=%d", fieldNames[f], first+1, fieldNames[f], i+1)}
+	k := l.contents[i].kind()
+	same := func(c content) bool { return c.filled == 0 || c.kind() == k }
+	if len(rows) == 1 && !slices.ContainsFunc(l.contents, func(c content) bool { return !same(c) }) {
+		e.Problem = fmt.Sprintf("the line holds several %s", kindNames[k])
+		e.Expected, e.Fix = "one a line", "write each on a line of its own"
+	}
+	return e
 }
 
 // hasLegalForm reports whether a name ends with the legal form of a company.
