@@ -204,8 +204,10 @@ func (l *draft) decideColumns(rows [][]string, o Options) (err error) {
 		err = l.chooseColumns(o)
 	case len(o.Map) == 0:
 		err = l.inferColumns(rows, o)
-	default:
+	case o.Header == HeaderNo:
 		l.notes = append(l.notes, "no header: the first line is read as an account")
+	default:
+		l.notes = append(l.notes, "no header: the first line is read as an account; --header=yes if it names the columns")
 	}
 	l.noteColumns()
 	return err
