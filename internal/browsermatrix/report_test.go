@@ -364,11 +364,18 @@ func column(t *testing.T, b *browser, table, id string, model *lakereport.Report
 	})()`, table, place))
 }
 
-// click clicks on the head of a column.
+// click clicks on the head of a column, at its very corner and not on its letters.
 func click(t *testing.T, b *browser, table, id string, model *lakereport.Report) {
 	t.Helper()
 	place := slices.IndexFunc(model.Find(table).Columns, func(c lakereport.Column) bool { return c.ID == id })
-	b.run(t, chromedp.Click(chromedp.CSS(fmt.Sprintf(`#table-%s th[data-column="%d"] button`, table, place))))
+	type point struct{ X, Y float64 }
+	at := evaluate[point](t, b, fmt.Sprintf(`(() => {
+		const th = document.querySelector('#table-%s th[data-column="%d"]');
+		th.scrollIntoView({block: "center"});
+		const r = th.getBoundingClientRect();
+		return {X: r.left + 1, Y: r.top + 1};
+	})()`, table, place))
+	b.run(t, chromedp.MouseClickXY(at.X, at.Y))
 }
 
 // TestTables: a table is short until all of it is wanted, is sorted by a click in either direction, and

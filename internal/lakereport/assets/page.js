@@ -66,8 +66,9 @@
 
     heads.forEach(th => {
       const button = element("button", {type: "button", textContent: th.textContent});
-      button.addEventListener("click", () => sortBy(Number(th.dataset.column)));
       th.replaceChildren(button);
+      // The button is for the keyboard; its clicks are those of the cell, too.
+      th.addEventListener("click", () => sortBy(Number(th.dataset.column)));
     });
     more.addEventListener("click", () => { state.open = !state.open; update(); });
     if (rows.length > short && table.columns.some(c => c.kind === "text")) {
@@ -152,7 +153,6 @@
   }
 
   const tables = model.sections.flatMap(s => s.tables);
-  for (const t of tables) t.rows = t.rows || [];
   tables.forEach(enliven);
   tables.filter(t => t.chart && t.rows.length).forEach(begin);
 
