@@ -118,6 +118,11 @@ func TestReportWithoutRun(t *testing.T) {
 	if got := figureOf(t, of, "credits"); got != nil || of.Generation != 0 || of.Runs != 0 {
 		t.Errorf("%v credits, generation %d, %d runs; want none", got, of.Generation, of.Runs)
 	}
+	if of.Lists == nil || slices.ContainsFunc(of.Sections, func(s lakereport.Section) bool {
+		return slices.ContainsFunc(s.Tables, func(t lakereport.Table) bool { return t.Rows == nil })
+	}) {
+		t.Error("the JSON has null for an empty list")
+	}
 	code, stdout, stderr := says(t, "report", "--lake", r.lake, "--output", "-")
 	if code != exitComplete || !strings.Contains(stdout, "none: nothing is published") || !strings.Contains(stdout, "No new event.") {
 		t.Errorf("exit %d, %s\n%.3000s", code, stderr, stdout)

@@ -121,7 +121,7 @@ func checkReportTable(t *testing.T, d *DuckDB, table *lakereport.Table) (values 
 		t.Errorf("table %s, columns (-SQL +report):\n%s", table.ID, diff)
 		return 0
 	}
-	var want [][]any
+	want := [][]any{}
 	for _, row := range rows[:min(len(rows), len(table.Rows))] {
 		var shown []any
 		for i, v := range row {

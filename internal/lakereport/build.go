@@ -29,6 +29,7 @@ func (c *Collector) Report(about About) *Report {
 	build.describeRuns(r)
 	r.Figures = build.figures()
 	r.Sections = []Section{build.newsSection(), build.moversSection(), build.accountsSection(), build.creditsSection(), build.hitSection(), build.openSection(), build.workSection()}
+	r.fillEmpty()
 	return r
 }
 

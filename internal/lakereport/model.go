@@ -34,7 +34,7 @@ type Kind string
 const (
 	Text    Kind = "text"    // string, see Shown
 	Count   Kind = "count"   // int64
-	Decimal Kind = "decimal" // string with two digits after the point
+	Decimal Kind = "decimal" // string with two digits after the point: exact, which a JSON number need not stay
 	Percent Kind = "percent" // float64, at most one digit after the point
 	Day     Kind = "day"     // string, 2026-11-30
 	Time    Kind = "time"    // string, RFC 3339 in UTC, to the second
@@ -114,6 +114,20 @@ func (r *Report) Heading() string {
 }
 
 func dayOfTime(moment string) string { return moment[:min(len(moment), len(time.DateOnly))] }
+
+// fillEmpty makes lists without an entry empty ones: in JSON each is [], never null.
+func (r *Report) fillEmpty() {
+	if r.Lists == nil {
+		r.Lists = []string{}
+	}
+	for i := range r.Sections {
+		for j := range r.Sections[i].Tables {
+			if t := &r.Sections[i].Tables[j]; t.Rows == nil {
+				t.Rows = [][]any{}
+			}
+		}
+	}
+}
 
 // Find returns a table by its ID; nil: there is none.
 func (r *Report) Find(id string) *Table {
