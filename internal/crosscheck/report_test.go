@@ -196,8 +196,9 @@ func reportLake(t *testing.T) (lake string, nights []time.Time) {
 func TestReportOfNights(t *testing.T) {
 	lake, nights := reportLake(t)
 	d := openSession(t, printDDL(t, lake))
-	scopes := [][]string{{}, {"--since", nights[1].Format(time.DateOnly)}, {"--run", "last"}}
-	for _, flags := range scopes[:proof.Size(2, 3, 3)] {
+	first := runOfNight(t, d, "crm.csv")
+	scopes := [][]string{{}, {"--since", nights[1].Format(time.DateOnly)}, {"--run", first}, {"--run", "last"}}
+	for _, flags := range scopes[:proof.Size(3, 4, 4)] {
 		t.Run(strings.Join(flags, " "), func(t *testing.T) {
 			r := parseReport(t, writeReport(t, lake, "json", flags...))
 			values := checkReport(t, d, r)
@@ -209,6 +210,12 @@ func TestReportOfNights(t *testing.T) {
 				if table := r.Find(id); len(flags) == 0 && (table == nil || len(table.Rows) == 0) {
 					t.Errorf("table %s has no row: the test shows nothing", id)
 				}
+			}
+			if slices.Contains(flags, first) {
+				checkOwnLines(t, d, r)
+			}
+			if table := r.Find("hits_by_column_1"); len(flags) == 0 && linesOf(t, table) != linesOf(t, r.Find("hits_by_list"), "crm.csv") {
+				t.Errorf("the groups of a column of crm.csv have %d lines, and the list has others: %v", linesOf(t, table), r.Find("hits_by_list").Rows)
 			}
 			page := embeddedReport(t, writeReport(t, lake, "html", flags...))
 			r.Created, page.Created = time.Time{}, time.Time{}
@@ -229,6 +236,41 @@ func TestReportOfNights(t *testing.T) {
 			}
 		})
 	}
+}
+
+// runOfNight is the first run about a list.
+func runOfNight(t *testing.T, d *DuckDB, list string) string {
+	t.Helper()
+	_, rows, err := d.Query(t.Context(), "SELECT run_id FROM runs WHERE list LIKE '%"+list+"' ORDER BY started_at LIMIT 1")
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("the first run about %s: %d rows, %v", list, len(rows), err)
+	}
+	return rows[0][0].(string)
+}
+
+// checkOwnLines: an earlier run has the lines that it had, though later runs have left them otherwise since.
+func checkOwnLines(t *testing.T, d *DuckDB, r *lakereport.Report) {
+	t.Helper()
+	_, rows, err := d.Query(t.Context(), "SELECT count(*), count(*) FILTER (WHERE status = 'rejected') FROM accounts WHERE run_id = '"+r.Run+"'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rejected := r.Figures[slices.IndexFunc(r.Figures, func(f lakereport.Figure) bool { return f.ID == "rejected_lines" })].Value
+	if got, want := fmt.Sprint(linesOf(t, r.Find("hits_by_list")), integer(t, rejected)), fmt.Sprint(rows[0]...); got != want || integer(t, rejected) == 0 {
+		t.Errorf("the run has %s lines and rejected ones, want %s", got, want)
+	}
+}
+
+// linesOf adds up the lines of the rows of a table, or of those of one list.
+func linesOf(t *testing.T, table *lakereport.Table, list ...string) (sum int64) {
+	t.Helper()
+	at := slices.IndexFunc(table.Columns, func(c lakereport.Column) bool { return c.ID == "lines" })
+	for _, row := range table.Rows {
+		if name, _ := row[0].(string); len(list) == 0 || strings.HasSuffix(name, list[0]) {
+			sum += integer(t, row[at])
+		}
+	}
+	return sum
 }
 
 func integer(t *testing.T, v any) int64 {

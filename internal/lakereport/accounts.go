@@ -18,6 +18,8 @@ type accountTotals struct {
 	aliases    map[string][]string  // object and id to ids of the same entity
 	kept       []*keptColumn
 	files      map[string]string // one copy of each
+	run        string            // the only one of the period; empty: there are others
+	ofRun      []line            // its lines, as it left them
 }
 
 // lineRows are the rows of a line that the newest run wrote: more than one if its list has several with
@@ -106,11 +108,13 @@ func entityKey(object, id string) string { return object + " " + id }
 
 // add adds what a run says about a line.
 func (a *accountTotals) add(r *row) {
-	of := a.identify(r)
+	of, status := a.identify(r), r.text("status")
+	if a.run != "" && string(r.bytes("run_id")) == a.run {
+		a.ofRun = append(a.ofRun, a.line(r, of, status))
+	}
 	if command := r.bytes("command"); command != nil && string(command) != "run" {
 		return
 	}
-	status := r.text("status")
 	if of != nil {
 		of.name = max(of.name, r.text("entity_name"))
 		if run := r.text("run_id"); isAnswer(status) && run > of.answeredRun {
@@ -240,7 +244,8 @@ type hits struct {
 	lines, rejected, answered, found, withEvents int64
 }
 
-func (h *hits) add(l *line, hasEvents bool) {
+// add adds a line, with the status of its answer if there is one.
+func (h *hits) add(l *line, answered string, hasEvents bool) {
 	h.lines++
 	if l.status == string(schema.Rejected) {
 		h.rejected++
@@ -248,11 +253,8 @@ func (h *hits) add(l *line, hasEvents bool) {
 	if hasEvents {
 		h.withEvents++
 	}
-	if l.of == nil {
-		return
-	}
-	switch schema.Status(l.of.answered) {
-	case schema.Enriched, schema.NoSignal:
+	switch schema.Status(answered) {
+	case schema.Enriched, schema.NoSignal, schema.Resolved:
 		h.found++
 		h.answered++
 	case schema.NotFound, schema.Restricted:
@@ -260,7 +262,25 @@ func (h *hits) add(l *line, hasEvents bool) {
 	}
 }
 
-// latest visits the rows of accounts_latest that belong to the period.
+// ofPeriod visits the lines of the period, with the statuses of their answers: the lines of a run as it left them,
+// else those of accounts_latest.
+func (a *accountTotals) ofPeriod(selected func(run string) bool, visit func(l *line, answered string)) {
+	for i := range a.ofRun {
+		visit(&a.ofRun[i], a.ofRun[i].status)
+	}
+	if a.run != "" {
+		return
+	}
+	a.latest(selected, func(l *line) {
+		answered := ""
+		if l.of != nil {
+			answered = l.of.answered
+		}
+		visit(l, answered)
+	})
+}
+
+// latest visits the rows of accounts_latest that a selected run left.
 func (a *accountTotals) latest(selected func(run string) bool, visit func(*line)) {
 	for _, rows := range a.lines {
 		if selected(rows.run) {

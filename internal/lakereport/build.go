@@ -71,7 +71,7 @@ func (c *builder) figures() []Figure {
 		total.add(&c.period[i])
 	}
 	var all hits
-	c.accounts.latest(c.isSelected, func(l *line) { all.add(l, c.accounts.hasEvents(l.of, c.events)) })
+	c.accounts.ofPeriod(c.isSelected, func(l *line, answered string) { all.add(l, answered, c.accounts.hasEvents(l.of, c.events)) })
 	figures := []Figure{
 		{ID: "new_events", Title: "New events", Kind: Count, Value: c.events.total, SQL: "SELECT count(*) " + c.scope.eventsFrom()},
 		{ID: "entities_with_events", Title: "Companies and people with new events", Kind: Count, Value: int64(len(c.events.entities)),
@@ -82,7 +82,7 @@ func (c *builder) figures() []Figure {
 		{ID: "found_share", Title: "Hit rate: lines found", Kind: Percent, Value: share(all.found, all.answered), SQL: c.scope.hitShareSQL("found")},
 		{ID: "events_share", Title: "Lines with new events", Kind: Percent, Value: share(all.withEvents, all.answered), SQL: c.scope.hitShareSQL("with_events")},
 		{ID: "rejected_lines", Title: "Lines rejected", Kind: Count, Value: all.rejected, Alarm: all.rejected > 0,
-			SQL: "SELECT count(*) FROM accounts_latest" + where("status = 'rejected'", c.scope.ofRunsSQL())},
+			SQL: "SELECT count(*) " + c.scope.rejectedFrom()},
 		{ID: "calls_in_doubt", Title: "Calls in doubt", Kind: Count, Value: c.calls.inDoubt, Alarm: c.calls.inDoubt > 0,
 			SQL: "SELECT count(*) FROM calls" + where("outcome = 'ambiguous'", c.scope.ofRunsSQL())},
 	}

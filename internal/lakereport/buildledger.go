@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/siglake/siglake/schema"
 )
@@ -109,16 +108,19 @@ var hitColumns = []Column{
 	{ID: "found_share", Title: "Hit rate", Kind: Percent}, {ID: "events_share", Title: "Event rate", Kind: Percent},
 }
 
-// hitRows counts what became of lines by groups.
-func (c *builder) hitRows(groups func(*line) [2]string, n int) (rows [][]any) {
+// hitRows counts what became of lines by groups: of those of some lists, or of all if lists is nil.
+func (c *builder) hitRows(lists map[string]bool, groups func(*line) [2]string, n int) (rows [][]any) {
 	counts := map[[2]string]*hits{}
-	c.accounts.latest(c.isSelected, func(l *line) {
+	c.accounts.ofPeriod(c.isSelected, func(l *line, answered string) {
+		if lists != nil && !lists[l.file] {
+			return
+		}
 		h := counts[groups(l)]
 		if h == nil {
 			h = &hits{}
 			counts[groups(l)] = h
 		}
-		h.add(l, c.accounts.hasEvents(l.of, c.events))
+		h.add(l, answered, c.accounts.hasEvents(l.of, c.events))
 	})
 	var keys [][2]string
 	for k := range counts {
@@ -141,11 +143,11 @@ func (c *builder) hitRows(groups func(*line) [2]string, n int) (rows [][]any) {
 const noLines = "No line of a list in this period."
 
 func (c *builder) hitSection() Section {
-	s := Section{ID: "hits", Title: "Hit rate", About: "Each line as the newest run left it. The hit rate is the share of the answered lines that were found, the event rate that of lines with new events."}
-	kinds := Table{ID: "hits_by_identifier", Title: "By identifier", Columns: append([]Column{{ID: "object_type", Title: "What", Kind: Text}, {ID: "identifier_type", Title: "Requested by", Kind: Text}}, hitColumns...), Empty: noLines, SQL: c.scope.hitSQL("a.object_type AS object_type", "a.identifier_type AS identifier_type")}
-	kinds.Rows = c.hitRows(func(l *line) [2]string { return [2]string{l.object, l.kind} }, 2)
-	lists := Table{ID: "hits_by_list", Title: "By list", Columns: append([]Column{{ID: "input_file", Title: "List", Kind: Text}}, hitColumns...), Empty: noLines, SQL: c.scope.hitSQL("a.input_file AS input_file")}
-	lists.Rows = c.hitRows(func(l *line) [2]string { return [2]string{l.file} }, 1)
+	s := Section{ID: "hits", Title: "Hit rate", About: c.hitLines() + " The hit rate is the share of the answered lines that were found, the event rate that of lines with new events."}
+	kinds := Table{ID: "hits_by_identifier", Title: "By identifier", Columns: append([]Column{{ID: "object_type", Title: "What", Kind: Text}, {ID: "identifier_type", Title: "Requested by", Kind: Text}}, hitColumns...), Empty: noLines, SQL: c.scope.hitSQL("", "a.object_type AS object_type", "a.identifier_type AS identifier_type")}
+	kinds.Rows = c.hitRows(nil, func(l *line) [2]string { return [2]string{l.object, l.kind} }, 2)
+	lists := Table{ID: "hits_by_list", Title: "By list", Columns: append([]Column{{ID: "input_file", Title: "List", Kind: Text}}, hitColumns...), Empty: noLines, SQL: c.scope.hitSQL("", "a.input_file AS input_file")}
+	lists.Rows = c.hitRows(nil, func(l *line) [2]string { return [2]string{l.file} }, 1)
 	s.Tables = append(s.Tables, kinds, lists)
 	left := 0
 	for i, k := range c.accounts.kept {
@@ -154,10 +156,10 @@ func (c *builder) hitSection() Section {
 			continue
 		}
 		t := Table{
-			ID: fmt.Sprintf("hits_by_column_%d", i+1), Title: "By column " + Shown(k.name), Columns: append([]Column{{ID: "value", Title: Shown(k.name), Kind: Text}}, hitColumns...), Empty: noLines,
-			SQL: c.scope.hitSQL("nullif(json_extract_string(a.extra, " + quoted("/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(k.name)) + "), '') AS value"),
+			ID: fmt.Sprintf("hits_by_column_%d", i+1), Title: "By column " + Shown(k.name), About: "Of the lists that have it.", Columns: append([]Column{{ID: "value", Title: Shown(k.name), Kind: Text}}, hitColumns...),
+			Empty: "No list of this period has the column.", SQL: c.scope.hitSQL(c.scope.keepsSQL(k.name), keptSQL("a", k.name)+" AS value"),
 		}
-		t.Rows = c.hitRows(func(l *line) [2]string { return [2]string{k.values[l.kept[i]]} }, 1)
+		t.Rows = c.hitRows(c.listsWith(i), func(l *line) [2]string { return [2]string{k.values[l.kept[i]]} }, 1)
 		s.Tables = append(s.Tables, t)
 	}
 	switch {
@@ -167,9 +169,28 @@ func (c *builder) hitSection() Section {
 		s.About += fmt.Sprintf(" Columns of lists with more than %d values, or with few lines for each, and those beyond the first %d, have no table here.", maxKeptValues, maxKeptTables)
 	}
 	for i := range s.Tables {
-		s.Tables[i].limit(maxListed, "The others are in the view accounts_latest.")
+		s.Tables[i].limit(maxListed, "The SQL gives the others.")
 	}
 	return s
+}
+
+// hitLines says what the lines of the hit rates are.
+func (c *builder) hitLines() string {
+	if c.scope.Run != "" {
+		return "The lines of the run, as it left them: it did not answer those that it held, deferred or did not request again."
+	}
+	return "Each line as the newest run left it."
+}
+
+// listsWith are the lists of the period that have a value in a kept column.
+func (c *builder) listsWith(column int) map[string]bool {
+	lists := map[string]bool{}
+	c.accounts.ofPeriod(c.isSelected, func(l *line, _ string) {
+		if l.kept[column] > 0 {
+			lists[l.file] = true
+		}
+	})
+	return lists
 }
 
 // maxKeptTables is how many columns of lists have a table.
@@ -187,7 +208,7 @@ func (c *builder) rejectsTable() Table {
 		Empty: "No line was rejected.",
 		SQL: "SELECT regexp_replace(CASE WHEN reason LIKE '%\": %' THEN regexp_replace(reason, '^.*\": ', '', 's') WHEN starts_with(reason, input_column || ': ') THEN substr(reason, length(input_column) + 3)\n  ELSE reason END, 'line [0-9]+', 'a line', 'g') AS reason,\n" +
 			"  input_column, count(*) AS lines, count(DISTINCT input_file) AS lists\n" +
-			"FROM accounts_latest" + where("status = 'rejected'", c.scope.ofRunsSQL()) + " GROUP BY 1, 2 ORDER BY lines DESC, 1, 2",
+			c.scope.rejectedFrom() + " GROUP BY 1, 2 ORDER BY lines DESC, 1, 2",
 	}
 	type group struct {
 		reason, column string
@@ -195,7 +216,7 @@ func (c *builder) rejectsTable() Table {
 		files          map[string]bool
 	}
 	groups := map[[2]string]*group{}
-	c.accounts.latest(c.isSelected, func(l *line) {
+	c.accounts.ofPeriod(c.isSelected, func(l *line, _ string) {
 		if l.status != string(schema.Rejected) {
 			return
 		}
@@ -218,7 +239,7 @@ func (c *builder) rejectsTable() Table {
 	for _, g := range sorted {
 		t.Rows = append(t.Rows, []any{textValue(g.reason), textValue(g.column), g.lines, int64(len(g.files))})
 	}
-	t.limit(maxListed, "The others are in the view accounts_latest.")
+	t.limit(maxListed, "The SQL gives the others.")
 	return t
 }
 

@@ -48,6 +48,7 @@ func (c *Collector) Choose() (ok bool) {
 	if c.scope.Run == "last" && len(c.runs.all) > 0 {
 		c.scope.Run = slices.MinFunc(c.runs.all, func(a, b run) int { return compareStarts(&a, &b) }).id
 	}
+	c.accounts.run = c.scope.Run
 	for i := range c.runs.all {
 		r := &c.runs.all[i]
 		c.accounts.finished[r.id] = r.finished

@@ -109,11 +109,35 @@ func (s *Scope) runsFrom() string   { return "FROM runs" + where(s.runsSQL()) }
 
 // countHitsSQL counts what became of lines.
 const countHitsSQL = "count(*) AS lines, count(*) FILTER (WHERE a.status = 'rejected') AS rejected, count(a.answered_status) AS answered,\n" +
-	"  count(*) FILTER (WHERE a.answered_status IN ('enriched', 'no_signal')) AS found, count(h.identifier) AS with_events\n"
+	"  count(*) FILTER (WHERE a.answered_status IN ('enriched', 'no_signal', 'resolved')) AS found, count(h.identifier) AS with_events\n"
+
+// linesSQL is the lines of the period: those of a run as it left them, else as the newest run of each left it.
+func (s *Scope) linesSQL() string {
+	if s.Run != "" {
+		return "(SELECT object_type, identifier_type, identifier, input_file, input_column, status, reason, extra,\n" +
+			"    CASE WHEN status IN ('enriched', 'no_signal', 'resolved', 'not_found', 'restricted') THEN status END AS answered_status FROM accounts" + where(s.runsSQL()) + ")"
+	}
+	return "(SELECT * FROM accounts_latest" + where(s.ofRunsSQL()) + ")"
+}
+
+// rejectedFrom is the rejected lines of the period.
+func (s *Scope) rejectedFrom() string {
+	return "FROM " + s.linesSQL() + " AS a WHERE status = 'rejected'"
+}
+
+// keptSQL is a kept column of lines, by its name; NULL: it is empty, or the list has none.
+func keptSQL(of, name string) string {
+	return "nullif(json_extract_string(" + of + ".extra, " + quoted("/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name)) + "), '')"
+}
+
+// keepsSQL is the condition that the list of a line has a value in a kept column.
+func (s *Scope) keepsSQL(name string) string {
+	return "coalesce(a.input_file, '') IN (SELECT coalesce(k.input_file, '') FROM " + s.linesSQL() + " AS k WHERE " + keptSQL("k", name) + " IS NOT NULL)"
+}
 
 // hitLinesSQL is the lines of the period, and whether they have new events.
 func (s *Scope) hitLinesSQL() string {
-	return "FROM (SELECT * FROM accounts_latest" + where(s.ofRunsSQL()) + ") AS a\n" +
+	return "FROM " + s.linesSQL() + " AS a\n" +
 		"  LEFT JOIN (SELECT DISTINCT i.object_type, i.identifier_type, i.identifier FROM entities AS i JOIN (SELECT DISTINCT object_type, entity_id " + s.eventsFrom() + ") AS e\n" +
 		"    ON e.object_type = i.object_type AND e.entity_id = i.entity_id) AS h\n" +
 		"  ON h.object_type = a.object_type AND h.identifier_type = a.identifier_type AND h.identifier = a.identifier"
@@ -124,15 +148,15 @@ func (s *Scope) hitShareSQL(count string) string {
 	return "SELECT round(1000.0 * " + count + " / nullif(answered, 0)) / 10\nFROM (SELECT " + countHitsSQL + "  " + s.hitLinesSQL() + ")"
 }
 
-// hitSQL counts what became of lines by groups.
-func (s *Scope) hitSQL(groups ...string) string {
+// hitSQL counts what became of lines by groups: of those that meet a condition, or of all.
+func (s *Scope) hitSQL(condition string, groups ...string) string {
 	var names []string
 	for _, g := range groups {
 		_, name, _ := strings.Cut(g, " AS ")
 		names = append(names, name)
 	}
 	return "SELECT *, round(1000.0 * found / nullif(answered, 0)) / 10 AS found_share, round(1000.0 * with_events / nullif(answered, 0)) / 10 AS events_share\n" +
-		"FROM (SELECT " + strings.Join(groups, ", ") + ", " + countHitsSQL + "  " + s.hitLinesSQL() + " GROUP BY " + numbers(len(groups)) + ")\nORDER BY lines DESC, " + strings.Join(names, ", ")
+		"FROM (SELECT " + strings.Join(groups, ", ") + ", " + countHitsSQL + "  " + s.hitLinesSQL() + where(condition) + " GROUP BY " + numbers(len(groups)) + ")\nORDER BY lines DESC, " + strings.Join(names, ", ")
 }
 
 // numbers are those of the first columns.
