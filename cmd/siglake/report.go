@@ -12,8 +12,8 @@ func reportCommand() *cli.Command {
 		Name:  "report",
 		Usage: "write one page on what came new, what it cost and what is open; requests nothing",
 		Description: "One HTML file that needs no network: new events by week, signal and account, top movers in hiring, headcount,\n" +
-			"funding and risk, credits by day, list and signal, hit rates, rejected lines, use of the rate limits, calls in doubt and\n" +
-			"runs. Its tables can be sorted and searched, and it reads well on a phone and in print. As Markdown it is short\n" +
+			"funding and risk, credits by day, list and signal, hit rates, rejected lines, use of the rate limits, calls of\n" +
+			"unknown cost and runs. Its tables can be sorted and searched, and it reads well on a phone and in print. As Markdown it is short\n" +
 			"enough for a mail or a chat; as JSON it has the same figures.\n\n" +
 			"report reads one generation of the lake, takes no lock, needs no key and spends nothing. Every figure states the\n" +
 			"SQL over the views of siglake ddl that gives it. The file appears when it is complete.",

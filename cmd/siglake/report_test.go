@@ -55,6 +55,9 @@ func TestReport(t *testing.T) {
 			t.Errorf("--run %s: %v credits of %s, want %d of %s", run, got, of.Run, last.Credits.Charged, last.Run.ID)
 		}
 	}
+	if got := figureOf(t, reportOf(t, "--lake", r.lake, "--since", "2126-01-01"), "credits"); got != 0.0 {
+		t.Errorf("%v credits of a period without a run, want 0", got)
+	}
 	first := reportOf(t, "--lake", r.lake, "--generation", "1")
 	if got := figureOf(t, first, "new_events"); got != float64(generations[0].Events.New) || first.Generation != 1 {
 		t.Errorf("--generation 1: %v new events, want %d", got, generations[0].Events.New)

@@ -70,24 +70,37 @@ func (c *builder) figures() []Figure {
 	for i := range c.period {
 		total.add(&c.period[i])
 	}
+	if len(c.period) == 0 && len(c.runs.all) > 0 { // it is known that nothing was spent
+		total.sum.ok = true
+	}
 	var all hits
 	c.accounts.ofPeriod(c.isSelected, func(l *line, answered string) { all.add(l, answered, c.accounts.hasEvents(l.of, c.events)) })
 	figures := []Figure{
 		{ID: "new_events", Title: "New events", Kind: Count, Value: c.events.total, SQL: "SELECT count(*) " + c.scope.eventsFrom()},
 		{ID: "entities_with_events", Title: "Companies and people with new events", Kind: Count, Value: int64(len(c.events.entities)),
 			SQL: "SELECT count(*) FROM (SELECT DISTINCT object_type, entity_id " + c.scope.eventsFrom() + ")"},
-		{ID: "credits", Title: "Credits", Kind: Count, Value: total.sum.value(), SQL: "SELECT CAST(sum(credits) AS BIGINT) " + c.scope.runsFrom()},
-		{ID: "credits_per_event", Title: "Credits per new event", Kind: Decimal, Value: perEvent(total.sum, c.events.total),
-			SQL: fmt.Sprintf("SELECT round(100.0 * (SELECT sum(credits) %s) / nullif((SELECT count(*) %s), 0)) / 100", c.scope.runsFrom(), c.scope.eventsFrom())},
+		{ID: "credits", Title: "Credits", Kind: Count, Value: total.sum.value(), SQL: c.scope.creditsSQL()},
+		{ID: "credits_per_event", Title: "Credits for signals per new event", Kind: Decimal, Value: perEvent(total.signals, c.events.total),
+			SQL: fmt.Sprintf("SELECT round(100.0 * (SELECT "+signalCreditsSQL+" %s) / nullif((SELECT count(*) %s), 0)) / 100", c.scope.runsFrom(), c.scope.eventsFrom())},
 		{ID: "found_share", Title: "Hit rate: lines found", Kind: Percent, Value: share(all.found, all.answered), SQL: c.scope.hitShareSQL("found")},
 		{ID: "events_share", Title: "Lines with new events", Kind: Percent, Value: share(all.withEvents, all.answered), SQL: c.scope.hitShareSQL("with_events")},
 		{ID: "rejected_lines", Title: "Lines rejected", Kind: Count, Value: all.rejected, Alarm: all.rejected > 0,
 			SQL: "SELECT count(*) " + c.scope.rejectedFrom()},
-		{ID: "calls_in_doubt", Title: "Calls in doubt", Kind: Count, Value: c.calls.inDoubt, Alarm: c.calls.inDoubt > 0,
+	}
+	return append(figures, c.doubtFigures(&total)...)
+}
+
+// doubtFigures are the calls of which it is unknown what they cost, as their runs recorded it. None is an alarm:
+// a later decision about a call, which the journal has, changes no table.
+func (c *builder) doubtFigures(total *group) []Figure {
+	figures := []Figure{
+		{ID: "calls_in_doubt", Title: "Calls without a known answer", Kind: Count, Value: c.calls.inDoubt,
 			SQL: "SELECT count(*) FROM calls" + where("outcome = 'ambiguous'", c.scope.ofRunsSQL())},
+		{ID: "unknown_charges", Title: "Answers that state no charge", Kind: Count, Value: c.calls.unknown,
+			SQL: "SELECT count(*) FROM calls" + where("outcome = 'charged'", "credits IS NULL", c.scope.ofRunsSQL())},
 	}
 	if open := total.most.n - total.sum.n; open > 0 {
-		figures = append(figures, Figure{ID: "credits_in_doubt", Title: "Credits in doubt, at most", Kind: Count, Value: open, Alarm: true,
+		figures = append(figures, Figure{ID: "credits_in_doubt", Title: "Credits that such calls and answers can have cost, at most", Kind: Count, Value: open,
 			SQL: "SELECT CAST(sum(credits_at_most) - sum(credits) AS BIGINT) " + c.scope.runsFrom()})
 	}
 	return figures

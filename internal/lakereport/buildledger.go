@@ -38,19 +38,19 @@ func (c *builder) daysTable() Table {
 
 func (c *builder) listsTable() Table {
 	t := Table{
-		ID: "cost_by_list", Title: "By list", About: "New events as the runs counted them.", Columns: []Column{
+		ID: "cost_by_list", Title: "By list", About: "New events as the runs counted them. A new event cost what the runs cost that request signals: ids and scores are left out.", Columns: []Column{
 			{ID: "list", Title: "List", Kind: Text}, {ID: "runs", Title: "Runs", Kind: Count, Minor: true}, {ID: "new_events", Title: "New events", Kind: Count}, {ID: "credits", Title: "Credits", Kind: Count},
-			{ID: "credits_per_event", Title: "Per new event", Kind: Decimal}, {ID: "last_run", Title: "Last run", Kind: Time, Minor: true},
+			{ID: "signal_credits", Title: "For signals", Kind: Count, Minor: true}, {ID: "credits_per_event", Title: "Per new event", Kind: Decimal}, {ID: "last_run", Title: "Last run", Kind: Time, Minor: true},
 		},
 		Empty: "No run in this period.",
-		SQL: "SELECT list, runs, new_events, credits, round(100.0 * credits / nullif(new_events, 0)) / 100 AS credits_per_event, last_run\n" +
-			"FROM (SELECT list, count(*) AS runs, CAST(sum(new_events) AS BIGINT) AS new_events, CAST(sum(credits) AS BIGINT) AS credits, max(started_at) AS last_run " + c.scope.runsFrom() + " GROUP BY list)\n" +
+		SQL: "SELECT list, runs, new_events, credits, signal_credits, round(100.0 * signal_credits / nullif(new_events, 0)) / 100 AS credits_per_event, last_run\n" +
+			"FROM (SELECT list, count(*) AS runs, CAST(sum(new_events) AS BIGINT) AS new_events, CAST(sum(credits) AS BIGINT) AS credits,\n  " + signalCreditsSQL + " AS signal_credits, max(started_at) AS last_run " + c.scope.runsFrom() + " GROUP BY list)\n" +
 			"ORDER BY credits DESC NULLS LAST, runs DESC, list",
 	}
 	groups := groupRuns(c.period, func(r *run) string { return r.list })
 	for i := range groups {
 		g := &groups[i]
-		t.Rows = append(t.Rows, []any{textValue(g.name), g.runs, g.newEvents.value(), g.sum.value(), perEvent(g.sum, g.newEvents.n), g.last.timeValue()})
+		t.Rows = append(t.Rows, []any{textValue(g.name), g.runs, g.newEvents.value(), g.sum.value(), g.signals.value(), perEvent(g.signals, g.newEvents.n), g.last.timeValue()})
 	}
 	t.limit(maxListed, "The others are in the view runs.")
 	return t
@@ -197,7 +197,7 @@ func (c *builder) listsWith(column int) map[string]bool {
 const maxKeptTables = 6
 
 func (c *builder) openSection() Section {
-	return Section{ID: "open", Title: "Rejected lines and doubts", Tables: []Table{c.rejectsTable(), c.doubtsTable()}}
+	return Section{ID: "open", Title: "Rejected lines and unknown costs", Tables: []Table{c.rejectsTable(), c.doubtsTable()}}
 }
 
 func (c *builder) rejectsTable() Table {
@@ -245,7 +245,7 @@ func (c *builder) rejectsTable() Table {
 
 func (c *builder) doubtsTable() Table {
 	t := Table{
-		ID: "doubts", Title: "Calls in doubt", About: "As the runs recorded them. siglake held list shows those that are still open.", Columns: []Column{
+		ID: "doubts", Title: "Calls of unknown cost", About: "As the runs recorded them, also those decided about since. siglake held list shows those that are still open, and siglake status what was decided.", Columns: []Column{
 			{ID: "sent_at", Title: "Sent", Kind: Time}, {ID: "doubt", Title: "Why", Kind: Text}, {ID: "entities", Title: "Entities", Kind: Count, Minor: true}, {ID: "ceiling", Title: "Credits at most", Kind: Count},
 			{ID: "problem", Title: "Problem", Kind: Text, Minor: true}, {ID: "run_id", Title: "Run", Kind: Text, Minor: true}, {ID: "call_id", Title: "Call", Kind: Text, Minor: true},
 		},

@@ -123,6 +123,36 @@ func TestQuotients(t *testing.T) {
 	}
 }
 
+// TestCostOfEvent: what ids and scores cost is no part of what a new event cost, and two doubts are two figures, of
+// which none asks for a decision that may have been taken.
+func TestCostOfEvent(t *testing.T) {
+	t.Parallel()
+	n := func(n int64) number { return number{n, true} }
+	c := New(Scope{}, nil)
+	c.runs.all = []run{
+		{id: "1", command: "resolve", list: "a", credits: n(1000), atMost: n(1000)}, {id: "2", command: "score", list: "a", credits: n(7), atMost: n(7)},
+		{id: "3", command: "run", list: "a", credits: n(30), atMost: n(90), newEvents: n(20)},
+	}
+	c.Choose()
+	c.events.total, c.calls.inDoubt, c.calls.unknown = 20, 1, 2
+	r := c.Report(About{})
+	got := map[string]any{}
+	for _, f := range r.Figures {
+		got[f.ID] = f.Value
+		if f.Alarm {
+			t.Errorf("%s is an alarm", f.ID)
+		}
+	}
+	for id, want := range map[string]any{"credits": int64(1037), "credits_per_event": "1.50", "calls_in_doubt": int64(1), "unknown_charges": int64(2), "credits_in_doubt": int64(60)} {
+		if got[id] != want {
+			t.Errorf("%s = %v, want %v", id, got[id], want)
+		}
+	}
+	if row := r.Find("cost_by_list").Rows[0]; row[3] != any(int64(1037)) || row[4] != any(int64(30)) || row[5] != any("1.50") {
+		t.Errorf("by list: %v, want 1037 credits, 30 of them for signals, 1.50 for each event", row)
+	}
+}
+
 func TestShow(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

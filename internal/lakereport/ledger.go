@@ -41,6 +41,7 @@ type group struct {
 	runs                                  int64
 	last                                  number // start
 	calls, returned, newEvents, sum, most number
+	signals                               number // credits of the runs that request signals
 }
 
 func (g *group) add(r *run) {
@@ -51,6 +52,9 @@ func (g *group) add(r *run) {
 	g.newEvents.add(r.newEvents)
 	g.sum.add(r.credits)
 	g.most.add(r.atMost)
+	if r.command == "" || r.command == "run" { // not what ids and scores cost
+		g.signals.add(r.credits)
+	}
 }
 
 // add adds a number if there is one: of none the sum is missing.
@@ -88,7 +92,8 @@ func groupRuns(runs []run, name func(*run) string) []group {
 type callTotals struct {
 	days    map[int32]*callDay // by the day on which they were sent; noDay: not sent
 	minutes map[int64]int64    // calls by the minute
-	inDoubt int64
+	inDoubt int64              // calls without a known answer
+	unknown int64              // calls whose answer states no charge
 	doubts  top[doubt]
 }
 
@@ -147,6 +152,7 @@ func (t *callTotals) add(r *row) {
 		v.outcome = doubtNoAnswer
 	case outcome == pipeline.Charged && !credits.ok:
 		d.unknown++
+		t.unknown++
 	default:
 		return
 	}
