@@ -54,6 +54,7 @@ type workbookWriter struct {
 // workbookStyles are ids of cell formats.
 type workbookStyles struct {
 	header, day, moment int
+	text                int // of texts: digits that are edited stay as they are, with their zeros
 	// Of a text that begins like a formula: Excel shows it as text even after the cell was edited.
 	quoted int
 }
@@ -81,7 +82,8 @@ func (b *workbookWriter) addStyles() (err error) {
 		&b.styles.header: {Font: &excelize.Font{Bold: true}},
 		&b.styles.day:    {CustomNumFmt: &day},
 		&b.styles.moment: {CustomNumFmt: &moment},
-		&b.styles.quoted: {NumFmt: 49}, // text
+		&b.styles.text:   {NumFmt: 49},
+		&b.styles.quoted: {NumFmt: 49, Protection: &excelize.Protection{Locked: true}}, // the default, so that the style is another than text
 	} {
 		var failed error
 		*id, failed = b.file.NewStyle(style)
@@ -119,14 +121,10 @@ func (b *workbookWriter) addSheet() (err error) {
 	if b.stream, err = b.file.NewStreamWriter(name); err != nil {
 		return err
 	}
+	if err := b.formatColumns(); err != nil {
+		return err
+	}
 	for i, c := range b.columns {
-		width := 18.0
-		if strings.HasSuffix(c.Name, "headline") {
-			width = 60
-		}
-		if err := b.stream.SetColWidth(i+1, i+1, width); err != nil {
-			return err
-		}
 		b.cells[i] = excelize.Cell{StyleID: b.styles.header, Value: cutCell(c.Name)}
 	}
 	if err := b.stream.SetPanes(&excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"}); err != nil {
@@ -134,6 +132,41 @@ func (b *workbookWriter) addSheet() (err error) {
 	}
 	b.row, b.bytes = 1, 0
 	return b.stream.SetRow("A1", b.cells)
+}
+
+// columnFormat is how a column looks.
+type columnFormat struct {
+	width  float64
+	isText bool // also cells that are empty so far
+}
+
+func formatOfColumn(c schema.Column) columnFormat {
+	f := columnFormat{18, c.Type == schema.String}
+	if strings.HasSuffix(c.Name, "headline") {
+		f.width = 60
+	}
+	return f
+}
+
+// formatColumns formats the columns of a sheet, the last ones first: the library puts each call before those
+// that came earlier, and a sheet has its columns in order.
+func (b *workbookWriter) formatColumns() error {
+	for last := len(b.columns); last > 0; {
+		first, f := last, formatOfColumn(b.columns[last-1])
+		for first > 1 && formatOfColumn(b.columns[first-2]) == f {
+			first--
+		}
+		if f.isText {
+			if err := b.stream.SetColStyle(first, last, b.styles.text); err != nil {
+				return err
+			}
+		}
+		if err := b.stream.SetColWidth(first, last, f.width); err != nil {
+			return err
+		}
+		last = first - 1
+	}
+	return nil
 }
 
 func (b *workbookWriter) writeRow(cells []Cell) error {
@@ -179,7 +212,7 @@ func (b *workbookWriter) value(t schema.Type, c Cell) any {
 	if beginsFormula(text) {
 		return excelize.Cell{StyleID: b.styles.quoted, Value: text}
 	}
-	return text
+	return excelize.Cell{StyleID: b.styles.text, Value: text}
 }
 
 // cutCell cuts a text that is longer than a cell may be, with a note at its end.

@@ -62,6 +62,49 @@ func readSheets(t *testing.T, book []byte) map[string][][]sheetCell {
 	return sheets
 }
 
+// cellFormat is a format of cells as the file has it.
+type cellFormat struct {
+	Number int  `xml:"numFmtId,attr"` // 49 is text
+	Quoted bool `xml:"quotePrefix,attr"`
+}
+
+// readFormats reads the formats of a workbook, and those of the columns of its first sheet.
+func readFormats(t *testing.T, book []byte) (formats []cellFormat, columns []int) {
+	t.Helper()
+	archive, err := zip.NewReader(bytes.NewReader(book), int64(len(book)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var styles struct {
+		Formats []cellFormat `xml:"cellXfs>xf"`
+	}
+	var sheet struct {
+		Columns []struct {
+			First int `xml:"min,attr"`
+			Last  int `xml:"max,attr"`
+			Style int `xml:"style,attr"`
+		} `xml:"cols>col"`
+	}
+	for name, into := range map[string]any{"xl/styles.xml": &styles, "xl/worksheets/sheet1.xml": &sheet} {
+		f, err := archive.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := xml.NewDecoder(f).Decode(into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range sheet.Columns {
+		if c.First != len(columns)+1 {
+			t.Errorf("the columns of the sheet are not in order: %v", sheet.Columns)
+		}
+		for range c.Last - c.First + 1 {
+			columns = append(columns, c.Style)
+		}
+	}
+	return styles.Formats, columns
+}
+
 // TestWorkbook: every text is typed as text and no cell is a formula, dates are days with a style, and a
 // full sheet is followed by another.
 func TestWorkbook(t *testing.T) {
@@ -110,6 +153,16 @@ func TestWorkbook(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("cells (-want +got):\n%s", diff)
+	}
+	const textFormat = 49
+	formats, styles := readFormats(t, out.Bytes())
+	for i, c := range []sheetCell{sheets["xl/worksheets/sheet1.xml"][1][0], sheets["xl/worksheets/sheet1.xml"][2][0], sheets["xl/worksheets/sheet2.xml"][1][0]} {
+		if f := formats[c.Style]; f.Number != textFormat || f.Quoted != (i == 0) {
+			t.Errorf("the format of %q is %+v, want text, and a quote before a formula only", texts[i], f)
+		}
+	}
+	if formats[styles[0]] != (cellFormat{Number: textFormat}) || formats[styles[1]].Number == textFormat {
+		t.Errorf("the columns have the formats %v of %v, want text for the first one only", styles, formats)
 	}
 	if day := sheets["xl/worksheets/sheet1.xml"][1][2]; day.Style == 0 {
 		t.Error("a date has no style, so it shows as a number")
