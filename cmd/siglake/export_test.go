@@ -180,6 +180,15 @@ func TestExportFormats(t *testing.T) {
 	if _, again := exportedRows(t, "--lake", r.lake, "--list", book); again[1]["website"] != "3m.com" || again[1]["siglake_events (2)"] != want[1]["siglake_events"] {
 		t.Errorf("the workbook reads as %v", again[1])
 	}
+	// siglake's columns keep their names, also if the list has them.
+	marked := filepath.Join(dir, "marked.csv")
+	if err := os.WriteFile(marked, []byte("website,siglake_status,Siglake_Status\n3m.com,mine,other\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	header, again := exportedRows(t, "--lake", r.lake, "--list", marked)
+	if got := again[0]; got["siglake_status"] != want[1]["siglake_status"] || got["siglake_status (2)"] != "mine" || got["Siglake_Status (3)"] != "other" || header[1] != "siglake_status (2)" {
+		t.Errorf("a list with a column siglake_status is exported as %q: %v", header, got)
+	}
 }
 
 // TestExportRefuses: nothing is overwritten or written into the lake, and what fails leaves nothing.
@@ -208,6 +217,11 @@ func TestExportRefuses(t *testing.T) {
 		{"--since", []string{"-o", filepath.Join(dir, "out.csv"), "--since", "yesterday"}},
 		{"no generation 9", []string{"-o", filepath.Join(dir, "out.csv"), "--generation", "9"}},
 		{"none.csv", []string{"-o", filepath.Join(dir, "out.csv"), "--list", filepath.Join(dir, "none.csv")}},
+		{"says another format", []string{"-o", filepath.Join(dir, "q.csv"), "--format", "xlsx"}},
+		{"is a file of the list itself", []string{"-o", lists[0], "--list", lists[0], "--force"}},
+		{"is a file of the list itself", []string{"-o", lists[1], "--list", filepath.Dir(lists[0]), "--force"}},
+		{"name the list with --list", []string{"-o", filepath.Join(dir, "out.csv"), "--map", "domain=website"}},
+		{"name the list with --list", []string{"-o", filepath.Join(dir, "out.csv"), "--encoding", "utf-8"}},
 		{"no arguments", []string{"-o", filepath.Join(dir, "out.csv"), lists[0]}},
 	} {
 		code, _, stderr := says(t, append([]string{"export", "--lake", r.lake}, c.words...)...)

@@ -96,6 +96,7 @@ func TestReportMessages(t *testing.T) {
 		says string
 	}{
 		{[]string{"--output", "report"}, "the name says no format; end it with .html, .md or .json"},
+		{[]string{"--output", filepath.Join(t.TempDir(), "report.html"), "--format", "json"}, "says another format"},
 		{[]string{"--output", "-", "--format", "pdf"}, "expected html, md or json"},
 		{[]string{"--output", "-", "--run", "r", "--since", "3d"}, "exclude each other"},
 		{[]string{"--output", "-", "--run", "none"}, "has no such run; the newest are"},

@@ -60,6 +60,7 @@ type exporter struct {
 	join      *export.Join
 	inspector *sinks.Inspector
 	files     []sinks.DataFile
+	file      *exportFile
 	report    *ExportReport
 }
 
@@ -70,6 +71,9 @@ func Export(ctx context.Context, env *Env, o ExportOptions) (report *ExportRepor
 		return sinks.NewTableWriter(w, t, env.Version)
 	}}
 	joined := export.Options{Events: o.Events, FromLake: o.List == ""}
+	if err = o.checkSource(); err != nil {
+		return nil, err
+	}
 	if out.Format, err = o.formatOf(); err != nil {
 		return nil, err
 	}
@@ -95,18 +99,37 @@ func Export(ctx context.Context, env *Env, o ExportOptions) (report *ExportRepor
 	if err := os.Mkdir(joined.Dir, 0o700); err != nil {
 		return nil, &Error{KindStorage, err}
 	}
-	file, err := createExport(env, &o)
-	if err != nil {
+	if e.file, err = createExport(env, &o); err != nil {
 		return nil, err
 	}
-	defer file.discard()
-	counted := &countedWriter{w: file.w}
+	defer e.file.discard()
+	counted := &countedWriter{w: e.file.w}
 	out.W = counted
 	if err := e.write(ctx, joined, out); err != nil {
 		return nil, err
 	}
 	e.report.Bytes = counted.n
-	return e.report, file.publish()
+	return e.report, e.file.publish()
+}
+
+// checkSource refuses what says how a list is read if there is no list.
+func (o *ExportOptions) checkSource() error {
+	s, none := o.Source, DefaultList()
+	if o.List != "" {
+		return nil
+	}
+	for _, f := range []struct {
+		flag  string
+		given bool
+	}{
+		{"map", len(s.Map) > 0}, {"keep", len(s.Keep) > 0}, {"object", s.Object != none.Object}, {"header", s.Header != none.Header}, {"delimiter", s.Delimiter != none.Delimiter},
+		{"encoding", s.Encoding != none.Encoding}, {"sheet", s.Sheet != ""}, {"strict-files", s.StrictFiles},
+	} {
+		if f.given {
+			return UsageErrorf("--%s says how a list is read, and without --list the export is of the lines of the lake: name the list with --list, or omit --%[1]s", f.flag)
+		}
+	}
+	return nil
 }
 
 // exportedSignals are the keys that words name; nil: no word was given.
@@ -237,6 +260,9 @@ func (e *exporter) readList(ctx context.Context) (err error) {
 		return err
 	}
 	defer input.close() //nolint:errcheck // a copy of the list in a temporary directory
+	if err := e.file.refuseList(input.options.Objects); err != nil {
+		return err
+	}
 	list, err := input.open(ctx)
 	if err != nil {
 		return err

@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/siglake/siglake/internal/export"
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/sinks"
+	"github.com/siglake/siglake/sources"
 )
 
 // exportFile is where an export is written: standard output, or a file that appears under its name when
@@ -27,22 +29,31 @@ type exportFile struct {
 
 // formatOf is the format that --format names, or else the name of the file.
 func (o *ExportOptions) formatOf() (export.Format, error) {
-	text := o.Format
+	text, named := o.Format, strings.TrimPrefix(strings.ToLower(filepath.Ext(o.Output)), ".")
 	if text == "" {
-		text = strings.TrimPrefix(strings.ToLower(filepath.Ext(o.Output)), ".")
+		text = named
 	}
 	if text == "" && o.Output == "-" {
 		text = string(export.CSV)
 	}
 	for _, f := range export.Formats {
-		if strings.EqualFold(text, string(f)) {
-			return f, nil
+		if !strings.EqualFold(text, string(f)) {
+			continue
 		}
+		if named != string(f) && slices.Contains(export.Formats, export.Format(named)) {
+			return "", contradiction(o.Output, o.Format)
+		}
+		return f, nil
 	}
 	if o.Format != "" {
 		return "", UsageErrorf("--format %q: expected csv, xlsx or parquet", o.Format)
 	}
 	return "", UsageErrorf("--output %s: the name says no format; end it with .csv, .xlsx or .parquet, or add --format", o.Output)
+}
+
+// contradiction is the error of a file whose name says another format than --format: programs go by the name.
+func contradiction(output, format string) error {
+	return UsageErrorf("--format %s: the name of --output %s says another format; omit --format, or name another file", strings.ToLower(format), output)
 }
 
 // needsBOM reports whether the file begins with a byte order mark, which only CSV can.
@@ -103,6 +114,23 @@ func (e *exportFile) checkName(lake string) error {
 		return err
 	}
 	return UsageErrorf("--output %s lies in the lake, where readers may take it for a part of it; name a file elsewhere", e.name)
+}
+
+// refuseList makes sure that the file replaces none of those of the list.
+func (e *exportFile) refuseList(files []sources.Object) error {
+	if e.file == nil {
+		return nil
+	}
+	output, err := os.Stat(e.name)
+	if err != nil {
+		return nil //nolint:nilerr // nothing is replaced
+	}
+	for _, f := range files {
+		if info, err := os.Stat(strings.TrimPrefix(f.URI, "file://")); err == nil && os.SameFile(output, info) {
+			return UsageErrorf("--output %s is a file of the list itself, which the export would replace; name another file", e.name)
+		}
+	}
+	return nil
 }
 
 // liesIn reports whether a file that may not exist yet lies in a folder.

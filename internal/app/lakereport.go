@@ -64,24 +64,40 @@ func Report(ctx context.Context, env *Env, o ReportOptions) (err error) {
 
 // writer is what writes the format that --format names, or else the name of the file.
 func (o *ReportOptions) writer() (func(io.Writer, *lakereport.Report) error, error) {
+	named := strings.TrimPrefix(strings.ToLower(filepath.Ext(o.Output)), ".")
+	switch named {
+	case "htm":
+		named = "html"
+	case "markdown":
+		named = "md"
+	}
 	name := o.Format
-	if name == "" {
-		switch name = strings.TrimPrefix(strings.ToLower(filepath.Ext(o.Output)), "."); {
-		case o.Output == "-", name == "htm":
-			name = "html"
-		case name == "markdown":
-			name = "md"
-		}
+	switch {
+	case name != "":
+	case o.Output == "-":
+		name = "html"
+	default:
+		name = named
 	}
 	for _, f := range reportFormats {
 		if strings.EqualFold(f.name, name) {
-			return f.write, nil
+			return f.write, o.agrees(f.name, named)
 		}
 	}
 	if o.Format != "" {
 		return nil, UsageErrorf("--format %q: expected html, md or json", o.Format)
 	}
 	return nil, UsageErrorf("--output %s: the name says no format; end it with .html, .md or .json, or add --format", o.Output)
+}
+
+// agrees makes sure that the name of the file says no other format.
+func (o *ReportOptions) agrees(format, named string) error {
+	for _, f := range reportFormats {
+		if f.name == named && named != format {
+			return contradiction(o.Output, o.Format)
+		}
+	}
+	return nil
 }
 
 // scope is what the report is about.

@@ -94,12 +94,10 @@ type Join struct {
 
 	lines        int64
 	linesMatched bool
-	entities     entityFilter    // of lines
-	occurred     map[string]bool // signals of events of lines
-	headers      []string        // columns of the list
-	names        []string        // of these, each different
-	taken        columnNames
-	layouts      map[*string][]int // columns of a file in names, by its first name
+	entities     entityFilter      // of lines
+	occurred     map[string]bool   // signals of events of lines
+	headers      []string          // columns of the list, of which names can be equal
+	layouts      map[*string][]int // columns of a file in headers, by its first name
 }
 
 // Kinds of rows, in the order in which a merge needs them: what is known before the lines that use it.
@@ -128,7 +126,7 @@ func NewJoin(o Options) (*Join, error) {
 		return nil, errors.Join(err, dir.Close())
 	}
 	space := extsort.NewSpace(dir, "runs")
-	j := &Join{options: o, dir: dir, occurred: map[string]bool{}, taken: columnNames{}, layouts: map[*string][]int{}}
+	j := &Join{options: o, dir: dir, occurred: map[string]bool{}, layouts: map[*string][]int{}}
 	j.states = newSortedRows("states", space, o.Memory/4, "identity", "#kind", "run", "#row")
 	j.events = newSortedRows("events", space, o.Memory/2, "object", "entity", "#kind", "uid", "#revision", "#fetched")
 	j.accounts = newSortedRows("accounts", space, o.Memory/4, "file", "line", "run", "#row")
@@ -248,8 +246,8 @@ func (j *Join) findColumn(name string, used []int) int {
 			return i
 		}
 	}
-	j.headers, j.names = append(j.headers, clean), append(j.names, j.taken.add(clean))
-	return len(j.names) - 1
+	j.headers = append(j.headers, clean)
+	return len(j.headers) - 1
 }
 
 func (p *packer) state(s *State) {

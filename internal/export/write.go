@@ -24,7 +24,7 @@ type Counts struct {
 
 // Write writes the table. Match comes before it.
 func (j *Join) Write(ctx context.Context, out Output) (counts Counts, err error) {
-	t := &table{join: j, signals: j.signals(), counts: Counts{Lines: j.lines}}
+	t := &table{join: j, names: columnNames{}, signals: j.signals(), counts: Counts{Lines: j.lines}}
 	if len(t.signals) > maxSignals {
 		return counts, fmt.Errorf("the events have %d types, and an export at most %d: choose some with --signals", len(t.signals), maxSignals)
 	}
@@ -75,6 +75,7 @@ type table struct {
 	join    *Join
 	out     tableWriter
 	columns []schema.Column
+	names   columnNames
 	signals []string
 	counts  Counts
 
@@ -94,7 +95,7 @@ func (t *table) addColumn(name string, typ schema.Type, doc string) {
 		// There are no columns of a list from which it would have to be distinguished.
 		name = strings.TrimPrefix(name, "siglake_")
 	}
-	t.columns = append(t.columns, schema.Column{Name: t.join.taken.add(name), Type: typ, Doc: doc})
+	t.columns = append(t.columns, schema.Column{Name: t.names.add(name), Type: typ, Doc: doc})
 }
 
 // lineColumns are what is known about a line besides the cells of its list.
@@ -132,16 +133,22 @@ var eventColumns = []schema.Column{
 	{Name: "event_run_id", Doc: "Run that bought the event"},
 }
 
+// addColumns adds the columns of the list, and those of siglake. These keep their names, by which programs find
+// them: a column of the list that has one of them, as in a list that is an earlier export, gets a number.
 func (t *table) addColumns() {
-	o := &t.join.options
-	if o.Events {
-		t.join.taken = columnNames{} // cells of the list are not written
-	} else {
-		for _, name := range t.join.names {
-			t.columns = append(t.columns, schema.Column{Name: name, Doc: "Column of the list, as written there"})
-		}
+	if !t.join.options.Events {
+		t.cells = len(t.join.headers)
 	}
-	t.cells = len(t.columns)
+	t.columns = make([]schema.Column, t.cells)
+	t.addOwnColumns()
+	for i := range t.cells {
+		t.columns[i] = schema.Column{Name: t.names.add(t.join.headers[i]), Doc: "Column of the list, as written there"}
+	}
+}
+
+// addOwnColumns adds the columns of siglake.
+func (t *table) addOwnColumns() {
+	o := &t.join.options
 	for _, c := range lineColumns {
 		typ := schema.String
 		if c.name == "siglake_line" {
