@@ -159,6 +159,12 @@ func TestStatusOfJobs(t *testing.T) {
 		t.Errorf("an unknown job: %s", stderr)
 	}
 	status(exitUsage, "--job", "growth", "--list", "-") // of another command
+	for _, words := range [][]string{{"--list", "copy.csv"}, {"--job", "nightl"}, {"--job", "growth", "--list", "-"}} {
+		s, stderr := status(exitStale, append(words, "--max-age", "26h")...)
+		if len(s.Runs) != 0 || !s.Stale || !strings.Contains(stderr, "about") && !strings.Contains(stderr, "growth, nightly") {
+			t.Errorf("%q with --max-age: %d runs, stale %t, %q; want none, true, and why", words, len(s.Runs), s.Stale, stderr)
+		}
+	}
 	r.job("runs", "--lake", r.lake, "--job", "growth")
 	if strings.Count(r.stdout, "job growth") != 2 || strings.Contains(r.stdout, "nightly") {
 		t.Errorf("runs --job growth: %s", r.stdout)

@@ -35,6 +35,9 @@ type LakeStatus struct {
 	// How answers differ from what this version knows, by the newest run that met any; nil: none did.
 	Drift *DriftStatus `json:"drift,omitempty"`
 
+	// Why there is no run, if --max-age is set and --list or --job names none of the lake's.
+	NoRun string `json:"-"`
+
 	Generations []GenerationStatus `json:"generations"` // newest first
 	Earlier     int64              `json:"generations_before,omitempty"`
 }
@@ -89,8 +92,12 @@ func (s *statusReader) status(ctx context.Context, o *StatusOptions, maxAge time
 	total := l.ledger.Bill().Liability(nil)
 	status := &LakeStatus{Lake: l.uri, Process: l.holder(ctx), Liability: newLiability(total), Next: []string{}}
 	var err error
-	if status.Runs, err = s.runStatuses(ctx, o.List, o.Job, status.Process); err != nil {
+	status.Runs, err = s.runStatuses(ctx, o.List, o.Job, status.Process)
+	switch {
+	case err != nil && maxAge == 0:
 		return nil, err
+	case err != nil: // a monitor asks for an outcome: there is no good run
+		status.Runs, status.NoRun = []RunStatus{}, err.Error()
 	}
 	status.Lists = s.listStatuses(status.Runs, maxAge)
 	status.Stale = maxAge > 0 && (len(status.Lists) == 0 || slices.ContainsFunc(status.Lists, func(list ListStatus) bool { return list.Stale }))

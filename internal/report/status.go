@@ -136,7 +136,10 @@ func StaleError(status *app.LakeStatus, maxAge string) error {
 			behind = append(behind, fmt.Sprintf("the last good run of %s ended %s ago", about, ageText(time.Duration(*s.Age)*time.Second)))
 		}
 	}
-	if len(status.Lists) == 0 {
+	switch {
+	case status.NoRun != "":
+		behind = append(behind, status.NoRun)
+	case len(status.Lists) == 0:
 		behind = append(behind, fmt.Sprintf("the lake %s has no run", status.Lake))
 	}
 	return &app.Error{Kind: app.KindStale, Err: fmt.Errorf("--max-age %s: %s; siglake runs --lake %s shows how runs ended", maxAge, format.List(behind, 3), status.Lake)}
