@@ -66,6 +66,8 @@ type cellOf struct {
 	text    string
 	read    bool
 	decoded bool // HTML entities in it were
+	// HTML tags were removed.
+	stripped bool
 }
 
 type badIdentifier struct {
@@ -95,7 +97,10 @@ func (r *rowParser) readText(f field) cellOf {
 		return cellOf{text: text, read: true}
 	}
 	decoded := decodeEntities(text)
-	return cellOf{decoded, true, len(decoded) != len(text)}
+	if bare := stripTags(decoded); len(bare) != len(decoded) {
+		return cellOf{text: bare, read: true, decoded: len(decoded) != len(text), stripped: true}
+	}
+	return cellOf{text: decoded, read: true, decoded: len(decoded) != len(text)}
 }
 
 // columnOf is the column that a field is read from: its own, or the first of its alternatives that is
@@ -302,6 +307,9 @@ func (r *rowParser) readField(f field, normalise func(string) (value, note strin
 	if r.texts[f].decoded {
 		r.addNote("%s: HTML entities are decoded", column)
 	}
+	if r.texts[f].stripped {
+		r.addNote("%s: HTML tags are removed", column)
+	}
 	return r.normaliseText(column, s, normalise)
 }
 
@@ -328,6 +336,11 @@ func (r *rowParser) normaliseText(column, s string, normalise func(string) (valu
 func (r *rowParser) finishAccount() {
 	a := r.account
 	rejected := r.rejected
+	apart := slices.IndexFunc(rejected, func(b badIdentifier) bool { return errors.Is(b.err, errSetApart) })
+	if a.Reject == nil && apart >= 0 {
+		a.Reject = &schema.Reject{Column: rejected[apart].column, Value: truncate(rejected[apart].value), Reason: errSetApart.Error()}
+		rejected = slices.Delete(rejected, apart, apart+1)
+	}
 	if a.Reject == nil && a.Identifier() == "" {
 		a.Reject = r.missingIdentifier()
 		if len(rejected) > 0 {

@@ -2,6 +2,7 @@ package sources
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"html"
 	"regexp"
@@ -235,6 +236,8 @@ func (r *rowParser) notAccount() *schema.Reject {
 	switch {
 	case filled > 1 && r.repeatsNames():
 		return &schema.Reject{Reason: "repeats a header: its cells are names of columns; was the list pasted together?"}
+	case filled > 1 && r.isLegend():
+		return &schema.Reject{Value: truncate(first), Reason: "says what the columns hold, not an account"}
 	case filled == 1 && words == 0 && bareNumber.MatchString(first):
 		return &schema.Reject{Value: truncate(first), Reason: "a date or a number, not an account"}
 	case words <= 1, len(r.cells) < r.width && (strings.ContainsAny(first, ":：") || prompt.MatchString(first)): // a comma in a note splits it
@@ -247,6 +250,33 @@ func (r *rowParser) notAccount() *schema.Reject {
 			Reason: fmt.Sprintf("the record has %d of %d columns, and only a name: a line of a report, or delimiters are missing", n, r.width)}
 	}
 	return nil
+}
+
+// isLegend reports whether each filled cell says what its column holds, as a row of units below a header does:
+// "(text)", "(url)", "varchar(255)".
+func (r *rowParser) isLegend() bool {
+	filled := 0
+	for _, c := range r.cells {
+		text := tidyText(string(trimCell(c)))
+		if text == "" {
+			continue
+		}
+		if filled++; !legend.MatchString(text) {
+			return false
+		}
+	}
+	return filled > 1
+}
+
+// errSetApart says that whoever keeps the list wants nothing done with a line. The rest of the line does not change that.
+var errSetApart = errors.New("says that the line is not to be used")
+
+// isSetApart reports whether a name has a mark with it that the line is not to be used: "Acme (DO NOT CONTACT)".
+func isSetApart(name string) bool {
+	if len(name) < len("no usar") || strings.IndexByte(name, ' ') < 0 {
+		return false
+	}
+	return setApart.MatchString(name)
 }
 
 // repeatsNames reports whether the columns that are read hold names of columns, in two of them at least, or all
@@ -282,6 +312,10 @@ var (
 	// bareNumber is a date, a time, a decimal number or a share, which no company has as its name.
 	bareNumber = regexp.MustCompile(`^(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T,]+\d.*)?|\d{1,2}:\d\d(?::\d\d)?|[+-]?\d+(?:[.,]\d+)+ ?%?|\d+ ?%)$`)
 	// mergeMark is a line that version control leaves where two versions of a list differ.
+	legend = regexp.MustCompile(`(?i)^(?:[(\[<{][^()\[\]<>{}]*[)\]>}]|(?:n?(?:var)?char2?|decimal|numeric|number) ?\([\d, ]+\)|string|text|varchar|integer|bigint|url|uri|boolean|date|datetime|timestamp|float|double|required|optional)$`)
+	// setApart is a mark in capitals, in brackets, or behind a dash: "Do Not Use Ltd" is a company.
+	setApart = regexp.MustCompile(`\b(?:DO NOT|DON'T|DONT) (?:USE|CONTACT|CALL|E-?MAIL|MAIL|DISTURB|IMPORT|DELETE|TOUCH|SELL)\b|\b(?:NICHT (?:VERWENDEN|KONTAKTIEREN|BENUTZEN|ANRUFEN)|NE PAS (?:UTILISER|CONTACTER|APPELER)|NO (?:USAR|CONTACTAR|LLAMAR)|NÃO (?:USAR|CONTATAR)|NON (?:USARE|CONTATTARE)|NIET (?:GEBRUIKEN|BENADEREN))(?:\P{L}|$)` +
+		`|(?i)[(\[*–—-] ?(?:(?:do not|don'?t) (?:use|contact|call|e-?mail|mail|import|sell)|nicht (?:verwenden|kontaktieren|benutzen|anrufen)|ne pas (?:utiliser|contacter|appeler)|no (?:usar|contactar|llamar)|não (?:usar|contatar)|non (?:usare|contattare)|niet (?:gebruiken|benaderen))[!.]? ?(?:[)\]*]|$)`)
 	mergeMark  = regexp.MustCompile(`^(?:<{7}|>{7}|\|{7})(?: |$)`)
 	prompt     = regexp.MustCompile(`^(?:(?:SQL|mysql|sqlite|hive|ftp)> ?|Query OK\b)`)
 	digitsOnly = regexp.MustCompile(`^[\d.,\s]+$`)

@@ -684,6 +684,14 @@ func checkName(name string) error {
 		return errors.New("is a part of an e-mail address; expected a name")
 	case utf8.RuneCountInString(name) > maxName:
 		return fmt.Errorf("is longer than %d characters; expected a name", maxName)
+	case len(name) >= minNumber && strings.Trim(name, "0123456789") == "":
+		return errors.New("is a number, as a spreadsheet writes dates and keys; expected a name")
+	case hasLostLetter(name):
+		return errors.New("has a question mark within a word, where a conversion lost a letter; export the list again as UTF-8")
+	case strings.IndexByte(name, '<') >= 0 && htmlTag.MatchString(name):
+		return errors.New("has HTML in it; expected a name")
+	case isSetApart(name):
+		return errSetApart
 	case len(name) <= maxMangledDate && mangledDate.MatchString(name):
 		return errors.New("is a date, into which a spreadsheet may have turned a name; expected a name")
 	}
@@ -694,6 +702,17 @@ func checkName(name string) error {
 }
 
 const maxMangledDate = 10
+
+// minNumber is the number of digits from which on digits alone are no name: 3M, 1822 and 4711 are companies, 45352 is a date.
+const minNumber = 5
+
+// hasLostLetter reports whether a question mark stands within a word: M?ller.
+func hasLostLetter(name string) bool {
+	return strings.IndexByte(name, '?') >= 0 && strings.IndexByte(name, '/') < 0 && lostLetter.MatchString(name)
+}
+
+// lostLetter wants both neighbours in one case: "Who?What" is two words.
+var lostLetter = regexp.MustCompile(`\p{Ll}\?+\p{Ll}|\p{Lu}\?\p{Lu}{2}|(?:^| )\p{Lu}?\?\p{Ll}`)
 
 // mangledDate is a date as spreadsheets show what they took for one: 5-Jan, Mar-26, 05. Mai.
 var mangledDate = regexp.MustCompile(`^(?i:(?:[0-3]?\d(?:-|\. )(?:` + months + `)|(?:` + months + `)-\d\d))\.?$`)

@@ -24,7 +24,10 @@ var (
 	// accessLink is a link of Microsoft Access, text#address#.
 	accessLink = regexp.MustCompile(`^([^#]*)#((?:https?://|mailto:)[^#\s]+)#(?:[^#]*#)?$`)
 	// otherFormula is any other formula, whose value a list should have instead.
-	otherFormula = regexp.MustCompile(`^=\s*(?:"|[\p{L}_][\p{L}\d_.]*\(|\$?[A-Za-z]{1,3}\$?\d+|'?[^=]*'?!)`)
+	otherFormula = regexp.MustCompile(`^=\s*(?:"|[\p{L}_][\p{L}\d_.]*\(|\$?[A-Za-z]{1,3}\$?\d+|'?[^=]*'?!|[\d(+-]|[\w. ]+\|)|^[+@-][\w. ]+\|.*!|^[+@-][A-Z]{2,}\(`)
+	// layoutTag is a tag of HTML that only says how a text looks; htmlTag is any.
+	layoutTag = regexp.MustCompile(`(?i)</?(?:b|i|u|em|strong|span|font|p|div|small|sup|sub|br|li|ul|td|tr|nobr)(?:\s[^<>]*)?/?>`)
+	htmlTag   = regexp.MustCompile(`(?i)</[a-z][a-z0-9]*\s*>|<(?:a|img|script|style|iframe|input|button|table|h[1-6])(?:\s[^<>]*)?/?>`)
 	// scientific is a number as spreadsheets write long ones: 1.23457E+15, in German 1,23457E+15.
 	scientific = regexp.MustCompile(`^[+-]?(?:\d[.,]\d+[eE]\+?\d{1,3}|\d+[eE]\+\d{1,3})$`)
 	// decimal is a whole number that became a decimal one: 70114455.0.
@@ -91,7 +94,24 @@ func markupLink(cell string) (target, shown string, ok bool) {
 
 // isOtherFormula reports whether a cell is a formula that plainText does not read.
 func isOtherFormula(cell string) bool {
-	return cell != "" && cell[0] == '=' && otherFormula.MatchString(cell)
+	return cell != "" && strings.IndexByte("=+-@", cell[0]) >= 0 && otherFormula.MatchString(cell)
+}
+
+// stripTags removes the tags of HTML that say how a text looks.
+func stripTags(s string) string {
+	if strings.IndexByte(s, '<') < 0 || strings.IndexByte(s, '>') < 0 {
+		return s
+	}
+	return strings.TrimSpace(strings.ReplaceAll(layoutTag.ReplaceAllStringFunc(s, func(tag string) string {
+		switch strings.ToLower(tag)[1] {
+		case 'd', 'p', 'l':
+			return " "
+		}
+		if strings.HasPrefix(strings.ToLower(tag), "<br") {
+			return " "
+		}
+		return ""
+	}), "  ", " "))
 }
 
 // isMangled reports whether a key or an id is a number that a spreadsheet reformatted: digits may be
