@@ -35,6 +35,7 @@
 //	mail.go       a cell with names, labels or several addresses -> one address
 //	wrappers.go   a rewritten link -> the link in it
 //	sites.go      addresses that are not a company's own site; sites.txt lists them
+//	sharedkeys.go one key under which lines request different entities
 //	clashes.go    one domain that lines with different names have by a cut part only
 //
 // # One status per line
@@ -71,7 +72,8 @@
 // Memory is constant: one record (at most 1 MiB), two samples (64 KiB, or up to 1 MiB if lines are
 // long or the text is not plainly UTF-8), and on S3 one range (at most 8 MiB). A workbook is unpacked
 // to temporary files, and takes up to about 200 MiB for the index of its texts. Only a list with both
-// names and domains takes 12 bytes a line before its first line is yielded: see Clashes. The text of a
+// names and domains takes 12 bytes a line before its first line is yielded: see Clashes. A list with a column of keys takes 16 bytes a line until it was
+// read: see keyUses. The text of a
 // workbook is kept in a temporary file for that, because unpacking it is most of the work.
 //
 // # Cost

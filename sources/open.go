@@ -183,6 +183,7 @@ type List struct {
 	first   *file          // at its beginning until Accounts reads it
 	skipped map[int]bool   // indexes of objects without accounts
 	mangled mangledKeys
+	keys    keyUses
 	input   Input
 	walked  bool
 	// Of what was written to Options.Rejects; nil: nothing was.
@@ -491,7 +492,7 @@ func (l *List) Accounts(ctx context.Context) iter.Seq2[schema.Account, error] {
 		}
 		l.walked = true
 		defer func() {
-			l.input.Notes = append(l.input.Notes, l.mangled.notes()...)
+			l.input.Notes = append(append(l.input.Notes, l.mangled.notes()...), l.keys.notes()...)
 			l.input.SharedKeys = l.mangled.shared()
 		}()
 		err := l.FindClashes(ctx)
@@ -600,6 +601,8 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 		}
 		if f.layout.has(fieldKey) && isMangled(a.Key) {
 			l.mangled.add(f.detected.Mapping[fieldNames[fieldKey]], a.Key, a.File, a.Line)
+		} else if f.layout.has(fieldKey) && l.options.Clashes.found {
+			l.keys.add(&a, linesBefore)
 		}
 		if !yield(a) {
 			return errBreak
