@@ -406,7 +406,7 @@ var (
 		// Added since.
 		"lists", "window_since", "window_until", "took_seconds", "lines", "list_records", "events", "http_429", "exit_code", "stop",
 		"new_events", "changed_events", "known_events", "stale", "capped", "drift"}
-	unstablePlan = []string{"lake", "list", "time", "windows", "notes", "account_credits_left", "input", "entities_by_identifier", "readings"}
+	unstablePlan = []string{"lake", "list", "time", "windows", "notes", "account_credits_left", "input", "entities_by_identifier", "readings", "notes_by_kind"}
 )
 
 // read reads a file of the lake; nil when it is not there.

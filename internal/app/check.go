@@ -30,6 +30,7 @@ type ListReport struct {
 	Duplicates  int64                       `json:"duplicates"`
 	Rejected    int64                       `json:"rejected"`
 	Noted       int64                       `json:"lines_with_notes"`
+	NoteKinds   []NoteKind                  `json:"notes_by_kind"`  // most frequent first
 	Reasons     []RejectReason              `json:"reject_reasons"` // most frequent first
 	First       []schema.Account            `json:"first_lines"`
 	// How the list can be read if neither its columns nor the options decide; the first is used.
@@ -156,6 +157,7 @@ type listCheck struct {
 	source  pipeline.Source
 	report  *ListReport
 	reasons map[string]*RejectReason
+	notes   noteTally
 }
 
 // Accounts is that of the list.
@@ -180,6 +182,7 @@ func (c *listCheck) add(a *schema.Account) {
 	}
 	if len(a.Notes) > 0 {
 		r.Noted++
+		c.notes.add(a)
 	}
 	if a.Reject == nil {
 		return
@@ -197,6 +200,7 @@ func (c *listCheck) add(a *schema.Account) {
 // finish completes the report with what the plan counts.
 func (c *listCheck) finish(plan *pipeline.Plan) *ListReport {
 	r := c.report
+	r.NoteKinds = c.notes.list()
 	r.Identifiers, r.Rejected, r.Duplicates = plan.Identifiers, plan.Accounts.ByStatus[schema.Rejected], plan.Accounts.ByStatus[schema.Duplicate]
 	for _, reason := range slices.SortedFunc(maps.Values(c.reasons), func(a, b *RejectReason) int {
 		if a.Lines != b.Lines {

@@ -46,6 +46,7 @@ type PlanReport struct {
 	CreditsLeft      *int64                      `json:"account_credits_left,omitempty"`
 	Night            *PlanNight                  `json:"night,omitempty"` // of a run with --since last
 	Notes            []string                    `json:"notes"`
+	NoteKinds        []NoteKind                  `json:"notes_by_kind,omitempty"` // of lines, most frequent first
 
 	Rejects   []pipeline.RejectLine `json:"-"`
 	freeCalls int64                 // calls that cost nothing, ahead of the others
@@ -287,11 +288,13 @@ func (p *planner) newWalk(ctx context.Context) (*planWalk, error) {
 func (p *planner) walkList(ctx context.Context, list *sources.List, w *planWalk) (*pipeline.Plan, error) {
 	j, queries := p.job, p.report.Queries
 	meter := j.listInput.meterLines(list, j.NewMeter)
-	plan, err := dryRun(ctx, meter, queries, w.runner)
+	var notes noteTally
+	plan, err := dryRun(ctx, talliedSource{meter, &notes}, queries, w.runner)
 	meter.Close()
 	if err != nil {
 		return nil, err
 	}
+	p.report.NoteKinds = notes.list()
 	p.report.Input = describeList(list)
 	if p.report.Readings, err = j.listInput.readings(ctx, list, nil); err != nil {
 		return nil, err

@@ -107,6 +107,7 @@ func PrintList(w io.Writer, r *app.ListReport) {
 			format.Fprintf(w, "                note: %s\n", note)
 		}
 	}
+	printNoteKinds(w, r.NoteKinds)
 	printReasons(w, r)
 	printSharedKeys(w, r.Input.SharedKeys, "in the output of --json")
 	if r.RejectsFile != "" {
@@ -132,6 +133,33 @@ func lineText(a *schema.Account) string {
 		parts = append(parts, "name "+a.Name)
 	}
 	return strings.Join(append(parts, "key "+a.Key), " · ")
+}
+
+// printNoteKinds prints what the notes of lines say, and which lines have them.
+func printNoteKinds(w io.Writer, kinds []app.NoteKind) {
+	if len(kinds) == 0 {
+		return
+	}
+	format.Fprintf(w, "\n  Notes of lines, by kind:\n")
+	for i, k := range kinds {
+		if i == shownReasons {
+			format.Fprintf(w, "    … and %s\n", format.Count(len(kinds)-i, "further kind"))
+			break
+		}
+		var lines []string
+		for j, p := range k.First {
+			text := fmt.Sprint(p.Line)
+			if j == 0 || p.File != k.First[j-1].File {
+				text = fmt.Sprintf("%s:%d", p.File, p.Line)
+			}
+			lines = append(lines, text)
+		}
+		more := ""
+		if k.Lines > int64(len(k.First)) {
+			more = ", …"
+		}
+		format.Fprintf(w, "    %7s   %s: %s%s\n", format.Thousands(k.Lines), k.Kind, strings.Join(lines, ", "), more)
+	}
 }
 
 // shownReasons is how many reasons for rejects are printed.

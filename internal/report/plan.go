@@ -58,6 +58,7 @@ func PrintPlan(w io.Writer, p *app.PlanReport, command string, budgeted bool) {
 			format.Fprintf(w, "    %s:%d: %s\n", r.File, r.Line, r.Reason)
 		}
 	}
+	printNoteKinds(w, p.NoteKinds)
 	printNotes(w, p.Notes)
 	if p.ResumesRun != "" {
 		format.Fprintf(w, "\n  The same command continues run %s.\n", p.ResumesRun)
