@@ -50,19 +50,23 @@ func ReadLayout(r io.ReaderAt, size int64) (t schema.Table, err error) {
 	return t, nil
 }
 
-// ReadLayouts are the layouts of the tables of a snapshot, each as the newest of its files states it, in the
-// order of schema.Tables.
+// ReadLayouts are the layouts of the tables of a snapshot in the newest version of the schema that it has, in the order
+// of schema.Tables. It opens two files of a table at most.
 func (i *Inspector) ReadLayouts(ctx context.Context, s *Snapshot) (tables []schema.Table, err error) {
 	for _, t := range schema.Tables {
-		newest := newestFile(s.Files, t.Name)
-		if newest == "" {
-			continue
+		var newest schema.Table
+		for _, path := range newestFiles(s.Files, t.Name) {
+			layout, err := i.readLayout(ctx, path)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			if layout.Version > newest.Version {
+				newest = layout
+			}
 		}
-		layout, err := i.readLayout(ctx, newest)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", newest, err)
+		if newest.Version > 0 {
+			tables = append(tables, newest)
 		}
-		tables = append(tables, layout)
 	}
 	return tables, nil
 }
@@ -76,13 +80,23 @@ func (i *Inspector) readLayout(ctx context.Context, path string) (t schema.Table
 	return ReadLayout(o, o.Size())
 }
 
-// newestFile is the file of a table that the newest run wrote; empty: it has none.
-func newestFile(files []DataFile, table string) (path string) {
-	run := ""
+// newestFiles are the files of a table that the newest run and the newest compaction wrote, as far as there are any.
+// Either may be of a later version of the schema: a compaction keeps that of its siglake.
+func newestFiles(files []DataFile, table string) (paths []string) {
+	var newest [2]DataFile // of runs, of compactions
 	for _, f := range files {
-		if f.Table == table && (path == "" || f.Run > run) {
-			path, run = f.Path, f.Run
+		of := &newest[0]
+		if !f.Globbed {
+			of = &newest[1]
+		}
+		if f.Table == table && f.Run > of.Run {
+			*of = f
 		}
 	}
-	return path
+	for _, f := range newest {
+		if f.Path != "" {
+			paths = append(paths, f.Path)
+		}
+	}
+	return paths
 }

@@ -39,3 +39,40 @@ func TestReadLayout(t *testing.T) {
 		}
 	}
 }
+
+// TestReadLayouts: the layout of a table is that of the newest version that its files have, be it that of a run or
+// of a compaction.
+func TestReadLayouts(t *testing.T) {
+	t.Parallel()
+	l := newMergedLake(t, true)
+	i, table := l.inspect(), schema.Tables[0]
+	write := func(path string, version int) {
+		t.Helper()
+		var file bytes.Buffer
+		w, err := NewTableWriter(&file, table.AsOf(version), "test")
+		if err == nil {
+			err = w.Close()
+		}
+		if err == nil {
+			err = i.published.backend.createObject(t.Context(), path, file.Bytes())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("data/a/old.parquet", schema.OldestVersion)
+	write("data/a/new.parquet", schema.Version)
+	run := func(path, id string) DataFile {
+		return DataFile{Path: path, Table: table.Name, Run: id, Globbed: !strings.HasPrefix(id, "compact-")}
+	}
+	for _, files := range [][]DataFile{
+		{run("data/a/old.parquet", "compact-00000002-x"), run("data/a/new.parquet", "20261130T000000Z-x")},
+		{run("data/a/new.parquet", "compact-00000002-x"), run("data/a/old.parquet", "20261130T000000Z-x")},
+		{run("data/a/old.parquet", "20261129T000000Z-x"), run("data/a/new.parquet", "20261130T000000Z-x")},
+	} {
+		got, err := i.ReadLayouts(t.Context(), &Snapshot{Files: files})
+		if err != nil || len(got) != 1 || got[0].Version != schema.Version {
+			t.Errorf("ReadLayouts(%v) = %v, %v, want version %d", files, got, err, schema.Version)
+		}
+	}
+}
