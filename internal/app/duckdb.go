@@ -23,12 +23,14 @@ type duckFile struct {
 	program string
 	// The view that files of siglake have, and other files do not.
 	mark string
+	// The variables of the program.
+	environ []string
 }
 
 // WriteDuckDB writes the database file that a script makes. A file of that name is replaced if an earlier
 // call wrote it. mark is a view of the script.
-func WriteDuckDB(ctx context.Context, o *DDLOptions, script, mark string) error {
-	f := duckFile{o.Into, o.DuckDB, mark}
+func WriteDuckDB(ctx context.Context, env *Env, o *DDLOptions, script, mark string) error {
+	f := duckFile{o.Into, o.DuckDB, mark, env.ChildEnviron()}
 	if root, err := sinks.CheckDir(o.Lake); !sinks.OnS3(o.Lake) && err == nil {
 		if inside, err := liesIn(root, f.name); err != nil || inside {
 			return UsageErrorf("--into %s lies in the lake, where readers may take it for a part of it; name a file elsewhere", f.name)
@@ -89,7 +91,7 @@ func (f *duckFile) run(ctx context.Context, name, script string, flags ...string
 	}
 	var out, problems bytes.Buffer
 	c := exec.CommandContext(ctx, f.program, append(flags, "-init", os.DevNull, "-bail", "-batch", "-csv", "-noheader", path)...) //nolint:gosec // the user names it
-	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(script), &out, &problems
+	c.Env, c.Stdin, c.Stdout, c.Stderr = f.environ, strings.NewReader(script), &out, &problems
 	if err := c.Run(); err != nil {
 		return "", fmt.Errorf("%s: %w: %s", f.program, err, format.Text(fmt.Sprintf("%.500s", strings.TrimSpace(problems.String()))))
 	}

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/siglake/siglake/pipeline"
@@ -65,6 +67,19 @@ type Env struct {
 	// BucketMaxBackoff is the longest wait between attempts at a request to a bucket.
 	// 0: the bucket's default.
 	BucketMaxBackoff time.Duration
+}
+
+// ChildEnviron are the variables of a program that siglake starts: its own without the API key, and without some
+// others. Case does not matter, as on Windows.
+func (env *Env) ChildEnviron(without ...string) []string {
+	if env.Environ == nil {
+		return []string{}
+	}
+	without = append(without, KeyVariable)
+	return slices.DeleteFunc(env.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.ContainsFunc(without, func(other string) bool { return strings.EqualFold(name, other) })
+	})
 }
 
 // Publication is what a command has published.
