@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,6 +19,14 @@ import (
 const (
 	afterPublishFlag     = "after-publish"
 	afterPublishVariable = "SIGLAKE_AFTER_PUBLISH"
+)
+
+// The variables of the command that say what was published. The command may be siglake, so the run and the generation have
+// names that set no flag: a report on the lake would be one on the run. The lake is that of --lake.
+const (
+	lakeVariable                = "SIGLAKE_LAKE"
+	publishedRunVariable        = "SIGLAKE_PUBLISHED_RUN"
+	publishedGenerationVariable = "SIGLAKE_PUBLISHED_GENERATION"
 )
 
 // afterPublishGrace is how long the command of --after-publish may take to end once it is asked to.
@@ -43,7 +50,7 @@ func (inv *invocation) afterPublish(ctx context.Context) error {
 	c.Env, c.Stdout, c.Stderr = publicationEnv(inv.env, p), format.NewWriter(inv.console.w), format.NewWriter(inv.console.w)
 	c.Cancel, c.WaitDelay = func() error { return c.Process.Signal(syscall.SIGTERM) }, afterPublishGrace
 	if err := c.Run(); err != nil {
-		return fmt.Errorf("generation %d is published, and --%s %q failed: %w; run it again, or wait for the next publication", p.Generation, afterPublishFlag, p.Then, err)
+		return fmt.Errorf("generation %d is published, and the command of --%s failed: %w; run it again, or wait for the next publication", p.Generation, afterPublishFlag, err)
 	}
 	return nil
 }
@@ -51,16 +58,10 @@ func (inv *invocation) afterPublish(ctx context.Context) error {
 // publicationEnv are the variables of the command: those of siglake without its key, and what was published. The
 // command may be siglake, which must not run it in turn.
 func publicationEnv(env *app.Env, p *app.Publication) []string {
-	var all []string
-	if env.Environ != nil {
-		all = slices.DeleteFunc(env.Environ(), func(v string) bool {
-			name, _, _ := strings.Cut(v, "=")
-			return slices.Contains([]string{app.KeyVariable, afterPublishVariable, "SIGLAKE_LAKE", "SIGLAKE_RUN", "SIGLAKE_GENERATION"}, name)
-		})
-	}
+	all := env.ChildEnviron(afterPublishVariable, lakeVariable, publishedRunVariable, publishedGenerationVariable)
 	lake := p.Lake
 	if path, err := filepath.Abs(lake); err == nil && !strings.Contains(lake, "://") {
 		lake = path
 	}
-	return append(all, "SIGLAKE_LAKE="+lake, "SIGLAKE_RUN="+p.Run, "SIGLAKE_GENERATION="+strconv.FormatInt(p.Generation, 10))
+	return append(all, lakeVariable+"="+lake, publishedRunVariable+"="+p.Run, publishedGenerationVariable+"="+strconv.FormatInt(p.Generation, 10))
 }

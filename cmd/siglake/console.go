@@ -78,7 +78,7 @@ func (c *console) warnVariables(env *app.Env, program *cli.App) {
 	if env.Environ == nil {
 		return
 	}
-	var known []string
+	known := []string{publishedRunVariable, publishedGenerationVariable}
 	var walk func(commands []*cli.Command)
 	walk = func(commands []*cli.Command) {
 		for _, cmd := range commands {

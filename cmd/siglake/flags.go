@@ -247,7 +247,7 @@ func storeFlags(o *app.StoreOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "delta-integers", Destination: &o.DeltaIntegers, EnvVars: []string{"SIGLAKE_DELTA_INTEGERS"}, Category: "Output",
 			Usage: "write integers that rarely repeat as differences, for smaller files; Spark before 3.3 and fastparquet cannot read them"},
 		&cli.StringFlag{Name: afterPublishFlag, Destination: &o.AfterPublish, EnvVars: []string{afterPublishVariable}, Category: "Output",
-			Usage: "`COMMAND` of the shell to run when a generation was published, with SIGLAKE_LAKE, SIGLAKE_RUN and SIGLAKE_GENERATION; if it fails, a complete run exits 13"},
+			Usage: "`COMMAND` of the shell to run when a generation was published, with SIGLAKE_LAKE, SIGLAKE_PUBLISHED_RUN and SIGLAKE_PUBLISHED_GENERATION; if it fails, a complete run exits 13"},
 		&cli.StringFlag{Name: "scratch", Destination: &o.Scratch, EnvVars: []string{"SIGLAKE_SCRATCH"}, Category: "S3",
 			Usage: "local `DIR` for sorting and staging the files of a lake on S3; default: siglake in the user's cache directory"},
 		&cli.StringFlag{Name: "state", Destination: &o.State, EnvVars: []string{"SIGLAKE_STATE"}, Category: "S3",
