@@ -248,6 +248,9 @@ func (i *Inspector) ReadSnapshot(ctx context.Context, generation int64) (*Snapsh
 		return nil, err
 	}
 	i.published.removed = RemovedFiles(since)
+	if s.Link != nil && i.published.removed[s.Link.Path] {
+		s.Link = nil // a reader cannot rely on it
+	}
 	if s.Files, err = i.published.generationFiles(ctx, link); err == nil {
 		err = i.checkUnpruned(since, s)
 	}

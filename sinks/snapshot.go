@@ -37,8 +37,8 @@ type DataFile struct {
 // one generation.
 type Snapshot struct {
 	Generation int64 // 0: nothing has been published
-	// Where the list lies; nil for generations from before there were lists, which
-	// are assembled from the manifests.
+	// Where the list lies; nil for generations whose list was pruned, and those from before there
+	// were lists: they are assembled from the manifests.
 	Link  *pipeline.Link
 	Files []DataFile // by path
 }

@@ -272,6 +272,19 @@ func TestPruneFiles(t *testing.T) {
 	})
 }
 
+// TestScriptOfPrunedList: the script of a generation whose list of files was pruned names the files itself.
+func TestScriptOfPrunedList(t *testing.T) {
+	t.Parallel()
+	l := newPrunedLake(t)
+	l.buyForPruning()
+	if r := l.pruneReport("--older-than", "40d", "--yes"); len(r.Files.Lists) == 0 {
+		t.Fatalf("prune --yes = %s, want it to remove lists", jsonText(r))
+	}
+	if script := l.lookAt("ddl", "--generation", "1"); strings.Contains(script, "_meta/snapshot/") || !strings.Contains(script, "/ledger/accounts/") {
+		t.Errorf("ddl --generation 1 after a pruning = %.2000s, want the files", script)
+	}
+}
+
 // TestPruneFilesDamaged: nothing is removed if the file that has the rows is damaged.
 func TestPruneFilesDamaged(t *testing.T) {
 	eachPruned(t, func(t *testing.T, l *prunedLake) {
