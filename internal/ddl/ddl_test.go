@@ -132,14 +132,14 @@ func TestKeptViewColumns(t *testing.T) {
 		return kept
 	}
 	files := []sinks.DataFile{
-		{Table: "accounts", Kept: append(text("OWNER", "Owner", "owner 2", "é", "(!)", "-", "a\u202eb"), pipeline.KeptColumn{Name: "ARR", Type: pipeline.KeptInteger, Digits: 4})},
-		{Table: "accounts"},
-		{Table: "accounts", Kept: append(text("owner", `a"b'c/d~e`), pipeline.KeptColumn{Name: "ARR", Type: pipeline.KeptDecimal, Digits: 1, Scale: 2}, pipeline.KeptColumn{Name: "Empty"}, pipeline.KeptColumn{Name: "Since", Type: pipeline.KeptDate})},
+		{Table: "accounts", Run: "r1", Kept: append(text("OWNER", "Owner", "owner 2", "é", "(!)", "-", "a\u202eb"), pipeline.KeptColumn{Name: "ARR", Type: pipeline.KeptInteger, Digits: 4})},
+		{Table: "accounts", Run: "r2"},
+		{Table: "accounts", Run: "r3", Kept: append(text("owner", `a"b'c/d~e`), pipeline.KeptColumn{Name: "ARR", Type: pipeline.KeptDecimal, Digits: 1, Scale: 2}, pipeline.KeptColumn{Name: "Empty"}, pipeline.KeptColumn{Name: "Since", Type: pipeline.KeptDate})},
 	}
 	duck := &script{dialect: dialects[0]}
 	want := []string{
-		"extra_a_b_c_d_e: a\"b'c/d~e", "extra_arr DECIMAL(6, 2): ARR", "extra_column: (!)", "extra_column_2: -", "extra_empty: Empty", "extra_owner: owner", "extra_owner_2: OWNER", "extra_owner_2_2: owner 2",
-		"extra_owner_3: Owner", "extra_since DATE: Since", "extra_é: é",
+		"extra_a_b_c_d_e: a\"b'c/d~e", "extra_arr DECIMAL(6, 2): ARR", "extra_column: (!)", "extra_column_2: -", "extra_empty: Empty", "extra_owner: OWNER", "extra_owner_2: Owner", "extra_owner_2_2: owner 2",
+		"extra_owner_3: owner", "extra_since DATE: Since", "extra_é: é",
 	}
 	for range files {
 		files = append(files[1:], files[0])
@@ -166,7 +166,7 @@ func TestKeptViewColumns(t *testing.T) {
 		{"snowflake", "URL = 's3://bucket/Ida's lake/'"},
 		{"duckdb", `nullif(json_extract_string(extra, '/a"b''c~1d~0e'), '') AS "extra_a_b_c_d_e"`},
 		{"duckdb", `nullif(json_extract_string(extra, '/x' || chr(59) || 'y'), '') AS "extra_x_y"`},
-		{"duckdb", `COMMENT ON COLUMN "accounts"."extra_owner_2" IS 'Column OWNER of the lists`},
+		{"duckdb", `COMMENT ON COLUMN "accounts"."extra_owner_2" IS 'Column Owner of the lists`},
 		{"athena", `try_cast(nullif(json_extract_scalar(extra, '$["Since"]'), '') AS DATE) END AS "extra_since"`},
 		{"spark", "try_cast(nullif(get_json_object(extra, '$[\\'Since\\']'), '') AS DATE) END AS `extra_since`"},
 		{"clickhouse", "accurateCastOrNull(nullif(JSONExtract(extra, 'Since', 'Nullable(String)'), ''), 'Date32') END AS `extra_since`"},

@@ -29,18 +29,15 @@ func keptViewColumns(t schema.Table, files []sinks.DataFile) (columns []viewColu
 	if t.Name != schema.Accounts.Name {
 		return nil
 	}
-	var kept pipeline.KeptColumns
+	files = slices.DeleteFunc(slices.Clone(files), func(f sinks.DataFile) bool { return len(f.Kept) == 0 })
+	slices.SortFunc(files, func(a, b sinks.DataFile) int { return cmp.Or(cmp.Compare(a.Run, b.Run), cmp.Compare(a.Path, b.Path)) })
+	var kept pipeline.KeptColumns // the oldest first: what a later run keeps leaves their names as they are
 	for _, f := range files {
 		for _, c := range f.Kept {
 			kept.Add(c)
 		}
 	}
 	list := slices.DeleteFunc(slices.Clone(kept.List()), func(c pipeline.KeptColumn) bool { return format.Text(c.Name) != c.Name })
-	// A name that stays as it is comes before those that become the same.
-	slices.SortFunc(list, func(a, b pipeline.KeptColumn) int {
-		x, y := foldColumn(a.Name), foldColumn(b.Name)
-		return cmp.Or(order(a.Name != x, b.Name != y), cmp.Compare(x, y), cmp.Compare(a.Name, b.Name))
-	})
 	used := map[string]bool{}
 	for _, c := range list {
 		name := "extra_" + foldColumn(c.Name)
@@ -52,17 +49,6 @@ func keptViewColumns(t schema.Table, files []sinks.DataFile) (columns []viewColu
 	}
 	slices.SortFunc(columns, func(a, b viewColumn) int { return cmp.Compare(a.name, b.name) })
 	return columns
-}
-
-// order puts false before true.
-func order(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // foldColumn is a name as a column of a view has it: letters and digits in lower case, and one underscore
