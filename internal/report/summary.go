@@ -203,15 +203,21 @@ func printStop(w io.Writer, s *pipeline.StopInfo) {
 // printQuery prints a command that queries what the run has written.
 func printQuery(w io.Writer, lake string, m *pipeline.Manifest) {
 	if m.Events.Written > 0 {
-		format.Fprintf(w, "  Query     duckdb -c \"%s\"\n", exampleQuery(lake))
+		printSQL(w, lake, exampleQuery)
 		return
 	}
 	for _, f := range m.Files {
 		if t, ok := schema.TableNamed(f.Table); ok && t.IsProduct() && t.Name != string(schema.CategoryAliases) {
-			format.Fprintf(w, "  Query     duckdb -c \"%s\"\n", productQuery(lake, t))
+			printSQL(w, lake, productQuery(t))
 			return
 		}
 	}
+}
+
+// printSQL prints a command that runs a query of the views: the files of runs alone have every revision of an
+// event, and not all rows after a pruning.
+func printSQL(w io.Writer, lake, query string) {
+	format.Fprintf(w, "  Query     siglake ddl --lake '%s' > lake.sql && duckdb -init lake.sql -c \"%s\"\n", strings.ReplaceAll(lake, "'", `'\''`), query)
 }
 
 // productLabels are what people call products, and where their rows lie.
@@ -222,18 +228,16 @@ var productLabels = map[string][2]string{
 	schema.ProductVisit:     {"Visits", "companies, in data/website_visits"},
 }
 
-func exampleQuery(lake string) string {
-	return fmt.Sprintf("SELECT signal_type, count(*) AS events, max(event_date) AS newest FROM read_parquet('%s/data/*/*/*.parquet', union_by_name=true) GROUP BY 1 ORDER BY 2 DESC", strings.ReplaceAll(lake, "'", "''"))
-}
+const exampleQuery = "SELECT signal_type, count(*) AS events, max(event_date) AS newest FROM events GROUP BY 1 ORDER BY 2 DESC"
 
 // productQuery shows the first rows of a product.
-func productQuery(lake string, t schema.Table) string {
+func productQuery(t schema.Table) string {
 	columns := map[string]string{
 		string(schema.CategoryIdentities): "account_key, identifier, entity_id, name", string(schema.CategoryScores): "account_key, name, signal_score, score_signals",
 		string(schema.CategoryLookalikes): "rank, entity_id, name, domain", string(schema.CategoryVisits): "site, name, domain, score, total_sessions, last_visit",
 	}
 	order := map[string]string{string(schema.CategoryScores): " ORDER BY signal_score DESC", string(schema.CategoryLookalikes): " ORDER BY seed_set, rank", string(schema.CategoryVisits): " ORDER BY score DESC"}
-	return fmt.Sprintf("SELECT %s FROM read_parquet('%s/data/%s/*.parquet')%s LIMIT 10", columns[t.Name], strings.ReplaceAll(lake, "'", "''"), t.Name, order[t.Name])
+	return fmt.Sprintf("SELECT %s FROM %s%s LIMIT 10", columns[t.Name], t.Name, order[t.Name])
 }
 
 func outcomeText(o pipeline.RunOutcome) string {
