@@ -197,6 +197,11 @@ func (l *draft) decideColumns(rows [][]string, o Options) (err error) {
 		}
 		o.objects.remember(l)
 	}
+	if o.ObjectBySignals && o.Object == schema.Company && l.header != nil && !decidedByMap(o.Map) {
+		if err := roles.checkPeople(); err != nil {
+			return err
+		}
+	}
 	roles.dropAddresses()
 	roles.assignFields()
 	switch {

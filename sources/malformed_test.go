@@ -79,6 +79,8 @@ func parseOptions(t *testing.T, line string, o *Options) {
 		switch key {
 		case "object":
 			o.Object = schema.Object(value)
+		case "signals":
+			o.Object, o.ObjectBySignals = schema.Object(value), true
 		case "header":
 			o.Header = Header(value)
 		case "encoding":

@@ -27,11 +27,8 @@ func (r *roleColumns) decideObject(m map[string]string) (schema.Object, error) {
 	if r.header == nil || decidedByMap(m) {
 		return schema.Company, nil
 	}
-	if trait := r.traitOfPeople(); trait >= 0 {
-		name := r.names[r.best[roleName]]
-		e := r.undecided(fmt.Sprintf("%s may be a person, because %s is about people, or a company; no column names the employers of persons, or holds their e-mail addresses or profiles", name, r.names[trait]))
-		e.Fix = "add a column of employers, e-mail addresses or profiles, or --object=company"
-		return "", e
+	if err := r.checkPeople(); err != nil {
+		return "", err
 	}
 	return r.objectOfContent()
 }
@@ -110,6 +107,16 @@ func (r *roleColumns) mayBePeople(name, company int) bool {
 	return slices.ContainsFunc(r.rows, func(row []string) bool {
 		return name < len(row) && company < len(row) && strings.Contains(row[name], " ") && companyKey(row[name]) != companyKey(row[company])
 	})
+}
+
+// checkPeople is the error about a list of names that may be those of people, and can only be requested as companies.
+func (r *roleColumns) checkPeople() error {
+	trait := r.traitOfPeople()
+	if trait < 0 {
+		return nil
+	}
+	return &Error{Line: r.line, Problem: fmt.Sprintf("%s may hold people, because %s is about people, or companies; no column names the employers of people, or holds their e-mail addresses or profiles",
+		r.names[r.best[roleName]], r.names[trait]), Fix: "add a column of employers, e-mail addresses or profiles, or --object=company if they are companies"}
 }
 
 // traitOfPeople is a column that says something of people, such as "Job Title", in a list that has only names to request by,
@@ -192,7 +199,7 @@ func (r *roleColumns) objectOfEmails(i int) (schema.Object, error) {
 }
 
 // undecided is the error about a list that may hold companies or contacts.
-func (r *roleColumns) undecided(problem string) *Error {
+func (r *roleColumns) undecided(problem string) error {
 	return &Error{Line: r.line, Problem: problem, Fix: "add --object=contact or --object=company", Undecided: true}
 }
 

@@ -28,6 +28,9 @@ type Options struct {
 	// Object is what the list holds. Empty: contacts if the header or the content shows contact
 	// columns, else companies.
 	Object schema.Object
+	// ObjectBySignals says that Object follows from the signals that are requested, and not from what the user says about the
+	// list. A list of people is then no list of companies.
+	ObjectBySignals bool
 	// Map maps fields to columns, by header name or 1-based number. Fields: key, id, domain (or
 	// website, url), name, first_name, last_name, linkedin, email, company_name, company_domain.
 	// Other fields are still detected.

@@ -108,6 +108,7 @@ func CheckList(ctx context.Context, env *Env, o RunOptions, rejects string, mete
 	}
 	if o.warnOfUnknownSignals(env); j.listOptions.Object == "" {
 		j.listOptions.Object = soleObject(SplitWords(j.Query.Signals))
+		j.listOptions.ObjectBySignals = true
 	}
 	if j.listInput, err = openListInput(ctx, j.List, j.listOptions); err != nil {
 		return nil, 0, err

@@ -190,6 +190,7 @@ func (j *Job) parseOptions() (err error) {
 	}
 	if j.listOptions.Object == "" && j.Service == pipeline.Signals {
 		j.listOptions.Object = soleObject(SplitWords(j.Query.Signals))
+		j.listOptions.ObjectBySignals = true
 	}
 	if j.allowedRejects, err = parseRejectAllowance(j.Source.AllowRejected); err != nil {
 		return err
