@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Reports have lines above their header: a title, the date, the filters. They fill one or two cells, and the
@@ -43,6 +44,11 @@ func findTitles(head []byte, atEOF bool, o Options) (best titles, err error) {
 	for _, c := range candidates {
 		_, records, lines := readLines(newReader(bytes.NewReader(head), c), atEOF)
 		i, sure := headerBelowTitles(records, o)
+		if i == 0 {
+			if i = laterHeader(records, lines, o); i > 0 {
+				sure = false
+			}
+		}
 		switch {
 		case i < 0:
 		case i == 0:
@@ -50,6 +56,9 @@ func findTitles(head []byte, atEOF bool, o Options) (best titles, err error) {
 		case !sure && unclear == nil:
 			unclear = &Error{Line: lines[i], Problem: fmt.Sprintf("the header seems to be on line %d", lines[i]),
 				Expected: "the header on the first line, or below lines with one or two filled cells", Fix: "remove the lines above it, or add --header=no if the list has no header"}
+			if mayBeHeader(records, o) {
+				unclear.Fix = fmt.Sprintf("remove the lines above it, or add --header=yes if the header is on line %d", lines[0])
+			}
 		case sure:
 			if t := (titles{lines: lines[i] - 1, roles: knownNames(records[i], o)}); t.roles > best.roles {
 				t.size = sizeOfLines(head, t.lines)
@@ -74,7 +83,7 @@ func headerBelowTitles(records [][]string, o Options) (index int, sure bool) {
 		width, share, _ := columnStats(records[i:])
 		isHeader := filled > 1 && 2*filled > width && len(row) >= width && share >= 0.5 && len(records) > i+1
 		switch {
-		case i == 0 && roles > 0 && filled > 1 && (filled > 2 || 2*filled > width):
+		case i == 0 && mayBeHeader(records, o):
 			return 0, true
 		case isHeader && filled > most && (roles > 1 || roles == 1 && titled):
 			return i, titled && !identifiers && (roles > 1 || most <= 1)
@@ -83,12 +92,58 @@ func headerBelowTitles(records [][]string, o Options) (index int, sure bool) {
 		}
 		most = max(most, filled)
 		titled = titled && filled <= 2 && filled < width
-		identifiers = identifiers || slices.ContainsFunc(row, isIdentifier)
+		identifiers = identifiers || slices.ContainsFunc(row, isIdentifier) && !isRemark(row)
 		if !titled && len(o.Map) > 0 {
 			return -1, false
 		}
 	}
 	return -1, false
+}
+
+// mayBeHeader reports whether the first record has a known name, and fills more than a title does.
+func mayBeHeader(records [][]string, o Options) bool {
+	width, _, _ := columnStats(records)
+	filled := filledCells(records[0])
+	return knownNames(records[0], o) > 0 && filled > 1 && (filled > 2 || 2*filled > width)
+}
+
+// laterHeader returns the index of a record that looks more like the header than the first one, which has a known name; 0
+// if there is none. Either the record has more such names, or as many and the first is the head of a report: it states
+// values, or blank lines follow it.
+func laterHeader(records [][]string, lines []int64, o Options) int {
+	first := records[0]
+	if slices.ContainsFunc(slices.Concat(slices.Collect(maps.Values(o.Map)), o.Keep), func(c string) bool { return !isNumber(c) && findColumn(first, c) >= 0 }) {
+		return 0
+	}
+	known := len(headerRoles(first))
+	isHead, apart := slices.ContainsFunc(first, statesValue), false
+	for i := 1; i < min(len(records)-1, maxTitles+1); i++ {
+		row := records[i]
+		apart = apart || i < 3 && lines[i] > lines[i-1]+1
+		roles, filled := len(headerRoles(row)), filledCells(row)
+		width, share, _ := columnStats(records[i:])
+		if filled < 2 || 2*filled <= width || len(row) < width || share < 0.5 || roles == 0 || slices.ContainsFunc(row, statesValue) || slices.Equal(row, first) {
+			continue
+		}
+		if roles > 1 && roles > known || (isHead || apart) && roles >= known {
+			return i
+		}
+	}
+	return 0
+}
+
+// statesValue reports whether a cell is no name of a column, as in the head of a report: "Date:", 2024.
+func statesValue(cell string) bool {
+	return strings.HasSuffix(cell, ":") || cell != "" && strings.Trim(cell, "0123456789-/.") == ""
+}
+
+// isRemark reports whether a record says something about the list, such as "Source: https://acme.com/report": a label
+// stands before the address, or a sentence around it.
+func isRemark(row []string) bool {
+	return slices.ContainsFunc(row, func(cell string) bool {
+		words := strings.Fields(cell)
+		return len(words) >= 5 || len(words) > 0 && strings.HasSuffix(words[0], ":") || strings.HasSuffix(cell, ":")
+	})
 }
 
 // knownNames counts the names of columns in a record: those that the vocabulary knows, or those that the options name.
