@@ -145,6 +145,10 @@ func (r *rowParser) checkRecord(rec *record) *schema.Reject {
 	if r.header == nil && r.width <= 1 && isComment(string(r.cells[0])) {
 		return &schema.Reject{Value: truncate(r.cells[0]), Reason: "a comment, not an account"}
 	}
+	if r.isWholeLine() {
+		return &schema.Reject{Column: columnName(r.header, 1), Value: truncate(r.cells[0]),
+			Reason: fmt.Sprintf("the record is one cell that seems to hold all of its %d columns: quotes belong around single cells, and one delimiter between them", r.width)}
+	}
 	if r.repeatsHeader() {
 		return &schema.Reject{Reason: "repeats the header: was the list pasted together?"}
 	}
@@ -157,6 +161,33 @@ func (r *rowParser) checkRecord(rec *record) *schema.Reject {
 		}
 	}
 	return nil
+}
+
+// isWholeLine reports whether the only filled cell of a record holds as many cells as the list has columns: the line is quoted
+// as a whole, or has another delimiter. "Acme, Inc." is a name, and may stand alone; where the other cells are empty, one of the
+// parts must be an identifier.
+func (r *rowParser) isWholeLine() bool {
+	alone := len(r.cells) == 1 && !r.isSheet
+	if r.width < 2 || !alone && r.columns[fieldName] != 0 || slices.ContainsFunc(r.cells[1:], func(c []byte) bool { return len(trimCell(c)) > 0 }) {
+		return false
+	}
+	cell := string(trimCell(r.cells[0]))
+	for _, c := range []byte(delimiters) {
+		parts := strings.Split(cell, string(rune(c)))
+		if len(parts) != r.width {
+			continue
+		}
+		identifiers := 0
+		for _, part := range parts {
+			if isIdentifier(strings.TrimSpace(part)) {
+				identifiers++
+			}
+		}
+		if identifiers > 0 && identifiers < len(parts) || identifiers == 0 && c == r.delimiter && alone && !strings.Contains(cell, string(rune(c))+" ") {
+			return true
+		}
+	}
+	return false
 }
 
 // repeatsHeader reports whether the record is a copy of the header.

@@ -108,6 +108,7 @@ type layout struct {
 	clashes     *Clashes
 	kept        []keptColumn // in the order of the list
 	keptNames   []string     // likewise
+	isSheet     bool         // records end with their last filled cell
 }
 
 // draft is a layout while it is decided.

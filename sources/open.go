@@ -449,7 +449,7 @@ func (f *file) detectColumns(text io.Reader, head []byte, atEOF bool, o Options)
 	if err != nil {
 		return err
 	}
-	f.layout.clashes = o.Clashes
+	f.layout.clashes, f.layout.isSheet = o.Clashes, f.sheet != nil
 	in.Object, in.OtherObject, in.Header, in.Notes = f.layout.object, f.layout.otherObject, f.layout.header, append(in.Notes, f.layout.notes...)
 	in.Mapping, in.Columns, in.Kept, in.Format = f.layout.fieldMapping(), f.layout.described, f.layout.keptNames, FormatCSV
 	if d.delimiter == 0 {
