@@ -235,8 +235,9 @@ const (
 )
 
 // pattern matches files below a root. Its elements are those of path.Match and anyDepth. Names that
-// begin with a dot or an underscore, such as the _SUCCESS files of job engines, are hidden: only an
-// element that begins with the same character matches them.
+// begin with a dot or an underscore, such as the _SUCCESS files of job engines, and the files that
+// desktops and Office leave in folders, are hidden: only an element that begins with the same
+// character matches them.
 type pattern struct {
 	root string   // without wildcards
 	rest []string // elements below the root
@@ -283,7 +284,12 @@ func matchElements(pattern, name []string) bool {
 	return ok && matchElements(pattern[1:], name[1:])
 }
 
-func isHidden(name string) bool { return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") }
+func isHidden(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || isOfficeLock(name) || strings.EqualFold(name, "Thumbs.db") || strings.EqualFold(name, "desktop.ini")
+}
+
+// isOfficeLock reports whether Office writes a file of the name while a document is open.
+func isOfficeLock(name string) bool { return strings.HasPrefix(name, "~$") }
 
 // fileNotes collects the decisions about the files of a list, for the notes of the whole list.
 type fileNotes struct {

@@ -13,6 +13,8 @@ import (
 	"iter"
 	"net/url"
 	"os"
+	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -262,9 +264,37 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 func (l *List) openAll(ctx context.Context) (notes fileNotes, err error) {
 	var skipped, unclear []*Error
 	l.skipped = map[int]bool{}
+	parts := make([]filePart, len(l.objects))
+	defer func() {
+		for _, p := range parts {
+			if p.open != nil && p.open != l.first {
+				p.open.close()
+			}
+		}
+	}()
+	var kept [2]bool // the first file that is a bare list of names, and the first that is none, stay open
 	for i, object := range l.objects {
 		f, err := l.openObject(ctx, object)
 		if fault := new(Error); errors.As(err, &fault) && l.canSkip(fault) {
+			parts[i].fault = fault
+			continue
+		}
+		if err != nil {
+			return notes, err
+		}
+		parts[i] = newFilePart(f)
+		if n := parts[i].openIndex(); !kept[n] {
+			kept[n], parts[i].open = true, f
+		} else {
+			f.close()
+		}
+	}
+	if err := refuseBareParts(parts, l.objects, l.options); err != nil {
+		return notes, err
+	}
+	for i, object := range l.objects {
+		p := &parts[i]
+		if fault := p.fault; fault != nil {
 			skipped = append(skipped, fault)
 			l.skipped[i] = true
 			notes.skipFile(object, fault)
@@ -273,16 +303,11 @@ func (l *List) openAll(ctx context.Context) (notes fileNotes, err error) {
 			}
 			continue
 		}
-		if err != nil {
-			return notes, err
-		}
 		if l.first == nil {
-			l.first, l.input = f, f.detected
-		} else {
-			f.close()
+			l.first, l.input = p.open, p.detected
 		}
-		l.canClash = l.canClash || f.layout.canClash()
-		notes.addFile(object, f.detected)
+		l.canClash = l.canClash || p.canClash
+		notes.addFile(object, p.detected)
 	}
 	if l.first == nil {
 		first := *skipped[0]
@@ -295,6 +320,59 @@ func (l *List) openAll(ctx context.Context) (notes fileNotes, err error) {
 		}
 	}
 	return notes, nil
+}
+
+// filePart is a file of a list, while it is decided which of them are read.
+type filePart struct {
+	detected Input
+	fault    *Error // why it is not read
+	open     *file  // nil: it was closed again
+	canClash bool
+	// It has one column, which is a name or an id: the field; else empty.
+	only      string
+	hasHeader bool
+}
+
+func newFilePart(f *file) filePart {
+	l := &f.layout
+	p := filePart{detected: f.detected, canClash: l.canClash(), hasHeader: l.header != nil}
+	for _, field := range []field{fieldName, fieldID} {
+		if l.width <= 1 && l.has(field) && l.reasons[field] != ReasonMap {
+			p.only = fieldNames[field]
+		}
+	}
+	return p
+}
+
+// isBare reports whether a file is lines of text without a header, which would be names or ids.
+func (p *filePart) isBare() bool { return p.only != "" && !p.hasHeader }
+
+func (p *filePart) openIndex() int {
+	if p.isBare() {
+		return 1
+	}
+	return 0
+}
+
+// refuseBareParts gives files that are lines of text a fault, next to files with headers: a licence and notes look like lists of
+// names. So does a part of a list of one column; it is read if another part has the header.
+func refuseBareParts(parts []filePart, objects []Object, o Options) error {
+	headed, tables := map[string]bool{}, false
+	for _, p := range parts {
+		if p.fault == nil && p.hasHeader {
+			headed[p.only], tables = true, true
+		}
+	}
+	for i := range parts {
+		if p := &parts[i]; tables && p.fault == nil && p.isBare() && !headed[p.only] {
+			p.fault = &Error{File: objects[i].URI, Problem: fmt.Sprintf("has one column and no header, unlike other files, and would be read as %ss", p.only),
+				Expected: "files with a header", Fix: "move it out of the folder, or give it a header", foreign: true}
+			if o.StrictFiles {
+				return p.fault
+			}
+		}
+	}
+	return nil
 }
 
 // canSkip reports whether a list of many files can be read without a file that has the fault.
@@ -354,6 +432,9 @@ func (f *file) detectFormat(o Options) error {
 
 func (f *file) detectText(o Options) error {
 	in := &f.detected
+	if isOfficeLock(path.Base(filepath.ToSlash(f.object.URI))) {
+		return format{"a file that Office writes while a document is open", "name the document itself"}.refuse()
+	}
 	plain, compression, err := decompress(f.stored)
 	if err != nil {
 		return err

@@ -101,7 +101,10 @@ func PrintList(w io.Writer, r *app.ListReport) {
 		}
 	}
 	format.Fprintf(w, "\n  The first lines as understood:\n")
-	for _, a := range r.First {
+	for i, a := range r.First {
+		if len(r.Input.Objects) > 1 && (i == 0 || a.File != r.First[i-1].File) {
+			format.Fprintf(w, "    %s\n", a.File)
+		}
 		format.Fprintf(w, "    line %-6d %s\n", a.Line, lineText(&a))
 		for _, note := range a.Notes {
 			format.Fprintf(w, "                note: %s\n", note)
