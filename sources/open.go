@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/siglake/siglake/internal/bucket"
@@ -497,7 +498,9 @@ func (f *file) detectSheet(stored io.Reader, o Options) error {
 		return text.err
 	}
 	o.Delimiter = ','
-	err = f.detectColumns(text, head, atEOF, o)
+	if err = f.detectColumns(text, head, atEOF, o); err == nil {
+		err = f.refuseCover(head, o)
+	}
 	if !f.layout.canClash() {
 		w.dropText()
 	}
@@ -506,6 +509,33 @@ func (f *file) detectSheet(stored io.Reader, o Options) error {
 		fault.Column = "sheet " + strconv.Quote(w.sheet)
 	}
 	return err
+}
+
+// refuseCover refuses a sheet that is no list: prose, or lines of text on a sheet that was not chosen, while another sheet has
+// rows, too.
+func (f *file) refuseCover(head []byte, o Options) error {
+	if f.layout.header != nil || f.layout.width > 1 || !f.layout.has(fieldName) || len(o.Map) > 0 || o.Header != HeaderAuto && o.Header != "auto" {
+		return nil
+	}
+	others := f.sheet.filledOthers()
+	switch {
+	case len(others) > 0 && o.Sheet == "":
+		return &Error{Problem: "the sheet has no header, and its lines would be requested by name; other sheets with rows: " + quoteAll(others),
+			Expected: "the sheet with the list", Fix: fmt.Sprintf("add --sheet %s, or --sheet %s if it is the list", shellWord(others[0]), shellWord(f.sheet.sheet))}
+	case !isProse(head):
+		return nil
+	case len(others) > 0:
+		return &Error{Problem: "the sheet is prose", Expected: "the sheet with the list", Fix: "add --sheet " + shellWord(others[0])}
+	}
+	return prose.refuse()
+}
+
+// shellWord quotes a name for a shell if need be.
+func shellWord(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' && r != '-' }) {
+		return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	}
+	return name
 }
 
 // detectColumns decides how the text is split into cells, and what they mean.

@@ -38,8 +38,9 @@ type workbook struct {
 	file   *excelize.File
 	rows   *excelize.Rows
 	sheet  string
-	member *zip.File // the part of the sheet
-	others []string  // other visible sheets
+	member *zip.File         // the part of the sheet
+	others []string          // other visible sheets
+	parts  map[string]string // member of the archive by name of the sheet
 	facts  sheetFacts
 	// Walks over the special cells, in step with rows; nil if there are none.
 	special *sheetScanner
@@ -246,6 +247,7 @@ func (w *workbook) chooseSheet(wanted string) error {
 		w.sheet = names[i]
 	}
 	w.others = slices.DeleteFunc(sheets.visible, func(name string) bool { return name == w.sheet })
+	w.parts = sheets.parts
 	if w.member = w.findPart(sheets.parts[w.sheet]); w.member == nil {
 		return damagedWorkbook(fmt.Errorf("%s is missing", sheets.parts[w.sheet]))
 	}
@@ -468,6 +470,23 @@ func (w *workbook) checkSpace() error {
 		return spaceError(err)
 	}
 	return nil
+}
+
+// filledOthers are the other visible sheets that have rows, as far as their beginnings show.
+func (w *workbook) filledOthers() []string {
+	return slices.DeleteFunc(slices.Clone(w.others), func(name string) bool {
+		part := w.findPart(w.parts[name])
+		if part == nil {
+			return true
+		}
+		r, err := part.Open()
+		if err != nil {
+			return true
+		}
+		defer r.Close() //nolint:errcheck // it was only read
+		head, err := io.ReadAll(io.LimitReader(r, sampleSize))
+		return err != nil || !bytes.Contains(head, []byte("<v>")) && !bytes.Contains(head, []byte("<t>")) && !bytes.Contains(head, []byte("<t "))
+	})
 }
 
 // notes say what a user may want to know about the sheet.

@@ -263,3 +263,46 @@ func BenchmarkXLSX(b *testing.B) {
 	}
 	b.ReportMetric(float64(lines)*float64(b.N)/b.Elapsed().Seconds(), "lines/s")
 }
+
+// TestCoverSheet: the text on the first sheet is no list of names if another sheet has rows, nor if it is prose.
+func TestCoverSheet(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	data := [][]any{{"Company", "Website"}, {"Acme", "acme.com"}}
+	for name, c := range map[string]struct {
+		first, second [][]any
+		sheet, fails  string
+	}{
+		"prose before a list":       {[][]any{{"This workbook contains the accounts of Q3."}, {}, {"See sheet Data"}}, data, "", "add --sheet Data"},
+		"words before a list":       {[][]any{{"Overview"}, {"Third quarter"}}, data, "", "add --sheet Data"},
+		"prose that was chosen":     {[][]any{{"This workbook contains the accounts of Q3."}}, data, "1", "prose"},
+		"prose alone":               {[][]any{{"This workbook contains what you asked for."}, {"It is not the list."}}, nil, "", "prose"},
+		"names before empty sheet":  {[][]any{{"Acme"}, {"Beta"}}, nil, "", ""},
+		"names that were chosen":    {[][]any{{"Acme"}, {"Beta"}}, data, "1", ""},
+		"the list":                  {[][]any{{"This workbook contains the accounts of Q3."}}, data, "Data", ""},
+		"a list before other rows":  {data, data, "", ""},
+		"domains before other rows": {[][]any{{"acme.com"}, {"beta.com"}}, data, "", ""},
+	} {
+		file := excelize.NewFile()
+		if _, err := file.NewSheet("Data"); err != nil {
+			t.Fatal(err)
+		}
+		for sheet, rows := range map[string][][]any{"Sheet1": c.first, "Data": c.second} {
+			for i, row := range rows {
+				if err := file.SetSheetRow(sheet, fmt.Sprintf("A%d", i+1), &row); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		path := filepath.Join(t.TempDir(), "book.xlsx")
+		if err := file.SaveAs(path); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Open(t.Context(), path, Options{Sheet: c.sheet})
+		switch {
+		case c.fails == "" && err != nil, c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)):
+			t.Errorf("%s: Open = %v, want an error that contains %q", name, err, c.fails)
+		case err == nil:
+			_ = l.Close() // only read
+		}
+	}
+}
