@@ -62,8 +62,8 @@
 //
 // A folder or a pattern is one list of many files, in the order of their names. Rows are counted
 // across the files, and each file is read like a list of its own, with its own header, dialect and
-// encoding. Hidden files (.name, _name) and empty files are skipped, and with a note files that are
-// no list by their content. S3 and local files behave alike.
+// encoding. Hidden files (.name, _name, ~$name) and empty files are skipped, and with a note files that are
+// no list by their content, or lines of text next to files with headers. S3 and local files behave alike.
 //
 // An object on S3 is read in the version that was found: its ETag is part of the fingerprint of the
 // input and of each request. If the object is replaced in the meantime, reading ends with an error
