@@ -64,6 +64,7 @@ type rowParser struct {
 // cellOf is the text of a field's column.
 type cellOf struct {
 	text    string
+	column  int // that it is read from
 	read    bool
 	decoded bool // HTML entities in it were
 	// HTML tags were removed.
@@ -84,38 +85,43 @@ func (r *rowParser) cellText(f field) string {
 	return r.texts[f].text
 }
 
+// readText reads the field's column, or the first of its alternatives that is filled if its own is empty.
 func (r *rowParser) readText(f field) cellOf {
-	i := r.columnOf(f)
+	own := r.columns[f]
+	if len(r.alternatives[f]) > 0 && !r.isFilled(own) {
+		for _, i := range r.alternatives[f] {
+			if r.isFilled(i) {
+				return r.readCell(f, i)
+			}
+		}
+	}
+	return r.readCell(f, own)
+}
+
+// readCell reads the cell of column i for a field.
+func (r *rowParser) readCell(f field, i int) cellOf {
 	if i < 0 || i >= len(r.cells) {
-		return cellOf{read: true}
+		return cellOf{column: i, read: true}
 	}
 	text := string(trimCell(r.cells[i]))
 	if f != fieldEmail || !strings.HasPrefix(text, "[") { // else mailAddresses reads the link
 		text = plainText(text, f == fieldDomain || f == fieldCompanyDomain || f == fieldLinkedIn || f == fieldEmail)
 	}
 	if f == fieldKey {
-		return cellOf{text: text, read: true}
+		return cellOf{text: text, column: i, read: true}
 	}
 	decoded := decodeEntities(text)
+	c := cellOf{text: decoded, column: i, read: true, decoded: len(decoded) != len(text)}
 	if bare := stripTags(decoded); len(bare) != len(decoded) {
-		return cellOf{text: bare, read: true, decoded: len(decoded) != len(text), stripped: true}
+		c.text, c.stripped = bare, true
 	}
-	return cellOf{text: decoded, read: true, decoded: len(decoded) != len(text)}
+	return c
 }
 
-// columnOf is the column that a field is read from: its own, or the first of its alternatives that is
-// filled if its own is empty.
+// columnOf is the column that a field is read from: its own, or one of its alternatives.
 func (r *rowParser) columnOf(f field) int {
-	own := r.columns[f]
-	if len(r.alternatives[f]) == 0 || r.isFilled(own) {
-		return own
-	}
-	for _, i := range r.alternatives[f] {
-		if r.isFilled(i) {
-			return i
-		}
-	}
-	return own
+	r.cellText(f)
+	return r.texts[f].column
 }
 
 func (r *rowParser) isFilled(i int) bool {
@@ -304,7 +310,7 @@ func (r *rowParser) preferFindable() {
 	if other.LinkedIn = ""; !isInternalProfile(a.LinkedIn) || other.Identifier() == "" {
 		return
 	}
-	column := columnName(r.header, r.columns[fieldLinkedIn]+1)
+	column := columnName(r.header, r.columnOf(fieldLinkedIn)+1)
 	a.LinkedIn = ""
 	a.Notes = slices.DeleteFunc(a.Notes, func(n string) bool { return strings.HasPrefix(n, column) && strings.HasSuffix(n, internalProfile) })
 	r.rejected = append(r.rejected, badIdentifier{column, r.cellText(fieldLinkedIn), errors.New(internalProfile)})
@@ -320,9 +326,35 @@ func (r *rowParser) nameColumn() string {
 	return fieldNames[fieldName]
 }
 
-// readField normalises the cell of a field. It collects invalid identifiers: whether they matter
-// depends on the other identifiers of the record.
+// readField normalises the cell of a field, or the first usable one of its alternatives. It collects invalid
+// identifiers: whether they matter depends on the other identifiers of the record.
 func (r *rowParser) readField(f field, normalise func(string) (value, note string, err error)) string {
+	valid := len(r.rejected)
+	value := r.readValue(f, normalise)
+	if len(r.rejected) == valid || len(r.alternatives[f]) == 0 {
+		return value
+	}
+	first, notes := r.texts[f], len(r.account.Notes)
+	further := r.alternatives[f][slices.Index(r.alternatives[f], first.column)+1:] // all if it is the field's own
+	for _, i := range further {
+		if !r.isFilled(i) {
+			continue
+		}
+		r.texts[f] = r.readCell(f, i)
+		if value := r.readValue(f, normalise); value != "" {
+			bad := r.rejected[valid]
+			r.rejected = r.rejected[:valid]
+			r.addNote("%s is read, because %s %q is not usable: %v", r.names[i], bad.column, truncate(bad.value), bad.err)
+			return value
+		}
+		r.account.Notes = r.account.Notes[:notes]
+	}
+	r.texts[f] = first
+	return ""
+}
+
+// readValue normalises the cell that was read for a field.
+func (r *rowParser) readValue(f field, normalise func(string) (value, note string, err error)) string {
 	s := r.cellText(f)
 	if s == "" {
 		return ""
@@ -332,8 +364,8 @@ func (r *rowParser) readField(f field, normalise func(string) (value, note strin
 	}
 	i := r.columnOf(f)
 	column := r.names[i]
-	if i != r.columns[f] {
-		r.addNote("%s is read, because %s is empty", column, r.names[r.columns[f]])
+	if own := r.columns[f]; i != own && !r.isFilled(own) {
+		r.addNote("%s is read, because %s is empty", column, r.names[own])
 	}
 	if r.texts[f].decoded {
 		r.addNote("%s: HTML entities are decoded", column)

@@ -222,7 +222,7 @@ func (r *rowParser) settleClash(f field, domain, company string) string {
 	if _, clash := slices.BinarySearch(c.domains, line.domain()); !clash {
 		return domain
 	}
-	column := columnName(r.header, r.columns[f]+1)
+	column := columnName(r.header, r.columnOf(f)+1)
 	if _, owner := slices.BinarySearch(c.owners, line.owner()); owner {
 		r.addNote("%s: lines with other addresses at %s name other companies; they are requested by name", column, domain)
 		return domain

@@ -149,7 +149,7 @@ func isHomePage(s string) bool {
 	if extension != "" {
 		return slices.Contains([]string{"index", "default", "home"}, page)
 	}
-	return len(path) <= 2 || len(path) == 5 && (path[2] == '-' || path[2] == '_' || path[2] == '/') || page == "home"
+	return len(path) <= 2 && !isNumber(path) || len(path) == 5 && (path[2] == '-' || path[2] == '_' || path[2] == '/') || page == "home"
 }
 
 // use says what the content of a column can be used for, whatever its header.
@@ -198,13 +198,24 @@ func (t *tableColumns) isBest(i int) bool {
 	return u != useNot
 }
 
+// suits is fits for a choice among columns. If the columns are read cell by cell, the first is not given up because
+// some of its cells hold something else, or all cells of the sample are empty.
+func (c *content) suits(r role) int {
+	if k, ok := map[role]kind{roleSite: kindDomain, roleEmail: kindEmail, roleLinkedIn: kindPerson}[r]; ok && (c.filled == 0 || c.count[k] > 0) {
+		return agrees
+	}
+	return c.fits(r)
+}
+
+// How the content of a column agrees with a role.
+const (
+	contradicts = iota
+	unclear
+	agrees
+)
+
 // fits says how the content of a column agrees with a role.
 func (c *content) fits(r role) int {
-	const (
-		contradicts = iota
-		unclear
-		agrees
-	)
 	k := c.kind()
 	switch {
 	case r == roleKey || r == rolePersonKey || r == roleCompanyPage || k == kindEmpty:
@@ -360,6 +371,11 @@ func (l *draft) holdsNone(f field) bool {
 	if !l.has(f) || l.reasons[f] != ReasonHeader {
 		return false
 	}
+	for _, i := range l.alternatives[f] {
+		if m, _, _ := meaningOf(l.names[i]); l.contents[i].count[kindText] < l.contents[i].filled && m.rank < rankEmailDomain {
+			return false
+		}
+	}
 	c := &l.contents[l.columns[f]]
 	return c.count[kindText] == c.filled && c.dotted == 0 || (f == fieldDomain || f == fieldCompanyDomain) && c.kind() == kindEmail
 }
@@ -426,9 +442,13 @@ func (l *draft) noteFuller() {
 	if used < 0 || l.has(fieldID) {
 		return
 	}
+	filled := l.contents[used].filled
+	for _, i := range l.alternatives[fieldDomain] {
+		filled = max(filled, l.contents[i].filled)
+	}
 	sure, _ := l.candidates(kindDomain)
 	for _, i := range sure {
-		if l.columns[fieldKey] != i && l.contents[i].filled > l.contents[used].filled {
+		if l.columns[fieldKey] != i && l.contents[i].filled > filled {
 			l.setAside(i, unusedColumn{fmt.Sprintf("it holds more domains than %s, which is the domain; --map domain=%s uses it", l.names[used], l.mapReference(i)), true, used, ""})
 		}
 	}

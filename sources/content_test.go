@@ -2,6 +2,7 @@ package sources
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,7 +57,7 @@ func TestContent(t *testing.T) {
 		{name: "shifted header", text: "Company,Website,City\n1,Acme,acme.com\n2,Beta,beta.com\n", o: Options{Object: schema.Company},
 			fields: map[string]string{"domain": "City"}, note: "Company is not used: the sample of it holds numbers"},
 		{name: "an empty column of the right name", text: "Company,Website,Netzort\nAcme,,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Netzort"}, note: "Website is not used: the sample of it holds nothing"},
-		{name: "two columns of one role", text: "Company,Website,Homepage\nAcme,acme.com,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Website"}, note: "Homepage is read where Website is empty"},
+		{name: "two columns of one role", text: "Company,Website,Homepage\nAcme,acme.com,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Website"}, note: "Homepage is read where Website has no usable cell"},
 		{name: "names of fields in an object", text: "company.name,company.site,company.city\nAcme,acme.com,Bonn\n", fields: map[string]string{"name": "company.name", "domain": "company.site"}},
 		{name: "domains alike are no header", text: "acme.com,acme.de\nbeta.com,beta.de\n", fails: "both look like domain"},
 		{name: "addresses only", text: "Email\nada@acme.com\n", o: Options{Object: schema.Company}, fails: "add --map domain=Email"},
@@ -84,7 +85,17 @@ func TestContent(t *testing.T) {
 		{name: "companies or contacts", text: "Firma,Kontaktweg\nAcme,ada@acme.com\n", fails: "--object=contact or --object=company"},
 		{name: "contacts by content", text: "Wer,Kontaktweg\nAda,ada@acme.com\n", fields: map[string]string{"email": "Kontaktweg"}, note: "Kontaktweg is read as email"},
 		{name: "companies by name beside addresses", text: "Firma,E-Mail\nAcme,ada@acme.com\n", o: Options{Object: schema.Company}, fields: map[string]string{"name": "Firma"}, note: "--map domain=E-Mail requests them by the domains"},
-		{name: "the column that is filled", text: "Company,Domain,Website\nAcme,,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Website"}},
+		{name: "the first column is empty", text: "Company,Domain,Website\nAcme,,acme.com\nBeta,,beta.com\n", fields: map[string]string{"name": "Company", "domain": "Domain"}, note: "Website is read where Domain has no usable cell"},
+		{name: "a sorted list", text: "Company,Website,Website 2\n" + numbered(120, "Acme %[1]d,n/a,acme%[1]d-shop.com\n") + "Beta,beta.com,beta-shop.com\n",
+			fields: map[string]string{"name": "Company", "domain": "Website"}, note: "Website 2 is read where Website has no usable cell"},
+		{name: "a sorted list in words", text: "Company,Website,Website 2\n" + numbered(120, "Acme %[1]d,no website yet,acme%[1]d-shop.com\n") + "Beta,beta.com,beta-shop.com\n",
+			fields: map[string]string{"name": "Company", "domain": "Website"}, note: "Website 2 is read where Website has no usable cell"},
+		{name: "a sorted list with domains of addresses", text: "Name,Website,Email domain\n" + numbered(120, "Acme %[1]d,,acme%[1]d.com\n") + "Beta,beta.com,mail-beta.com\n", o: Options{Object: schema.Company},
+			fields: map[string]string{"name": "Name", "domain": "Website"}, note: "Email domain is read where Website has no usable cell"},
+		{name: "one cell in nine", text: "Company,Website,Homepage\n" + numbered(9, "Acme %[1]d,acme%[1]d.com,acme%[1]d-shop.com\nBeta %[1]d,later,\n"), fields: map[string]string{"name": "Company", "domain": "Website"}, note: "Homepage is read where Website has no usable cell"},
+		{name: "records in a CRM", text: "Company,Website,URL\nAcme,acme.com,https://app.pipedrive.com/1\nBeta,,https://app.pipedrive.com/2\n", fields: map[string]string{"name": "Company", "domain": "Website"}, note: "URL is not used: its addresses are those of pages"},
+		{name: "records in a CRM under a suffix", text: "Company,Website,URL\nAcme,acme.com,https://crm.us.com/1\nBeta,later,https://crm.us.com/2\n", fields: map[string]string{"name": "Company", "domain": "Website"}, note: "URL is not used: all of its addresses lie on one site"},
+		{name: "one record in a CRM", text: "Company,Website,URL\nAcme,acme.com,https://crm.mycorp.com/1\nBeta,later,\n", fields: map[string]string{"name": "Company", "domain": "Website"}, note: "URL is not used: its addresses are those of pages"},
 		{name: "given name and name", text: "Vorname;Name;Firma\nAda;King;Acme\n", o: Options{Object: schema.Contact},
 			fields: map[string]string{"first_name": "Vorname", "last_name": "Name", "company_name": "Firma"}},
 		{name: "given name and full name", text: "Vorname;Name;Firma\nAda;Ada King;Acme\n", o: Options{Object: schema.Contact},
@@ -124,6 +135,15 @@ func TestContent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// numbered are n lines with their numbers in them.
+func numbered(n int, line string) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, line, i)
+	}
+	return text.String()
 }
 
 // TestContentOfManyFiles: a file with few domains is read like another one with the same header.

@@ -18,7 +18,7 @@ func (r *roleColumns) decideObject(m map[string]string) (schema.Object, error) {
 	if r.namesPeople() {
 		return r.objectOfPeople(), nil
 	}
-	if i := r.best[roleEmail]; i >= 0 {
+	if i := r.filledColumn(roleEmail); i >= 0 {
 		return r.objectOfEmails(i)
 	}
 	if n, c := r.best[roleName], r.best[roleOrganisation]; n >= 0 && c >= 0 && len(m) == 0 && r.mayBePeople(n, c) {
@@ -79,7 +79,7 @@ var employerWords = wordSet("employer arbeitgeber employeur empleador empregador
 // objectOfPeople decides if a column is about people: a list of companies may name who to speak to, so a header such as
 // "Contact" alone, beside websites, leaves both open.
 func (r *roleColumns) objectOfPeople() schema.Object {
-	person, site, email := r.best[rolePerson], r.best[roleSite], r.best[roleEmail]
+	person, site, email := r.best[rolePerson], r.best[roleSite], r.filledColumn(roleEmail)
 	if person < 0 || site < 0 || r.columnOf(rolePersonKey, rolePersonID, roleFirstName, roleLastName, roleLinkedIn) >= 0 || r.has(fieldEmail) || r.has(fieldLinkedIn) {
 		return schema.Contact
 	}

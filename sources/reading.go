@@ -20,7 +20,7 @@ const (
 	ReasonMap     Reason = "map"     // --map names the column
 	ReasonHeader  Reason = "header"  // the header is a known word for the field
 	ReasonContent Reason = "content" // the cells are identifiers of the kind
-	// The column is read where that of the field is empty.
+	// The column is read where that of the field has no usable cell.
 	ReasonFallback Reason = "fallback"
 )
 

@@ -15,7 +15,7 @@ type roleColumns struct {
 	best [numRoles]int // index of the best column of each role; -1: none
 }
 
-// bestColumns finds the best column for each role: content that fits the role counts first, then
+// bestColumns finds the best column for each role: content that suits the role counts first, then
 // the rank of the header name. A column whose content contradicts its header has no role.
 func (l *draft) bestColumns() *roleColumns {
 	r := &roleColumns{l, noRoles()}
@@ -48,8 +48,11 @@ func (l *draft) bestColumns() *roleColumns {
 			best[m.role], of[m.role] = i, m
 			continue
 		}
-		fits, before := l.contents[i].fits(m.role), l.contents[j].fits(m.role)
-		if fits > before || fits == before && m.rank < of[m.role].rank {
+		suits, before := l.contents[i].suits(m.role), l.contents[j].suits(m.role)
+		if isFallback(m.role) && m.rank != of[m.role].rank && m.rank/rankStep == of[m.role].rank/rankStep {
+			suits = before // "Website" and "Website 2"
+		}
+		if suits > before || suits == before && m.rank < of[m.role].rank {
 			best[m.role], of[m.role] = i, m
 		}
 	}
@@ -83,15 +86,21 @@ func (l *draft) setAssociatedAside() {
 	}
 }
 
+// isFallback reports whether the columns of a role are read cell by cell: the next where the best has no usable one.
+func isFallback(r role) bool { return r == roleSite || r == roleEmail || r == roleLinkedIn }
+
 // noteFurther notes the columns of a role behind the best. A website, an address or a profile is read
-// from the next column if the cell in the best is empty.
+// from the next column if the cell in the best is not usable. A domain of e-mail addresses is, if the best has no cell.
 func (r *roleColumns) noteFurther(known map[int]meaning) {
 	for i := range r.header {
 		m, ok := known[i]
 		switch {
 		case !ok || r.best[m.role] == i:
 			continue
-		case m.role == roleSite && m.rank < rankEmailDomain, m.role == roleEmail, m.role == roleLinkedIn:
+		case m.role == roleSite && r.reasonNoFallback(i, r.best[m.role], m) != "":
+			r.setAside(i, unusedColumn{r.reasonNoFallback(i, r.best[m.role], m), r.contents[i].filled > 0, r.best[m.role], ""})
+			continue
+		case isFallback(m.role) && (m.rank < rankEmailDomain || r.contents[r.best[m.role]].filled == 0):
 			r.further[m.role] = append(r.further[m.role], i)
 			r.setAside(i, unusedColumn{"", false, r.best[m.role], ""})
 			continue
@@ -103,6 +112,36 @@ func (r *roleColumns) noteFurther(known map[int]meaning) {
 	for _, further := range r.further {
 		slices.SortStableFunc(further, func(i, j int) int { return cmp.Compare(known[i].rank, known[j].rank) })
 	}
+}
+
+// reasonNoFallback is why column i of websites is not read where the best one has no usable cell; empty: it is. A link to
+// the line's record in a CRM is no website, and "URL" above it does not say so.
+func (l *draft) reasonNoFallback(i, best int, m meaning) string {
+	c := &l.contents[i]
+	sites := c.count[kindDomain]
+	switch {
+	case sites > 1 && c.sameHost == sites:
+		return "all of its addresses lie on one site"
+	case c.isOneSite():
+		return "most of its addresses lie on one site"
+	case m.rank < 3*rankStep || m.rank >= rankEmailDomain || l.contents[best].filled == 0:
+		return ""
+	case sites == 0:
+		return "the sample of it holds no website"
+	case c.home*10 < sites*9:
+		return "its addresses are those of pages"
+	}
+	return ""
+}
+
+// filledColumn is the best column of a role that has cells in the sample, or the best; -1: there is none.
+func (r *roleColumns) filledColumn(wanted role) int {
+	for _, i := range append([]int{r.best[wanted]}, r.further[wanted]...) {
+		if i >= 0 && r.contents[i].filled > 0 {
+			return i
+		}
+	}
+	return r.best[wanted]
 }
 
 // resolveNames decides what a column is whose header means a name in one list and a part of it in
@@ -201,7 +240,7 @@ func (r *roleColumns) assignFields() {
 			if i := r.best[wanted]; i >= 0 && !r.has(f) {
 				r.columns[f], r.reasons[f], r.alternatives[f] = i, ReasonHeader, r.further[wanted]
 				for _, j := range r.further[wanted] {
-					r.notes = append(r.notes, fmt.Sprintf("%s is read where %s is empty", r.names[j], r.names[i]))
+					r.notes = append(r.notes, fmt.Sprintf("%s is read where %s has no usable cell", r.names[j], r.names[i]))
 				}
 			} else if i >= 0 && r.columns[f] != i {
 				r.setAside(i, unusedColumn{fmt.Sprintf("%s is the %s", r.names[r.columns[f]], fieldNames[f]), true, r.columns[f], ""})
