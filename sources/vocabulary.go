@@ -206,6 +206,9 @@ func meaningOf(name string) (m meaning, exact, ok bool) {
 			}
 		}
 	}
+	if !ok {
+		m, ok = headerWords.matchNumbered(tokens)
+	}
 	if ok {
 		return m, m.rank < rankLoose, true
 	}
@@ -246,6 +249,18 @@ func (v *vocabulary) match(tokens []string) (meaning, bool) {
 		return meaning{}, false
 	}
 	return v.inContext(found, slices.Concat(tokens[:from], tokens[to:]))
+}
+
+// matchNumbered finds the phrase of a header name with a number inside it, such as "E-mail 2 Address".
+func (v *vocabulary) matchNumbered(tokens []string) (meaning, bool) {
+	for i := 1; i+1 < len(tokens); i++ {
+		if !isNumber(tokens[i]) {
+			continue
+		}
+		m, ok := v.match(slices.Concat(tokens[:i], tokens[i+1:], tokens[i:i+1]))
+		return m, ok && isFallback(m.role)
+	}
+	return meaning{}, false
 }
 
 // lookup finds a phrase, also in the English plural.
