@@ -200,11 +200,34 @@ func (r *roleColumns) preferOwnKey() {
 		r.best[roleKey] = -1
 		r.setAside(employer, unusedColumn{reason: "it is LinkedIn's number of the employer, which colleagues share; --map key=" + r.mapReference(employer) + " uses it as the key", noted: true, instead: -1})
 	}
+	if best < 0 && r.best[roleKey] >= 0 && r.best[rolePersonKey] < 0 && r.isShared(employer) {
+		r.best[roleKey] = -1
+		r.setAside(employer, unusedColumn{reason: "it is the id of the employer, which colleagues share; --map key=" + r.mapReference(employer) + " uses it as the key", noted: true, instead: -1})
+	}
 	if best >= 0 {
 		r.best[roleKey] = best
 		r.setAside(employer, unusedColumn{fmt.Sprintf("%s is the key", r.names[best]), false, best, ""})
 		delete(r.unused, best)
 	}
+}
+
+// isShared reports whether colleagues share the employer's key in column i: its header means a company only, or a
+// value stands on several lines of the sample.
+func (r *roleColumns) isShared(i int) bool {
+	if !slices.ContainsFunc(headerTokens(r.header[i]), func(w string) bool { return accountWords[w] }) {
+		return true
+	}
+	seen := map[string]bool{}
+	for _, row := range r.rows {
+		if i >= len(row) || row[i] == "" || isPlaceholder(row[i]) {
+			continue
+		}
+		if seen[row[i]] {
+			return true
+		}
+		seen[row[i]] = true
+	}
+	return false
 }
 
 // isLinkedInNumber reports whether the cells of column i are the numbers in the addresses of company pages on the same
@@ -229,6 +252,9 @@ func (l *draft) isLinkedInNumber(i int) bool {
 func namesEmployer(header string) bool {
 	return slices.ContainsFunc(headerTokens(header), func(w string) bool { return headerWords.classes[w]&wordCompany != 0 && !clientWords[w] })
 }
+
+// accountWords are words for a customer's account, which may be that of a person.
+var accountWords = wordSet("account accounts compte cuenta conta konto konta アカウント")
 
 // clientWords are words for a company that may also be a person.
 var clientWords = wordSet("customer client kunde kunden cliente klant klanten klient klienta")
