@@ -131,6 +131,19 @@ func (g *generations) readMerges(ctx context.Context, name string) (m mergeList,
 	return m, err
 }
 
+// newestMergesOf reads the list of the newest compaction of a chain that has one; the zero value if there is none. Others may
+// be there: those of compactions that are not in the chain, from before an older _meta was restored.
+func (g *generations) newestMergesOf(ctx context.Context, chain []*pipeline.Manifest) (m mergeList, err error) {
+	for _, manifest := range slices.Backward(chain) {
+		if len(manifest.Replaces) > 0 {
+			if m, err = g.readMerges(ctx, mergesName(manifest.Generation)); !errors.Is(err, fs.ErrNotExist) {
+				return m, err
+			}
+		}
+	}
+	return mergeList{}, nil
+}
+
 // newestMerges reads the newest list; the zero value if there is none.
 func (g *generations) newestMerges(ctx context.Context) (m mergeList, err error) {
 	names, err := g.mergeLists(ctx)

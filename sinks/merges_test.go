@@ -321,3 +321,43 @@ func TestMergesRestored(t *testing.T) {
 		t.Errorf("CheckMerges() = %q, %v, want that it names other files", violations, err)
 	}
 }
+
+// TestPruneRestored: tables over folders show every row once while a pruning removes a compaction that an older _meta does
+// not have, wherever it dies.
+func TestPruneRestored(t *testing.T) {
+	t.Parallel()
+	for step, end := 0, false; !end; step += proof.Size(5, 2, 1) {
+		l := newMergedLake(t, true)
+		bucket, err := l.options.Bucket(t.Context(), l.uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects := bucket.(mortalBucket).objects
+		isMeta := func(name string, _ []byte) bool { return strings.Contains(name, "_meta/") }
+		older := maps.Clone(objects)
+		maps.DeleteFunc(older, func(name string, data []byte) bool { return !isMeta(name, data) })
+		if err := l.compact(); err != nil {
+			t.Fatal(err)
+		}
+		maps.DeleteFunc(objects, isMeta)
+		maps.Copy(objects, older)
+		l.now = l.now.Add(3 * 24 * time.Hour)
+		l.check("restored")
+		l.left = step
+		if err := l.prune(); err != nil && !errors.Is(err, errDead) {
+			t.Fatalf("step %d: %v", step, err)
+		}
+		l.check("a pruning that died, or not")
+		end = l.left > 0
+		l.left = -1
+		if err := l.prune(); err != nil {
+			t.Fatal(err)
+		}
+		l.check("pruned")
+		l.run("run-4")
+		if err := l.compact(); err != nil {
+			t.Fatal(err)
+		}
+		l.check("compacted again")
+	}
+}

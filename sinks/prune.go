@@ -47,8 +47,8 @@ type PrunePlan struct {
 // IsEmpty reports whether there is nothing to remove.
 func (p *PrunePlan) IsEmpty() bool { return p.Waiting+len(p.names()) == 0 }
 
-// names are all that is removed, the most important ones first.
-func (p *PrunePlan) names() []string { return slices.Concat(p.Replaced, p.Abandoned, p.Lists) }
+// names are all that is removed, in this order: a list goes before the files of compactions that it may show.
+func (p *PrunePlan) names() []string { return slices.Concat(p.Replaced, p.Lists, p.Abandoned) }
 
 // PlanPrune finds out what can be removed now that nothing has needed since a time. It changes nothing.
 func (i *Inspector) PlanPrune(ctx context.Context, before, now time.Time) (*PrunePlan, error) {
@@ -65,7 +65,7 @@ func (i *Inspector) PlanPrune(ctx context.Context, before, now time.Time) (*Prun
 	if err != nil {
 		return nil, err
 	}
-	merges, err := g.newestMerges(ctx)
+	merges, err := g.newestMergesOf(ctx, chain)
 	if err != nil {
 		return nil, err
 	}
