@@ -32,11 +32,21 @@ func TestFolderOfOtherFiles(t *testing.T) {
 	if notes := strings.Join(in.Notes, "\n"); !strings.Contains(notes, "LICENSE and 1 more: skipped, because it has one column and no header, unlike other files") || strings.Contains(notes, "~$") {
 		t.Errorf("notes %s, want one about LICENSE and notes.txt", notes)
 	}
+	if _, err := Open(t.Context(), dir, Options{StrictFiles: true}); err == nil || !strings.Contains(err.Error(), "ids.csv:1: the lines are numbers") {
+		t.Errorf("Open with StrictFiles = %v, want an error about ids.csv", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "ids.csv")); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := Open(t.Context(), dir, Options{StrictFiles: true}); err == nil || !strings.Contains(err.Error(), "LICENSE: has one column") {
 		t.Errorf("Open with StrictFiles = %v, want an error about LICENSE", err)
 	}
 	if _, err := Open(t.Context(), dir+"~$a.xlsx", Options{}); err == nil || !strings.Contains(err.Error(), "Office") {
 		t.Errorf("Open of a lock file = %v, want an error about it", err)
+	}
+	numbers := write(map[string]string{"part-0": "Lusha ID\n10001\n", "part-1": "10002\n"})
+	if _, err := Open(t.Context(), numbers, Options{}); err == nil || !strings.Contains(err.Error(), "part-1:1: the lines are numbers") {
+		t.Errorf("Open of a part that may be ids = %v, want an error: its lines may not be lost", err)
 	}
 	parts := write(map[string]string{"part-0": "company\nNordwind\n", "part-1": "Suedstern\n"})
 	if got, _ := readList(t, parts, Options{}, parts); strings.Join(got, " ") != "part-0:2 Nordwind part-1:1 Suedstern" {

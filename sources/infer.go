@@ -155,7 +155,7 @@ func (l *draft) unknownColumns(rows [][]string, o Options) error {
 // anything, such as postcodes, years or telephone numbers.
 func (l *draft) unnamedNumbers(rows [][]string) error {
 	e := &Error{Line: l.line, Problem: "the lines are numbers, and nothing says what they number",
-		Expected: "domains, names, e-mail addresses or LinkedIn profiles, or a header such as Lusha ID", Fix: "add --map id=1 if these are Lusha ids"}
+		Expected: "domains, names, e-mail addresses or LinkedIn profiles, or a header such as Lusha ID", Fix: "add --map id=1 if these are Lusha ids", foreign: true, numbers: true}
 	if first := rows[0][0]; kindOf(first) == kindText {
 		e.Problem = fmt.Sprintf("the lines are numbers, and %q does not say that they are Lusha ids", truncate(first))
 		e.Fix = "add --header=yes --map id=1 if these are Lusha ids"

@@ -117,6 +117,8 @@ type Error struct {
 
 	// The file is no list by its content, so a folder can be read without it.
 	foreign bool
+	// The lines are numbers, of which nothing says that they are ids.
+	numbers bool
 	// The file holds no account, which is right for a part of many.
 	empty bool
 	// The only record of a file that holds no account if the other files have it as their header.
@@ -365,6 +367,9 @@ func refuseBareParts(parts []filePart, objects []Object, o Options) error {
 		}
 	}
 	for i := range parts {
+		if p := &parts[i]; p.fault != nil && p.fault.numbers && headed[fieldNames[fieldID]] {
+			p.fault.foreign = false // it may be a part of that list: nothing of it may be lost
+		}
 		if p := &parts[i]; tables && p.fault == nil && p.isBare() && !headed[p.only] {
 			p.fault = &Error{File: objects[i].URI, Problem: fmt.Sprintf("has one column and no header, unlike other files, and would be read as %ss", p.only),
 				Expected: "files with a header", Fix: "move it out of the folder, or give it a header", foreign: true}

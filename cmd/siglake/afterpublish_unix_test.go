@@ -35,6 +35,16 @@ jobs:
     command: compact
 `
 
+// TestAfterPublishUnexplained: a charge that no event explains is not hidden by a command that failed.
+func TestAfterPublishUnexplained(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "missing-entities-some", At: 1}}})
+	r.run(domainLines(50), append([]string{"--after-publish", "exit 3"}, baseFlags...)...)
+	if r.code != exitUnexplained || !strings.Contains(r.stderr, "after-publish") {
+		t.Errorf("exit code %d, want %d and a word about the command: %s", r.code, exitUnexplained, r.stderr)
+	}
+}
+
 // TestAfterPublish: the command of a job runs once for each command that has published, knows what, and has
 // no key. If it fails, the night is published, and says so.
 func TestAfterPublish(t *testing.T) {

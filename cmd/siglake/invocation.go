@@ -71,7 +71,9 @@ func (inv *invocation) run(ctx context.Context, args []string) int {
 	inv.console.report(code, inv.named(message))
 	if failed := inv.afterPublish(ctx); failed != nil {
 		inv.console.print(slog.LevelWarn, format.Text(inv.named(failed).Error()))
-		code = max(code, exitAfter)
+		if code != exitUnexplained { // which the next run will not say again
+			code = max(code, exitAfter)
+		}
 		if message == nil {
 			message = failed
 		}
