@@ -72,8 +72,8 @@
 // Memory is constant: one record (at most 1 MiB), two samples (64 KiB, or up to 1 MiB if lines are
 // long or the text is not plainly UTF-8), and on S3 one range (at most 8 MiB). A workbook is unpacked
 // to temporary files, and takes up to about 200 MiB for the index of its texts. Only a list with both
-// names and domains takes 12 bytes a line before its first line is yielded: see Clashes. A list with a column of keys takes 16 bytes a line until it was
-// read: see keyUses. The text of a
+// names and domains takes 12 bytes a line before its first line is yielded: see Clashes. A list with a column of keys takes 12 bytes a line until it was
+// read, 24 MB at most: see keyUses. The text of a
 // workbook is kept in a temporary file for that, because unpacking it is most of the work.
 //
 // # Cost

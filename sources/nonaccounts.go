@@ -276,7 +276,17 @@ func isSetApart(name string) bool {
 	if len(name) < len("no usar") || strings.IndexByte(name, ' ') < 0 {
 		return false
 	}
-	return setApart.MatchString(name)
+	for i := 2; i < len(name)-2; i++ {
+		if name[i] != ' ' {
+			continue
+		}
+		switch b := name[i-1] | 0x20; { // the last letters of what setApart begins with
+		case b == 't' && strings.IndexByte("onhe'", name[i-2]|0x20) >= 0, b == 't' && name[i-2] == '\'', b == 's' && name[i-2]|0x20 == 'a',
+			b == 'o' && (name[i-2]|0x20 == 'n' || name[i-2] >= utf8.RuneSelf), b == 'n' && name[i-2]|0x20 == 'o':
+			return setApart.MatchString(name)
+		}
+	}
+	return false
 }
 
 // repeatsNames reports whether the columns that are read hold names of columns, in two of them at least, or all
