@@ -24,10 +24,15 @@ type sheetFacts struct {
 	lastRow    int // number of the last row
 	hiddenRows int
 	special    int // cells that specialCell describes
+	// Identifiers of the links of cells, by the first cell of each: C2 -> rId1.
+	links map[string]string
 }
 
+// maxSheetLinks is the number of links of cells that are read; Excel writes at most 65,530.
+const maxSheetLinks = 65_530
+
 // specialCell is a cell whose text the library does not show as it must be read: a HYPERLINK formula,
-// or a number with more digits than a spreadsheet keeps.
+// a formula whose value was not stored, or a number with more digits than a spreadsheet keeps.
 type specialCell struct {
 	row    int
 	column int // from 0
@@ -43,6 +48,9 @@ type sheetScanner struct {
 	column  int
 	size    int    // bytes of the current row
 	number  bool   // the cell holds a number
+	formula []byte // of the cell, if it has no value so far
+	text    bool   // the cell holds the text of a formula
+	pending bool   // the cell has a formula and no value so far
 	element string // v or f, if the text that follows is its content
 	ended   bool   // the end of the sheet was found
 }
@@ -75,11 +83,27 @@ func (s *sheetScanner) next() (specialCell, error) {
 		if s.tag(tag[:len(tag)-1]); s.column >= maxSheetCol {
 			return specialCell{}, fmt.Errorf("row %d has more than %d columns", s.row, maxSheetCol)
 		}
+		if !special {
+			cell, special = s.unvalued(tag)
+		}
 		if special {
 			s.facts.special++
 			return cell, nil
 		}
 	}
+}
+
+// unvalued returns a cell that ends with a formula and without its value: programs that write workbooks
+// do not compute. The formula is in brackets, so that it looks like one whatever it is.
+func (s *sheetScanner) unvalued(tag []byte) (specialCell, bool) {
+	if !s.pending || tag[0] != '/' {
+		return specialCell{}, false
+	}
+	if name := tag[1:]; string(name) != "c>" && !bytes.HasSuffix(name, []byte(":c>")) {
+		return specialCell{}, false
+	}
+	s.pending = false
+	return specialCell{row: s.row, column: s.column, text: "=(" + html.UnescapeString(string(s.formula)) + ")"}, true
 }
 
 // sheetError explains an error of the scanner's reader.
@@ -99,9 +123,16 @@ func (s *sheetScanner) content(text []byte) (specialCell, bool) {
 	s.element = ""
 	cell := specialCell{row: s.row, column: s.column}
 	switch {
+	case element == "v" && len(text) > 0:
+		s.pending = false
+	case element == "f":
+		s.formula = append(s.formula[:0], text...)
+	}
+	switch {
 	case element == "f" && bytes.Contains(bytes.ToUpper(text), []byte("HYPERLINK(")):
 		cell.text = "=" + html.UnescapeString(string(text))
 		_, _, ok := hyperlink(cell.text)
+		s.pending = s.pending && !ok
 		return cell, ok
 	case element == "v" && s.number && len(text) > maxExactDigits:
 		cell.text = longNumber(string(bytes.TrimSpace(text)))
@@ -145,11 +176,33 @@ func (s *sheetScanner) tag(tag []byte) {
 		}
 		kind := attribute(tag, "t")
 		s.number = kind == "" || kind == "n"
+		s.pending, s.formula = false, s.formula[:0]
+		s.text = kind == "str"
+	case "hyperlink":
+		s.addLink(attribute(tag, "ref"), attribute(tag, "r:id"))
 	case "v", "f":
+		switch {
+		case string(name) == "f":
+			s.pending = true
+		case s.text: // it may be empty
+			s.pending = false
+		}
 		if tag[len(tag)-1] != '/' {
 			s.element = string(name)
 		}
 	}
+}
+
+// addLink notes the link of a cell, or of the first cell of a range.
+func (s *sheetScanner) addLink(cell, id string) {
+	cell, _, _ = strings.Cut(cell, ":")
+	if cell == "" || id == "" || len(s.facts.links) >= maxSheetLinks {
+		return
+	}
+	if s.facts.links == nil {
+		s.facts.links = map[string]string{}
+	}
+	s.facts.links[cell] = id
 }
 
 // attribute returns an attribute of a tag. Numbers and flags need no decoding.

@@ -35,7 +35,7 @@ var (
 )
 
 // errFormula says that a cell has a formula in place of its value.
-var errFormula = errors.New("is a formula, not its value; export the list with values")
+var errFormula = errors.New("is a formula, not its value; export the list with values, or open the workbook in Excel and save it")
 
 // plainText returns the text of a cell that a spreadsheet wrote as a formula, or a wiki as a link. Of a link it is the
 // target if link is set, else the text that is shown.

@@ -48,6 +48,9 @@ type workbook struct {
 	pending *specialCell  // the next one
 	archive *zip.ReadCloser
 
+	// Targets of the links of cells, by row.
+	links map[int][]cellLink
+
 	row    int
 	text   bytes.Buffer // not yet read
 	failed error
@@ -86,6 +89,7 @@ func (w *workbook) open(stored io.Reader, wanted string) (err error) {
 	if err != nil {
 		return err
 	}
+	w.readLinks()
 	reduced := filepath.Join(w.dir, "sheet.xlsx")
 	if err := writeParts(reduced, parts); err != nil {
 		return spaceError(err)
@@ -403,6 +407,7 @@ func (w *workbook) readRow() error {
 	if cells, err = w.replaceSpecial(cells); err != nil {
 		return damagedWorkbook(err)
 	}
+	w.linkCells(cells)
 	for i, cell := range cells {
 		if i > 0 {
 			w.text.WriteByte(',')
@@ -455,6 +460,62 @@ func (w *workbook) replaceSpecial(cells []string) ([]string, error) {
 			cells[w.pending.column] = w.pending.text
 		}
 		w.pending = nil
+	}
+}
+
+// cellLink is the target of a link of a cell.
+type cellLink struct {
+	column int // from 0
+	target string
+}
+
+// readLinks reads where the links of cells lead. Links are an extra: if they cannot be read, the cells are as they show.
+func (w *workbook) readLinks() {
+	if len(w.facts.links) == 0 {
+		return
+	}
+	var all relations
+	name := partName(w.member.Name)
+	if w.decodePart(path.Join(path.Dir(name), "_rels", path.Base(name)+".rels"), &all) != nil {
+		return
+	}
+	targets := map[string]string{}
+	for _, r := range all.Relations {
+		if strings.HasSuffix(r.Type, "/hyperlink") {
+			targets[r.ID] = r.Target
+		}
+	}
+	w.links = map[int][]cellLink{}
+	for cell, id := range w.facts.links {
+		letters := strings.TrimRight(cell, "0123456789")
+		row, err := strconv.Atoi(cell[len(letters):])
+		column := columnNumber(letters)
+		if target := targets[id]; err == nil && column >= 0 && target != "" {
+			w.links[row] = append(w.links[row], cellLink{column, target})
+		}
+	}
+	w.facts.links = nil
+}
+
+// linkWords are texts that say only that there is a link. Any other text may be a name: lists from a CRM link the names of
+// companies to its own pages.
+var linkWords = wordSet(`link links url www web website websitelink weblink site homepage visit visitsite visitwebsite view viewwebsite viewprofile
+	open openlink here clickhere profile profilelink linkedin linkedinprofile viewonlinkedin email mail emailme sendemail goto
+	webseite zurwebsite zurwebseite besuchen öffnen hier profil lien siteweb voir visiter ici enlace sitioweb visitar ver abrir aquí sito sitoweb
+	apri qui vai bekijk strona zobacz otwórz tutaj リンク サイト ホームページ 開く`)
+
+// linkCells writes the links of the current row as formulas, which are read by what their column holds, where a cell
+// shows no more than that there is a link.
+func (w *workbook) linkCells(cells []string) {
+	for _, link := range w.links[w.row] {
+		if link.column >= len(cells) {
+			continue
+		}
+		text := tidyText(cells[link.column])
+		if !linkWords[squash(strings.ToLower(text))] || w.row == 1 && isColumnName(text) {
+			continue
+		}
+		cells[link.column] = `=HYPERLINK("` + strings.ReplaceAll(link.target, `"`, "%22") + `","` + strings.ReplaceAll(text, `"`, `""`) + `")`
 	}
 }
 

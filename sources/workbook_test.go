@@ -306,3 +306,51 @@ func TestCoverSheet(t *testing.T) {
 		}
 	}
 }
+
+// TestLinkedCells: a cell of a site leads where its link leads, unless it shows an address; a linked name stays a name. A
+// formula that was never computed is not an empty cell.
+func TestLinkedCells(t *testing.T) {
+	t.Parallel()
+	f := excelize.NewFile()
+	for i, row := range [][]any{{"Company", "Website"}, {"Acme", "Link"}, {"Beta", "beta.io"}, {"Gamma", nil}} {
+		if err := f.SetSheetRow("Sheet1", fmt.Sprintf("A%d", i+1), &row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for cell, target := range map[string]string{"B1": "https://help.crm-x.com", "B2": "https://www.acme.com/?a=1&b=2", "A3": "https://crm-x.com/3", "B3": "https://wrong.com"} {
+		if err := f.SetCellHyperLink("Sheet1", cell, target, "External"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for cell, formula := range map[string]string{"B4": "named_range", "A5": `VLOOKUP(A2,Sheet2!A:B,2,0)`} {
+		if err := f.SetCellFormula("Sheet1", cell, formula); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var book bytes.Buffer
+	if err := f.Write(&book); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(t.Context(), "-", Options{Stdin: bytes.NewReader(book.Bytes())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // it was only read
+	var got []string
+	for a, err := range l.Accounts(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, accountStatus(t, a))
+	}
+	const formula = "is a formula, not its value; export the list with values, or open the workbook in Excel and save it"
+	want := []string{
+		"ok domain=acme.com name=Acme key=https://www.acme.com/?a=1&b=2",
+		"ok domain=beta.io name=Beta key=beta.io",
+		"ok name=Gamma key=Gamma",
+		`reject Company "=(VLOOKUP(A2,Sheet2!A:B,2,0))": ` + formula + " key==(VLOOKUP(A2,Sheet2!A:B,2,0))",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
