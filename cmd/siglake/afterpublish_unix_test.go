@@ -33,6 +33,8 @@ jobs:
     list: b.csv
   compact:
     command: compact
+  check:
+    command: verify
 `
 
 // TestAfterPublishUnexplained: a charge that no event explains is not hidden by a command that failed.
@@ -81,6 +83,8 @@ func TestAfterPublish(t *testing.T) {
 	check(exitComplete, 2)
 	r.job("job", "compact", "--config", config)
 	check(exitComplete, 3)
+	r.job("job", "check", "--config", config) // writes lakes of its own, which it removes
+	check(exitComplete, 3)
 	h.take()
 
 	r.job("job", "nightly", "--config", config, "--refresh", "--since", "30d", "--after-publish", "exit 7")
@@ -89,5 +93,25 @@ func TestAfterPublish(t *testing.T) {
 	}
 	if posts := h.take(); len(posts) != 1 || !strings.HasSuffix(posts[0].path, fmt.Sprintf("/%d", exitAfter)) || !strings.Contains(posts[0].body, "exit status 7") || strings.Contains(posts[0].body, "exit 7") {
 		t.Errorf("notifications %v, want one of a failure, with the reason, without the command", posts)
+	}
+}
+
+// TestAfterPublishRebuild: a rebuild announces the new lake once, when it is complete, and no lake that it has
+// not completed. verify announces nothing.
+func TestAfterPublishRebuild(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	for _, signal := range []string{"growth", "news"} {
+		r.mustExit(exitComplete, "run", writeList(t, "announced", 5), "--simulate", "--signals", signal)
+	}
+	log, into := filepath.Join(t.TempDir(), "log"), filepath.Join(t.TempDir(), "new")
+	then := `--after-publish=echo "$SIGLAKE_LAKE $SIGLAKE_GENERATION" >> "` + log + `"`
+	r.mustExit(exitComplete, "verify", then)
+	if raw, err := os.ReadFile(log); err == nil {
+		t.Errorf("verify ran the command: %s", raw)
+	}
+	r.mustExit(exitComplete, "rebuild", "--into", into, then)
+	if raw, err := os.ReadFile(log); err != nil || string(raw) != into+" 2\n" {
+		t.Errorf("the rebuild announced %q, %v; want the new lake, generation 2", raw, err)
 	}
 }

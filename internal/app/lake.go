@@ -164,15 +164,21 @@ func (l *lake) runs() []*ledger.Run {
 
 // openSink opens a lake for the files of one run; it need not be the state's own.
 func (l *lake) openSink(ctx context.Context, uri, runID string) (*sinks.Lake, error) {
-	return l.openSinkAsOf(ctx, uri, runID, schema.Version, nil)
+	return l.openSinkAsOf(ctx, uri, runID, schema.Version)
 }
 
-// openSinkAsOf is openSink for rows of a version of the schema, which are compared with what was
-// published earlier; nil: with what the lake at uri holds.
-func (l *lake) openSinkAsOf(ctx context.Context, uri, runID string, version int, earlier *sinks.Earlier) (*sinks.Lake, error) {
+// openSinkAsOf is openSink for rows of a version of the schema.
+func (l *lake) openSinkAsOf(ctx context.Context, uri, runID string, version int) (*sinks.Lake, error) {
 	o := l.options
-	o.RunID, o.SchemaVersion, o.Earlier = runID, version, earlier
+	o.RunID, o.SchemaVersion = runID, version
 	return sinks.Open(ctx, uri, o)
+}
+
+// openTemporarySink is openSinkAsOf for a lake that only this process reads. Its rows are compared with what was published earlier. Its publications are not announced.
+func (l *lake) openTemporarySink(ctx context.Context, dir, runID string, version int, earlier *sinks.Earlier) (*sinks.Lake, error) {
+	o := l.options
+	o.RunID, o.SchemaVersion, o.Earlier, o.Published = runID, version, earlier, nil
+	return sinks.Open(ctx, dir, o)
 }
 
 // watchLock gives a context that ends, too, when another process may have the lock:

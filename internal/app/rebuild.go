@@ -10,6 +10,7 @@ import (
 
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/wal"
+	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
@@ -60,6 +61,8 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 			rebuilt.Unfinished = append(rebuilt.Unfinished, r.ID)
 		}
 	}
+	var newest *pipeline.Manifest
+	l.options.Published = func(_ string, m *pipeline.Manifest) { newest = m } // announced when the new lake is complete
 	for _, r := range ledger.InOrderOfPublication(l.ledger.Runs()) {
 		sink, err := l.openSink(ctx, o.Into, r.ID)
 		if err != nil {
@@ -73,7 +76,11 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 		rebuilt.Events += m.Events.Written
 		rebuilt.Credits += m.Credits.Charged
 	}
-	return rebuilt, createJournal(ctx, env, o.Store, o.Into, func(to wal.Store) error { return l.ledger.CopyTo(ctx, to) })
+	err = createJournal(ctx, env, o.Store, o.Into, func(to wal.Store) error { return l.ledger.CopyTo(ctx, to) })
+	if err == nil && newest != nil {
+		env.notePublication(o.Store, o.Into, newest)
+	}
+	return rebuilt, err
 }
 
 // repartition gives all runs of the lake the partitions of the new one. by is month or day; empty: those

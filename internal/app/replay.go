@@ -95,7 +95,7 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 			return err
 		}
 		version := m.SchemaVersion() // another build may have prepared it
-		sink, err := l.openSinkAsOf(ctx, l.uri, r.ID, version, nil)
+		sink, err := l.openSinkAsOf(ctx, l.uri, r.ID, version)
 		if err != nil {
 			return err
 		}

@@ -546,7 +546,7 @@ func rebuildRun(ctx context.Context, l *lake, r *ledger.Run, version int, earlie
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	sink, err := l.openSinkAsOf(ctx, dir, r.ID, version, earlier)
+	sink, err := l.openTemporarySink(ctx, dir, r.ID, version, earlier)
 	if err != nil {
 		return nil, err
 	}
