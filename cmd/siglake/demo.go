@@ -55,18 +55,13 @@ func (p *purchaseCommand) demonstrate(c *cli.Context) error {
 	if err := app.CheckLakeKind(ctx, env, &p.run); err != nil {
 		return err
 	}
-	p.run.List = p.run.Lake + "-accounts.csv"
-	existing, err := os.ReadFile(p.run.List)
-	if err == nil && !bytes.Equal(existing, demoList) {
-		return app.UsageErrorf("%s exists and is not the demo's list; choose another lake with --lake DIR", p.run.List)
-	}
-	if err := os.WriteFile(p.run.List, demoList, 0o600); err != nil {
+	if err := p.writeDemoList(); err != nil {
 		return err
 	}
 	if !p.out.Quiet {
 		format.Fprintf(env.Stdout, "Requesting signals for the accounts in %s from the embedded simulator: no key, no money.\n", p.run.List)
 	}
-	err = p.execute(c)
+	err := p.execute(c)
 	if code, message := exitCode(err); code == exitRejects && message == nil {
 		return nil // the sample list has a line that shows a reject
 	}
@@ -92,4 +87,14 @@ func hideFlags(flags []cli.Flag) []cli.Flag {
 		}
 	}
 	return flags
+}
+
+// writeDemoList writes the sample list to a file next to the lake, where it stays: runs record its name.
+func (p *purchaseCommand) writeDemoList() error {
+	p.run.List = p.run.Lake + "-accounts.csv"
+	existing, err := os.ReadFile(p.run.List)
+	if err == nil && !bytes.Equal(existing, demoList) {
+		return app.UsageErrorf("%s exists and is not the demo's list; choose another lake with --lake DIR", p.run.List)
+	}
+	return os.WriteFile(p.run.List, demoList, 0o600)
 }

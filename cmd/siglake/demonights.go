@@ -57,8 +57,7 @@ func (p *purchaseCommand) demonstrateNights(c *cli.Context, o nightsOptions) err
 		return err
 	}
 	defer os.RemoveAll(scratch) //nolint:errcheck // a temporary directory
-	p.run.List = filepath.Join(scratch, "accounts.csv")
-	if err := os.WriteFile(p.run.List, demoList, 0o600); err != nil {
+	if err := p.writeDemoList(); err != nil {
 		return err
 	}
 	nightly, whole := newNightly(p, p.run.Lake), newNightly(p, filepath.Join(scratch, "lake"))

@@ -307,8 +307,8 @@ func TestDemoNights(t *testing.T) {
 	}
 	r := &rig{t: t, lake: lake}
 	r.mustExit(exitComplete, "verify")
-	if out := r.mustExit(exitComplete, "status", "--as-of", "2026-06-01"); !strings.Contains(out, "3 runs") {
-		t.Errorf("status: %s", out)
+	if out := r.mustExit(exitComplete, "status", "--as-of", "2026-06-01"); !strings.Contains(out, "3 runs") || !strings.Contains(out, lake+"-accounts.csv") {
+		t.Errorf("status: %s; want 3 runs of a list next to the lake", out)
 	}
 	for _, wrong := range [][]string{{"--nights", "3", "--lake", lake}, {"--nights", "1"}} {
 		if code, _, stderr := says(t, append([]string{"demo"}, wrong...)...); code != exitUsage {
