@@ -53,12 +53,12 @@ func (c *console) print(level slog.Level, text string, attrs ...any) {
 	format.Fprintf(c.w, "siglake: %s\n", format.Lines(strings.ReplaceAll(text, "\n", "\n  ")))
 }
 
-// report prints the error that ended a command; nil when everything is printed.
-func (c *console) report(code int, message error) {
+// report prints the error that ended a command, one that buys or another; nil when everything is printed.
+func (c *console) report(code int, message error, buys bool) {
 	if message == nil {
 		return
 	}
-	advice := diskAdvice(message)
+	advice := diskAdvice(message, buys)
 	if code != exitStorage {
 		advice = ""
 	}

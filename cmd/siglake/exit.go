@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"syscall"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 )
@@ -68,6 +70,24 @@ func exitCode(err error) (code int, message error) {
 		return kindCodes[typed.Kind], typed.Err
 	}
 	return causeCode(err), err
+}
+
+// withOutput adds to the end of a command that a part of what it printed could not be written. Commands print
+// without looking at errors.
+func withOutput(stdout io.Writer, code int, message error) (int, error) {
+	guard, ok := stdout.(*format.Writer)
+	if !ok {
+		return code, message
+	}
+	switch failed := guard.Err(); {
+	case failed == nil || errors.Is(message, failed):
+		return code, message
+	case message == nil:
+		message = fmt.Errorf("standard output is incomplete: %w", failed)
+	default:
+		message = fmt.Errorf("%w; and standard output is incomplete: %w", message, failed)
+	}
+	return max(code, exitStorage), message
 }
 
 // causeCode maps an error without a kind by its cause.

@@ -48,7 +48,8 @@ func invocationOf(c *cli.Context) *invocation { return c.App.Metadata[invocation
 func (inv *invocation) run(ctx context.Context, args []string) int {
 	inv.console.follow(inv.env, args, inv.settings)
 	inv.args = args
-	own := *inv.env // a flag can change its clock
+	own := *inv.env                                             // a flag can change its clock
+	own.Stdout = format.NewWriter(format.Below(inv.env.Stdout)) // of whose errors this command knows
 	inv.env = &own
 	program := newCLI(inv.env)
 	program.Metadata[invocationKey] = inv
@@ -68,7 +69,8 @@ func (inv *invocation) run(ctx context.Context, args []string) int {
 	}
 	code, message := endOf(ctx, err)
 	message = withVariables(program, inv.args, message)
-	inv.console.report(code, inv.named(message))
+	code, message = withOutput(own.Stdout, code, message)
+	inv.console.report(code, inv.named(message), cmd != nil && isPurchase(cmd))
 	if failed := inv.afterPublish(ctx); failed != nil {
 		inv.console.print(slog.LevelWarn, format.Text(inv.named(failed).Error()))
 		if code != exitUnexplained { // which the next run will not say again

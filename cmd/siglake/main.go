@@ -93,7 +93,9 @@ func executeOn(ctx context.Context, env app.Env, out *console, args []string) in
 	env.Stdout, env.Stderr = format.NewWriter(env.Stdout), format.NewWriter(env.Stderr)
 	program := newCLI(&env)
 	if answersCompletion(program, args, env.Stdout) || answersHelp(program, args) {
-		return exitComplete
+		code, message := withOutput(env.Stdout, exitComplete, nil)
+		out.report(code, message, false)
+		return code
 	}
 	out.follow(&env, args, nil)
 	out.warnVariables(&env, program)
@@ -104,8 +106,8 @@ func executeOn(ctx context.Context, env app.Env, out *console, args []string) in
 }
 
 // diskAdvice says what to do when a disk fails; empty when that is not what
-// happened. The same command continues a run from any point.
-func diskAdvice(err error) string {
+// happened. A command that buys continues its run from any point.
+func diskAdvice(err error, buys bool) string {
 	isAny := func(codes ...error) bool {
 		return slices.ContainsFunc(codes, func(c error) bool { return errors.Is(err, c) })
 	}
@@ -114,13 +116,17 @@ func diskAdvice(err error) string {
 	case isAny(syscall.ENOSPC, syscall.EDQUOT):
 		action = "free space on the disk"
 	case isAny(fs.ErrPermission, syscall.EROFS):
-		action = "grant write permission there"
+		action = "grant the permission there"
 	case isAny(syscall.EIO):
 		action = "check the disk"
 	default:
 		return ""
 	}
-	return action + ", then run the same command again: it continues where this run stopped"
+	action += ", then run the same command again"
+	if buys {
+		action += ": it continues where this run stopped"
+	}
+	return action
 }
 
 func newCLI(env *app.Env) *cli.App {

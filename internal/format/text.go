@@ -59,6 +59,7 @@ type Writer struct {
 	mu    sync.Mutex
 	below io.Writer
 	rest  []byte // the beginning of an incomplete character; the next Write brings its end
+	err   error  // the first of a Write
 }
 
 // NewWriter guards a writer.
@@ -88,9 +89,19 @@ func (w *Writer) Write(p []byte) (int, error) {
 	}
 	w.rest = []byte(text[end:])
 	if _, err := io.WriteString(w.below, escape(text[:end], "\n\t")); err != nil {
-		return 0, err
+		if w.err == nil {
+			w.err = err
+		}
+		return 0, w.err
 	}
 	return len(p), nil
+}
+
+// Err is the first error of a Write; nil: everything has been written. Printers rely on it, and do not check each Write.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // escape replaces everything that is not plainly visible, apart from the characters
