@@ -94,10 +94,10 @@ func newCLI(env *app.Env) *cli.App {
 			"some. Files stay where they are. Run it after each run, by hand or with siglake run --after-publish.\n" +
 			"The page siglake help iceberg says more.",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "lake", Required: true, Destination: &lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "the lake, a `DIR` or s3://bucket/prefix"},
+			&cli.StringFlag{Name: "lake", Destination: &lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "the lake, a `DIR` or s3://bucket/prefix"},
 			&cli.StringFlag{Name: "namespace", Value: "siglake", Destination: &o.Namespace, EnvVars: []string{"SIGLAKE_ICEBERG_NAMESPACE"}, Usage: "namespace of the tables: a database of Glue, Hive, Spark; a schema of Trino"},
 			&cli.StringFlag{Name: "prefix", Destination: &o.Prefix, EnvVars: []string{"SIGLAKE_PREFIX"}, Usage: "begin the name of every table with `TEXT`"},
-			&cli.BoolFlag{Name: "replace", Destination: &o.Replace, EnvVars: []string{"SIGLAKE_ICEBERG_REPLACE"}, Usage: "let tables that show another lake show this one: after it has moved"},
+			&cli.BoolFlag{Name: "replace", Destination: &o.Replace, EnvVars: []string{"SIGLAKE_ICEBERG_REPLACE"}, Usage: "after a lake has moved: drop the tables that show another lake, or whose metadata is gone, and create them anew"},
 			&cli.StringFlag{Name: "umask", Value: umask, Destination: &umask, EnvVars: []string{"SIGLAKE_UMASK"}, Usage: "permissions that new files never get, an octal number"},
 			&cli.BoolFlag{Name: "json", Destination: &asJSON, EnvVars: []string{"SIGLAKE_JSON"}, Usage: "print the changes as a JSON document"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Destination: &isQuiet, EnvVars: []string{"SIGLAKE_QUIET"}, Usage: "print errors only"},

@@ -23,7 +23,7 @@ import (
 type options struct {
 	Namespace string // with dots between its parts
 	Prefix    string // of the name of every table
-	// Replace allows a table that shows another lake to show this one.
+	// Replace drops tables that show another lake, or whose metadata is gone, and creates them anew.
 	Replace bool
 }
 
@@ -142,10 +142,9 @@ func identifierPath(id table.Identifier) string { return strings.Join(id, "/") }
 // skipLost takes a table past what cannot be replayed: to the newest generation if what it shows is not part of
 // the lake's history, as after a rebuild; and past generations whose files a pruning has removed.
 func (r *replayer) skipLost(ctx context.Context, h *history, t *replica) error {
-	moved := t.table.Properties()[propLake] != r.address
 	switch {
-	case t.generation == 0 && !moved: // nothing to compare
-	case moved, t.generation > h.newest, h.sums[t.generation] != t.manifest:
+	case t.generation == 0: // nothing to compare
+	case t.generation > h.newest, h.sums[t.generation] != t.manifest:
 		return r.moveTo(ctx, h, t, h.newest, true)
 	}
 	if floor := h.floor(t.of.Name); floor > t.generation {
@@ -306,8 +305,10 @@ func (r *replayer) commitOnce(ctx context.Context, t *replica, c *change, descri
 	if err := tx.AssertRefSnapshotID(table.MainBranch); err != nil {
 		return err
 	}
-	if err := r.setOwner(tx, t.table); err != nil {
-		return err
+	if t.table.Properties()[propGeneration] != "" { // the snapshot has it
+		if err := tx.RemoveProperties([]string{propGeneration, propManifest}); err != nil {
+			return err
+		}
 	}
 	if err := stage(ctx, tx, c, added, removed); err != nil {
 		return err
@@ -350,20 +351,6 @@ func (t *replica) changes(c *change, described []iceberg.DataFile) (added, remov
 		}
 	}
 	return added, removed, nil
-}
-
-// setOwner makes a table one of this lake, and removes the generation from its properties.
-func (r *replayer) setOwner(tx *table.Transaction, t *table.Table) error {
-	properties := t.Properties()
-	if properties[propLake] != r.address {
-		if err := tx.SetProperties(iceberg.Properties{propLake: r.address}); err != nil {
-			return err
-		}
-	}
-	if properties[propGeneration] == "" {
-		return nil
-	}
-	return tx.RemoveProperties([]string{propGeneration, propManifest})
 }
 
 // stage makes the snapshot of a change.

@@ -502,12 +502,53 @@ func TestOtherLake(t *testing.T) {
 	replayed(t, app.ExitUsage, append(catalogue, "--lake", second)...)
 	replayed(t, 0, append(catalogue, "--lake", second, "--prefix", "second_")...)
 	done := replayed(t, 0, append(catalogue, "--lake", second, "--replace")...)
-	if operations := operationsOf(done); done.Generation != 2 || operations["overwrite"] == 0 {
-		t.Errorf("generation %d, %v; want 2, by overwriting", done.Generation, operations)
+	if operations := operationsOf(done); done.Generation != 2 || operations["append"] == 0 || operations["overwrite"] != 0 {
+		t.Errorf("generation %d, %v; want 2, in new tables", done.Generation, operations)
 	}
 	if again := replayed(t, 0, append(catalogue, "--lake", second)...); len(again.Changes) > 0 {
 		t.Errorf("another replay changes %d tables", len(again.Changes))
 	}
+}
+
+// TestMovedLake: after a lake has moved, --replace shows it at the new place, whether catalogue and metadata have
+// moved with it or not, and also if an earlier --replace ended among the tables.
+func TestMovedLake(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	night(t, at("l1"), "2026-11-20")
+	night(t, at("l1"), "2026-11-22")
+	outside := []string{"--catalog-uri", at("catalog.db"), "--warehouse", "file://" + at("warehouse")}
+	replayed(t, 0, "--lake", at("l1"))
+	replayed(t, 0, append(outside, "--lake", at("l1"))...)
+	if err := os.Rename(at("l1"), at("l2")); err != nil {
+		t.Fatal(err)
+	}
+	replayed(t, app.ExitStorage, "--lake", at("l2"))
+	replayed(t, app.ExitUsage, append(outside, "--lake", at("l2"))...)
+	killed := open(t, at("l2"))
+	killed.options.Replace = true
+	killed.hook = func(step string) error {
+		if step == "create "+schema.Tables[2].Name {
+			return errors.New("killed")
+		}
+		return nil
+	}
+	if _, err := killed.replay(t.Context()); err == nil {
+		t.Error("a replay that is killed succeeds")
+	}
+	for _, catalogue := range [][]string{nil, outside} {
+		words := append(slices.Clone(catalogue), "--lake", at("l2"))
+		if done := replayed(t, 0, append(words, "--replace")...); done.Generation != 2 || len(done.Changes) == 0 {
+			t.Errorf("%q: generation %d by %d changes; want 2, by some", catalogue, done.Generation, len(done.Changes))
+		}
+		for _, more := range []string{"--quiet=false", "--replace"} { // has no effect any more
+			if done := replayed(t, 0, append(words, more)...); len(done.Changes) > 0 {
+				t.Errorf("%q %s: another replay changes %d tables", catalogue, more, len(done.Changes))
+			}
+		}
+	}
+	checkSnapshots(t, open(t, at("l2")), at("l2"), 2)
 }
 
 // TestChangedTable: a table that another program has changed is not taken for the lake.

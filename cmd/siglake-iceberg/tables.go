@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 
 	"github.com/apache/iceberg-go"
@@ -168,11 +169,22 @@ func changedError(t *table.Table, how string) error {
 func (r *replayer) ensure(ctx context.Context, t schema.Table) (*replica, error) {
 	id := r.identifier(t)
 	loaded, err := r.catalog.LoadTable(ctx, id)
+	if r.isElsewhere(loaded, err) {
+		if err = r.step("drop " + t.Name); err == nil {
+			err = r.catalog.DropTable(ctx, id)
+		}
+		if err == nil || errors.Is(err, catalog.ErrNoSuchTable) { // another replay was faster
+			loaded, err = r.catalog.LoadTable(ctx, id)
+		}
+	}
 	if errors.Is(err, catalog.ErrNoSuchTable) || errors.Is(err, catalog.ErrNoSuchNamespace) {
 		loaded, err = r.create(ctx, t)
 		if errors.Is(err, catalog.ErrTableAlreadyExists) { // another one was faster
 			loaded, err = r.catalog.LoadTable(ctx, id)
 		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("table %s: its metadata is gone: %w; if the lake or the metadata has moved, add --replace", identifierText(id), err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", identifierText(id), err)
@@ -186,12 +198,25 @@ func (r *replayer) ensure(ctx context.Context, t schema.Table) (*replica, error)
 	return newReplica(t, loaded)
 }
 
+// isElsewhere reports whether the catalogue's entry of a table is to be replaced: it shows another lake, or its metadata is no
+// longer where the entry says. Nothing is lost with it: the lake has all that the table needs.
+func (r *replayer) isElsewhere(t *table.Table, err error) bool {
+	if !r.options.Replace {
+		return false
+	}
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	lake := t.Properties()[propLake]
+	return lake != "" && lake != r.address
+}
+
 // checkOwner refuses a table that follows another lake, or none.
 func (r *replayer) checkOwner(t *table.Table) error {
 	switch lake := t.Properties()[propLake]; {
 	case lake == "":
 		return app.UsageErrorf("table %s exists, and siglake-iceberg has not made it; choose another --namespace or --prefix", name(t))
-	case lake != r.address && !r.options.Replace:
+	case lake != r.address:
 		return app.UsageErrorf("table %s shows the lake %s, not %s; choose another --namespace or --prefix, or add --replace if the lake has moved", name(t), lake, r.address)
 	}
 	return nil
