@@ -33,6 +33,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"strings"
@@ -56,8 +57,17 @@ func main() {
 
 // execute runs the program and gives its exit code, one of those of siglake.
 func execute(ctx context.Context, env *app.Env, args []string) int {
-	err := newCLI(env).RunContext(ctx, args)
-	if err == nil {
+	began := false
+	program := newCLI(env)
+	program.Before = func(*cli.Context) error { began = true; return nil }
+	err := program.RunContext(ctx, args)
+	guard, _ := env.Stdout.(*format.Writer)
+	switch {
+	case err != nil && !began: // the flags, or their variables, were refused
+		err = app.UsageErrorf("%w", err)
+	case err == nil && guard != nil && guard.Err() != nil:
+		err = fmt.Errorf("standard output is incomplete: %w", guard.Err())
+	case err == nil:
 		return app.ExitComplete
 	}
 	format.Fprintf(env.Stderr, "siglake-iceberg: %s\n", err)
@@ -106,6 +116,9 @@ func newCLI(env *app.Env) *cli.App {
 			if ctx.NArg() > 0 {
 				return app.UsageErrorf("unexpected argument %q", ctx.Args().First())
 			}
+			if lake == "" {
+				return app.UsageErrorf("--lake is missing: siglake-iceberg --lake DIR; see siglake-iceberg --help")
+			}
 			if err := setUmask(umask); err != nil {
 				return err
 			}
@@ -145,7 +158,12 @@ func run(ctx context.Context, env *app.Env, lake string, o *options, c *catalogO
 	if err != nil {
 		return err
 	}
-	defer inspector.Close() //nolint:errcheck // it was only read
+	defer inspector.Close()                                                            //nolint:errcheck // it was only read
+	if _, newest, err := inspector.CurrentGeneration(ctx); err == nil && newest == 0 { // other errors are those of the replay
+		if err := app.CheckLakeExists(ctx, env, app.StoreOptions{S3: c.S3}, lake); err != nil {
+			return err
+		}
+	}
 	if err := checkAddress(address); err != nil {
 		return err
 	}

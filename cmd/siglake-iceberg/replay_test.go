@@ -611,6 +611,7 @@ func TestUsage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	lake, blank := filepath.Join(dir, "lake"), filepath.Join(dir, "my lake")
+	empty := t.TempDir()
 	night(t, lake, "2026-11-20")
 	if err := os.CopyFS(blank, os.DirFS(lake)); err != nil {
 		t.Fatal(err)
@@ -618,12 +619,14 @@ func TestUsage(t *testing.T) {
 	for _, words := range [][]string{
 		{"--lake", blank}, {"--lake", filepath.Join(dir, "none")}, {"--lake", lake, "--namespace", "a-b"}, {"--lake", lake, "--prefix", "1"},
 		{"--lake", lake, "--catalog", "other"}, {"--lake", lake, "--catalog", "rest"}, {"--lake", lake, "--catalog", "glue", "--catalog-uri", "x"},
-		{"--lake", lake, "--catalog-property", "token=x"}, {"--lake", lake, "--catalog-property", "x"}, {"--lake", lake, "--warehouse", "/w"}, {"--lake", lake, "more"}, {"--lakes", lake},
+		{"--lake", lake, "--catalog-property", "token=x"}, {"--lake", lake, "--catalog-property", "x"}, {"--lake", lake, "--warehouse", "/w"}, {"--lake", lake, "more"}, {"--lakes", lake}, {}, {"--lake", empty},
 	} {
 		replayed(t, app.ExitUsage, words...)
 	}
-	if _, err := os.Stat(filepath.Join(lake, metadataDir)); err == nil {
-		t.Errorf("a refused command made %s", metadataDir)
+	for _, place := range []string{lake, empty} {
+		if _, err := os.Stat(filepath.Join(place, metadataDir)); err == nil {
+			t.Errorf("a refused command made %s in %s", metadataDir, place)
+		}
 	}
 }
 

@@ -73,6 +73,8 @@ func (o *DDLOptions) validate() error {
 		return UsageErrorf("--prefix %q: expected letters, digits and underscores, not beginning with a digit", o.Prefix)
 	case o.Over != "" && (o.Generation != 0 || o.Persistent):
 		return UsageErrorf("--generation and --persistent do not apply with --over: the tables there say what the views show")
+	case o.Over != "" && o.Into != "":
+		return UsageErrorf("--into does not apply with --over: the new file would not have the tables that the views are over")
 	case !duckDB && o.Generation != 0:
 		return UsageErrorf("--generation does not apply to --dialect %s: its tables read data/ and ledger/ of every generation", o.Dialect)
 	case !duckDB && o.Persistent:

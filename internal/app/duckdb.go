@@ -67,7 +67,9 @@ func (f *duckFile) checkName(ctx context.Context) error {
 		case !info.Mode().IsRegular():
 			return UsageErrorf("--into %s: it is not a file", f.name)
 		}
-		if tables, err := f.readMark(ctx, f.name); err != nil {
+		if tables, err := f.readMark(ctx, f.name); isInUse(err) {
+			return &Error{KindLocked, fmt.Errorf("--into %s: it is in use: %w; repeat the command when no program has it open for writing", f.name, err)}
+		} else if err != nil {
 			return UsageErrorf("--into %s: it exists, and siglake did not write it (%v); name another file, or remove it first", f.name, err)
 		} else if tables != "0" {
 			return UsageErrorf("--into %s: it has tables, which siglake did not write; name another file, or remove it first", f.name)
@@ -81,6 +83,11 @@ func (f *duckFile) readMark(ctx context.Context, name string) (tables string, er
 	out, err := f.run(ctx, name, fmt.Sprintf(
 		"SELECT CASE WHEN (SELECT count(*) FROM duckdb_views() WHERE view_name = '%s') = 1 THEN (SELECT count(*) FROM duckdb_tables()) ELSE error('it has no view %[1]s') END AS tables;\n", f.mark), "-readonly")
 	return strings.TrimSpace(out), err
+}
+
+// isInUse reports whether DuckDB could not open a file because a program has it open for writing.
+func isInUse(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "Could not set lock on file")
 }
 
 // run runs a script in a database file, without what a user set up for sessions.

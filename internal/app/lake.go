@@ -3,10 +3,12 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
@@ -81,6 +83,11 @@ func openExistingLake(ctx context.Context, env *Env, o StoreOptions, uri, holder
 	return openLake(ctx, env, o, uri, holder)
 }
 
+// CheckLakeExists refuses a place where no lake is.
+func CheckLakeExists(ctx context.Context, env *Env, o StoreOptions, uri string) error {
+	return mustExist(ctx, env, o, uri)
+}
+
 // mustExist refuses a lake that is not there, with one message for all commands.
 func mustExist(ctx context.Context, env *Env, o StoreOptions, uri string) error {
 	if _, err := lakeAddress(uri); err != nil {
@@ -109,10 +116,17 @@ func lakeAddress(uri string) (string, error) {
 		err = noLakeError(uri, not.Reason, false)
 	case errors.Is(err, fs.ErrNotExist):
 		err = noLakeError(uri, "the directory does not exist", true)
+	case isStorage(err):
+		err = &Error{KindStorage, fmt.Errorf("--lake: %w", err)}
 	case err != nil:
 		err = UsageErrorf("--lake: %w", err)
 	}
 	return filepath.ToSlash(path), err
+}
+
+// isStorage reports whether an error is of the storage, and not of the path: it does not let siglake read what is there.
+func isStorage(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO)
 }
 
 // noLakeError says why a place holds no lake, and what to do. A vacant place can hold one.

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -171,7 +170,7 @@ func (e *exporter) readWith(ctx context.Context, pass lakereport.Reader) error {
 			if ctx.Err() != nil {
 				return errors.Join(ctx.Err(), err)
 			}
-			return fmt.Errorf("reading the lake: %w", lakeError(err))
+			return dataError(e.options.Lake, err)
 		}
 	}
 	return nil
