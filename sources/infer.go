@@ -59,11 +59,10 @@ func (l *draft) inferOneColumn(rows [][]string, o Options) error {
 		}
 	}
 	if n := count[kindDigits]; 2*n > total || n > 0 && n == total-1 && kindOf(rows[0][0]) == kindText {
-		return l.unnamedNumbers(rows)
+		return unnamedNumbers(rows, l.line)
 	}
 	if what := areOtherIDs(rows, 0); what != "" {
-		return &Error{Line: l.line, Problem: fmt.Sprintf("at least half of the lines are no names: such a line is %s", what),
-			Expected: "domains, names, e-mail addresses, LinkedIn profiles or Lusha ids", Fix: "replace them by domains or names"}
+		return noNames(what, l.line)
 	}
 	object, f := schema.Company, numFields
 	for k, n := range count {
@@ -151,10 +150,16 @@ func (l *draft) unknownColumns(rows [][]string, o Options) error {
 	return e
 }
 
+// noNames is the error about a list of ids of others, such as telephone numbers.
+func noNames(what string, line int64) error {
+	return &Error{Line: line, Problem: fmt.Sprintf("at least half of the lines are no names: such a line is %s", what),
+		Expected: "domains, names, e-mail addresses, LinkedIn profiles or Lusha ids", Fix: "replace them by domains or names"}
+}
+
 // unnamedNumbers is the error about a list of numbers that no header and no option says to be Lusha ids: they may be
 // anything, such as postcodes, years or telephone numbers.
-func (l *draft) unnamedNumbers(rows [][]string) error {
-	e := &Error{Line: l.line, Problem: "the lines are numbers, and nothing says what they number",
+func unnamedNumbers(rows [][]string, line int64) error {
+	e := &Error{Line: line, Problem: "the lines are numbers, and nothing says what they number",
 		Expected: "domains, names, e-mail addresses or LinkedIn profiles, or a header such as Lusha ID", Fix: "add --map id=1 if these are Lusha ids", foreign: true, numbers: true}
 	if first := rows[0][0]; kindOf(first) == kindText {
 		e.Problem = fmt.Sprintf("the lines are numbers, and %q does not say that they are Lusha ids", truncate(first))

@@ -236,7 +236,7 @@ func (r *rowParser) notAccount() *schema.Reject {
 	switch {
 	case filled > 1 && r.repeatsNames():
 		return &schema.Reject{Reason: "repeats a header: its cells are names of columns; was the list pasted together?"}
-	case filled > 1 && r.isLegend():
+	case filled > 1 && isLegend(r.cells):
 		return &schema.Reject{Value: truncate(first), Reason: "says what the columns hold, not an account"}
 	case filled == 1 && words == 0 && bareNumber.MatchString(first):
 		return &schema.Reject{Value: truncate(first), Reason: "a date or a number, not an account"}
@@ -254,9 +254,9 @@ func (r *rowParser) notAccount() *schema.Reject {
 
 // isLegend reports whether each filled cell says what its column holds, as a row of units below a header does:
 // "(text)", "(url)", "varchar(255)".
-func (r *rowParser) isLegend() bool {
+func isLegend(cells [][]byte) bool {
 	filled := 0
-	for _, c := range r.cells {
+	for _, c := range cells {
 		text := tidyText(string(trimCell(c)))
 		if text == "" {
 			continue

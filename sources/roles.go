@@ -196,7 +196,7 @@ func (r *roleColumns) preferOwnKey() {
 			best, rank = i, m.rank
 		}
 	}
-	if best < 0 && r.isLinkedInNumber(employer) {
+	if best < 0 && isLinkedInNumber(r.rows, employer) {
 		r.best[roleKey] = -1
 		r.setAside(employer, unusedColumn{reason: "it is LinkedIn's number of the employer, which colleagues share; --map key=" + r.mapReference(employer) + " uses it as the key", noted: true, instead: -1})
 	}
@@ -230,11 +230,11 @@ func (r *roleColumns) isShared(i int) bool {
 	return false
 }
 
-// isLinkedInNumber reports whether the cells of column i are the numbers in the addresses of company pages on the same
+// isLinkedInNumber reports whether the cells of column i of the rows are the numbers in the addresses of company pages on the same
 // lines, as scrapers write them.
-func (l *draft) isLinkedInNumber(i int) bool {
+func isLinkedInNumber(rows [][]string, i int) bool {
 	same, filled := 0, 0
-	for _, row := range l.rows {
+	for _, row := range rows {
 		if i >= len(row) || row[i] == "" {
 			continue
 		}

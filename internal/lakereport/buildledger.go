@@ -108,8 +108,11 @@ var hitColumns = []Column{
 	{ID: "found_share", Title: "Hit rate", Kind: Percent}, {ID: "events_share", Title: "Event rate", Kind: Percent},
 }
 
+// hitRates builds what became of the lines of lists.
+type hitRates struct{ *builder }
+
 // hitRows counts what became of lines by groups: of those of some lists, or of all if lists is nil.
-func (c *builder) hitRows(lists map[string]bool, groups func(*line) [2]string, n int) (rows [][]any) {
+func (c hitRates) hitRows(lists map[string]bool, groups func(*line) [2]string, n int) (rows [][]any) {
 	counts := map[[2]string]*hits{}
 	c.accounts.ofPeriod(c.isSelected, func(l *line, answered string) {
 		if lists != nil && !lists[l.file] {
@@ -142,7 +145,7 @@ func (c *builder) hitRows(lists map[string]bool, groups func(*line) [2]string, n
 
 const noLines = "No line of a list in this period."
 
-func (c *builder) hitSection() Section {
+func (c hitRates) hitSection() Section {
 	s := Section{ID: "hits", Title: "Hit rate", About: c.hitLines() + " The hit rate is the share of the answered lines that were found, the event rate that of lines with new events."}
 	kinds := Table{ID: "hits_by_identifier", Title: "By identifier", Columns: append([]Column{{ID: "object_type", Title: "What", Kind: Text}, {ID: "identifier_type", Title: "Requested by", Kind: Text}}, hitColumns...), Empty: noLines, SQL: c.scope.hitSQL("", "a.object_type AS object_type", "a.identifier_type AS identifier_type")}
 	kinds.Rows = c.hitRows(nil, func(l *line) [2]string { return [2]string{l.object, l.kind} }, 2)
@@ -175,7 +178,7 @@ func (c *builder) hitSection() Section {
 }
 
 // hitLines says what the lines of the hit rates are.
-func (c *builder) hitLines() string {
+func (c hitRates) hitLines() string {
 	if c.scope.Run != "" {
 		return "The lines of the run, as it left them: it did not answer those that it held, deferred or did not request again."
 	}
@@ -183,7 +186,7 @@ func (c *builder) hitLines() string {
 }
 
 // listsWith are the lists of the period that have a value in a kept column.
-func (c *builder) listsWith(column int) map[string]bool {
+func (c hitRates) listsWith(column int) map[string]bool {
 	lists := map[string]bool{}
 	c.accounts.ofPeriod(c.isSelected, func(l *line, _ string) {
 		if l.kept[column] > 0 {
