@@ -28,7 +28,7 @@ func (c *Collector) Report(about About) *Report {
 	build := builder{c, c.periodRuns()}
 	build.describeRuns(r)
 	r.Figures = build.figures()
-	r.Sections = []Section{build.newsSection(), build.moversSection(), build.accountsSection(), build.creditsSection(), hitRates{build}.hitSection(), build.openSection(), build.workSection()}
+	r.Sections = []Section{build.newsSection(), build.moversSection(), build.accountsSection(), build.creditsSection(), hitRates{&build}.hitSection(), build.openSection(), build.workSection()}
 	r.fillEmpty()
 	return r
 }
