@@ -1,6 +1,7 @@
 package sources
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,10 +98,7 @@ func (l *draft) inferOneColumn(rows [][]string, o Options) error {
 			object, f = schema.Contact, fieldLinkedIn
 		}
 	}
-	l.object = object
-	if wanted != "" {
-		l.object = wanted
-	}
+	l.object = cmp.Or(wanted, object)
 	if f == numFields {
 		return &Error{Line: l.line, Problem: "no header, and the lines hold different kinds of identifiers", Expected: "domains, names, e-mail addresses, LinkedIn profiles or Lusha ids, one kind only",
 			Fix: "add a header line, or name the column: --map domain=1"}
