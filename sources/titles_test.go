@@ -33,6 +33,7 @@ func TestTitles(t *testing.T) {
 		"filters above the header":                   {list: "Owner,Account,Stage\nfilter: all,all,2024\n\nCompany,City,Website\n" + data, fails: "header seems to be on line 4"},
 		"labels and values above the header":         {list: "Customer:,Acme Group,Country:\nCompany,City,Region\nNordwind,Bonn,West\nSuedstern,Kiel,North\n", fails: "header seems to be on line 2"},
 		"a header of years, above a known word":      {list: "Company,2023,2024\nContact,5,7\nNordwind,8,9\n", line: 1, first: 2},
+		"a header narrower than its lines":           {list: "Company,City\nAccount,Bonn,West\nSuedstern,Kiel,North\nWestend,Ulm,South\n", line: 1, first: 2},
 		"an address behind a label":                  {list: "Source: https://crm.nordwind-test.com/r/1\n\nCompany,City,Website\n" + data, line: 3, first: 4},
 		"an address in a note":                       {list: "Notes:\n\"Some addresses are missing, see https://nordwind-test.com/help.\"\n\nCompany,City,Website\n" + data, line: 4, first: 5},
 	} {
