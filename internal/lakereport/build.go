@@ -81,7 +81,7 @@ func (c *builder) figures() []Figure {
 			SQL: "SELECT count(*) FROM (SELECT DISTINCT object_type, entity_id " + c.scope.eventsFrom() + ")"},
 		{ID: "credits", Title: "Credits", Kind: Count, Value: total.sum.value(), SQL: c.scope.creditsSQL()},
 		{ID: "credits_per_event", Title: "Credits for signals per new event", Kind: Decimal, Value: perEvent(total.signals, c.events.total),
-			SQL: fmt.Sprintf("SELECT round(100.0 * (SELECT "+signalCreditsSQL+" %s) / nullif((SELECT count(*) %s), 0)) / 100", c.scope.runsFrom(), c.scope.eventsFrom())},
+			SQL: fmt.Sprintf("SELECT round(100.0 * (SELECT "+ofSignalsSQL+" %s) / nullif((SELECT count(*) %s), 0)) / 100", c.scope.runsFrom(), c.scope.eventsFrom())},
 		{ID: "found_share", Title: "Hit rate: lines found", Kind: Percent, Value: share(all.found, all.answered), SQL: c.scope.hitShareSQL("found")},
 		{ID: "events_share", Title: "Lines with new events", Kind: Percent, Value: share(all.withEvents, all.answered), SQL: c.scope.hitShareSQL("with_events")},
 		{ID: "rejected_lines", Title: "Lines rejected", Kind: Count, Value: all.rejected, Alarm: all.rejected > 0,

@@ -44,7 +44,7 @@ func (c *builder) listsTable() Table {
 		},
 		Empty: "No run in this period.",
 		SQL: "SELECT list, runs, new_events, credits, signal_credits, round(100.0 * signal_credits / nullif(new_events, 0)) / 100 AS credits_per_event, last_run\n" +
-			"FROM (SELECT list, count(*) AS runs, CAST(sum(new_events) AS BIGINT) AS new_events, CAST(sum(credits) AS BIGINT) AS credits,\n  " + signalCreditsSQL + " AS signal_credits, max(started_at) AS last_run " + c.scope.runsFrom() + " GROUP BY list)\n" +
+			"FROM (SELECT list, count(*) AS runs, CAST(sum(new_events) AS BIGINT) AS new_events, CAST(sum(credits) AS BIGINT) AS credits,\n  " + ofSignalsSQL + " AS signal_credits, max(started_at) AS last_run " + c.scope.runsFrom() + " GROUP BY list)\n" +
 			"ORDER BY credits DESC NULLS LAST, runs DESC, list",
 	}
 	groups := groupRuns(c.period, func(r *run) string { return r.list })
