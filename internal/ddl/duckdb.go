@@ -209,8 +209,7 @@ func (s *duckDB) writeAsOf(t schema.Table) {
 		temp = ""
 	}
 	all, known := s.table(baseName(t)), "epoch_us(fetched_at) < epoch_us(moment::TIMESTAMP)"
-	s.writeBlock("CREATE OR REPLACE%s MACRO %s(moment) AS TABLE SELECT shown.* FROM (FROM %s WHERE %s) AS shown\n  ANTI JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 AND %s GROUP BY event_uid) AS later\n  ON later.event_uid = shown.event_uid AND later.newest > coalesce(shown.revision, 1)\n  ANTI JOIN "+
-		movedEvents("(FROM "+all+" WHERE "+known+")")+" AS moved\n  ON moved.event_uid = shown.event_uid AND moved.newest_date IS DISTINCT FROM shown.event_date;",
+	s.writeBlock("CREATE OR REPLACE%s MACRO %s(moment) AS TABLE SELECT shown.* FROM (FROM %s WHERE %s) AS shown\n  ANTI JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 AND %s GROUP BY event_uid) AS later\n  ON later.event_uid = shown.event_uid AND later.newest > coalesce(shown.revision, 1);",
 		temp, s.table(t.Name+"_as_of"), all, known, all, known)
 }
 

@@ -118,28 +118,17 @@ func (s *views) peopleView() view {
 }
 
 // newestView has the newest revision of each event. Few events have a second one, and few files
-// hold any, so what replaces the others is found quickly. An event whose date was corrected to another month
-// or day, or found out, can have a first revision in each: a run compares its events with those of their partitions.
+// hold any, so what replaces the others is found quickly.
 func (s *views) newestView(t schema.Table) view {
 	all := s.table(baseName(t))
 	v := view{t.Name, t.Doc + "; each event once, as its newest revision", s.of("e", baseColumns(t)), ""}
 	v.from = fmt.Sprintf("%s AS e LEFT JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 GROUP BY event_uid) AS r ON r.event_uid = e.event_uid", all, all)
-	v.from += "\nLEFT JOIN " + movedEvents(all) + " AS m ON m.event_uid = e.event_uid"
 	if t.Name == string(schema.CategoryContact) {
 		v.fields = append(v.fields, s.of("p", []schema.Column{personName, personEmail})...)
 		v.from += fmt.Sprintf("\nLEFT JOIN %s AS p ON p.entity_id = e.entity_id AND e.object_type = 'contact'", s.table("people"))
 	}
-	v.from += "\nWHERE (r.newest IS NULL OR coalesce(e.revision, 1) >= r.newest) AND (m.event_uid IS NULL OR e.event_date = m.newest_date OR e.event_date IS NULL AND m.newest_date IS NULL)"
+	v.from += "\nWHERE r.newest IS NULL OR coalesce(e.revision, 1) >= r.newest"
 	return v
-}
-
-// movedEvents are the events of a dataset that have rows with several dates, and the date of the newest row: of one
-// answer that has several, the latest.
-func movedEvents(all string) string {
-	return fmt.Sprintf(`(SELECT event_uid, event_date AS newest_date FROM (
-  SELECT k.event_uid, k.event_date, row_number() OVER (PARTITION BY k.event_uid ORDER BY coalesce(k.revision, 1) DESC, k.fetched_at DESC, CASE WHEN k.event_date IS NULL THEN 1 ELSE 0 END, k.event_date DESC) AS place
-  FROM %s AS k JOIN (SELECT event_uid FROM %s AS o GROUP BY event_uid HAVING min(event_date) <> max(event_date) OR count(event_date) > 0 AND count(event_date) < count(*)) AS s ON s.event_uid = k.event_uid) AS n WHERE place = 1)`,
-		all, all)
 }
 
 // commonColumns are the columns of the view of all events that categories have under one name.

@@ -47,7 +47,6 @@ type entityEvents struct {
 
 	uid    []byte // of the event whose revisions are being added
 	newest int64
-	date   Cell    // of the newest row of its newest revision
 	rows   []Event // of its newest revision: the API may return several under one id
 
 	sums   []signalSum
@@ -72,7 +71,7 @@ func (e *entityEvents) begin(object, entity []byte) {
 	e.uid, e.newest, e.rows, e.sums, e.events = nil, 0, e.rows[:0], e.sums[:0], e.events[:0]
 }
 
-// addRevision adds a row. Rows come by uid, then revision, then age, then date.
+// addRevision adds a row. Rows come by uid, then revision, then age.
 func (e *entityEvents) addRevision(uid []byte, revision int64, row Event) {
 	if e.uid == nil || !bytes.Equal(uid, e.uid) {
 		e.endEvent()
@@ -81,7 +80,6 @@ func (e *entityEvents) addRevision(uid []byte, revision int64, row Event) {
 	if revision > e.newest {
 		e.newest, e.rows = revision, e.rows[:0]
 	}
-	e.date = row.Date
 	if i := slices.IndexFunc(e.rows, func(known Event) bool { return known.Digest == row.Digest }); i >= 0 {
 		e.rows[i] = row
 		return
@@ -92,8 +90,7 @@ func (e *entityEvents) addRevision(uid []byte, revision int64, row Event) {
 // endEvent counts the event whose revisions were added last.
 func (e *entityEvents) endEvent() {
 	for _, row := range e.rows {
-		// A date that was corrected to another month has a first revision in each.
-		if row.Date != e.date || !e.options.counts(&row) {
+		if !e.options.counts(&row) {
 			continue
 		}
 		if e.options.Events {

@@ -89,7 +89,7 @@ type Join struct {
 	states  *sortedRows // identity, #kind, run, #row
 	// Lines of a lake, the newest run of each first: file, line, run, #row.
 	accounts *sortedRows
-	events   *sortedRows // object, entity, #kind, uid, #revision, #fetched, #date
+	events   *sortedRows // object, entity, #kind, uid, #revision, #fetched
 	out      *sortedRows // list, #row, #number, #part, #rank, #order
 
 	lines        int64
@@ -128,7 +128,7 @@ func NewJoin(o Options) (*Join, error) {
 	space := extsort.NewSpace(dir, "runs")
 	j := &Join{options: o, dir: dir, occurred: map[string]bool{}, layouts: map[*string][]int{}}
 	j.states = newSortedRows("states", space, o.Memory/4, "identity", "#kind", "run", "#row")
-	j.events = newSortedRows("events", space, o.Memory/2, "object", "entity", "#kind", "uid", "#revision", "#fetched", "#date")
+	j.events = newSortedRows("events", space, o.Memory/2, "object", "entity", "#kind", "uid", "#revision", "#fetched")
 	j.accounts = newSortedRows("accounts", space, o.Memory/4, "file", "line", "run", "#row")
 	j.out = newSortedRows("out", space, o.Memory/4, "list", "#row", "#number", "#part", "#rank", "#order")
 	return j, nil
@@ -291,11 +291,6 @@ func (j *Join) AddEvent(ctx context.Context, e *Event) error {
 	j.events.text(e.UID)
 	j.events.number(e.Revision)
 	j.events.number(e.Fetched)
-	date := int64(math.MinInt64)
-	if e.Date.Set {
-		date = e.Date.N
-	}
-	j.events.number(date)
 	if !j.options.Events { // the sums have no use for them
 		e.Category, e.URL, e.Company, e.CompanyDomain, e.Person, e.Run, e.UID = "", "", "", "", "", "", ""
 	}
@@ -413,7 +408,6 @@ func (j *Join) addMatched(ctx context.Context, ref lineRef, o schema.Object, ent
 	j.events.text(entity)
 	j.events.number(kindLine)
 	j.events.text("")
-	j.events.number(0)
 	j.events.number(0)
 	j.events.number(0)
 	j.events.packed.ref(ref)

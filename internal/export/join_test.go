@@ -286,23 +286,3 @@ func TestEmptyExport(t *testing.T) {
 		t.Errorf("rows of nothing: %v", rows)
 	}
 }
-
-// TestMovedEvent: an event that has a first revision in several months counts as the newest row has it.
-func TestMovedEvent(t *testing.T) {
-	t.Parallel()
-	e := entityEvents{options: &Options{Events: true}}
-	e.begin([]byte("company"), []byte("1"))
-	uid, other := []byte("u1"), []byte("u2")
-	e.addRevision(uid, 1, Event{Digest: "undated"})
-	e.addRevision(uid, 1, Event{Digest: "dated", Date: numberCell(20_000)})
-	e.addRevision(uid, 1, Event{Digest: "of the same day", Date: numberCell(20_000)})
-	e.addRevision(other, 1, Event{Digest: "undated"})
-	e.endEvent()
-	var got []string
-	for _, row := range e.events {
-		got = append(got, row.Digest)
-	}
-	if diff := cmp.Diff([]string{"dated", "of the same day", "undated"}, got); diff != "" {
-		t.Errorf("events (-want +got):\n%s", diff)
-	}
-}

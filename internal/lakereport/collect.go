@@ -1,8 +1,6 @@
 package lakereport
 
 import (
-	"cmp"
-	"hash/maphash"
 	"slices"
 	"time"
 
@@ -14,8 +12,7 @@ import (
 // Collector sums up the tables of a lake. It is used by one goroutine.
 type Collector struct {
 	scope    Scope
-	seen     uidFilter                       // of events
-	repeated map[string]map[string]newestRow // by table: of events that may have several rows
+	revised  map[string]map[string]int64 // by table: the newest revision of events that have a second one
 	runs     runTotals
 	selected map[string]bool // runs of the period
 	events   *eventTotals
@@ -28,7 +25,7 @@ type Collector struct {
 // New begins a report. kept are the columns that lists keep.
 func New(scope Scope, kept []string) *Collector {
 	return &Collector{
-		scope: scope, seen: newUIDFilter(), repeated: map[string]map[string]newestRow{}, selected: map[string]bool{},
+		scope: scope, revised: map[string]map[string]int64{}, selected: map[string]bool{},
 		events: newEventTotals(), accounts: newAccountTotals(kept), calls: newCallTotals(), requests: requestTotals{},
 	}
 }
@@ -77,77 +74,22 @@ func (c *Collector) isSelected(id string) bool {
 	return c.scope == Scope{} || c.selected[id]
 }
 
-// ReadUIDs is the second pass: few events have several rows, and these are found before they are counted.
-func (c *Collector) ReadUIDs(t schema.Table) (columns []string, add func(arrow.Record) error) {
+// ReadRevisions is the second pass: few events have a second revision, and what replaces others is
+// found before they are counted.
+func (c *Collector) ReadRevisions(t schema.Table) (columns []string, add func(arrow.Record) error) {
 	if !t.IsEvent() {
 		return nil, nil
 	}
-	repeated := c.repeated[t.Name]
-	if repeated == nil {
-		repeated = map[string]newestRow{}
-		c.repeated[t.Name] = repeated
+	newest := map[string]int64{}
+	if known := c.revised[t.Name]; known != nil {
+		newest = known
 	}
-	return reader(t, []string{"event_uid"}, func(r *row) {
-		if uid := r.bytes("event_uid"); uid != nil && c.seen.addAgain(uid) {
-			repeated[string(uid)] = newestRow{}
+	c.revised[t.Name] = newest
+	return reader(t, []string{"event_uid", "revision"}, func(r *row) {
+		if n := r.number("revision"); n.n > 1 {
+			newest[r.text("event_uid")] = max(newest[r.text("event_uid")], n.n)
 		}
 	})
-}
-
-// ReadRevisions is the third pass. It finds the newest row of the events that may have several.
-func (c *Collector) ReadRevisions(t schema.Table) (columns []string, add func(arrow.Record) error) {
-	repeated := c.repeated[t.Name]
-	if len(repeated) == 0 {
-		return nil, nil
-	}
-	return reader(t, revisionColumns, func(r *row) {
-		newest, ok := repeated[string(r.bytes("event_uid"))]
-		if found := revisionOf(r); ok && found.compare(&newest) > 0 {
-			repeated[r.text("event_uid")] = found
-		}
-	})
-}
-
-// newestRow is what tells which row of an event is the newest: its revision, from 1, or else when it was fetched,
-// or else its date.
-type newestRow struct {
-	revision, fetched int64
-	date              int32
-}
-
-var revisionColumns = []string{"event_uid", "revision", "fetched_at", "event_date"}
-
-func revisionOf(r *row) newestRow {
-	return newestRow{max(r.number("revision").n, 1), r.number("fetched_at").n, r.day("event_date")}
-}
-
-func (n *newestRow) compare(o *newestRow) int {
-	return cmp.Or(cmp.Compare(n.revision, o.revision), cmp.Compare(n.fetched, o.fetched), cmp.Compare(n.date, o.date))
-}
-
-// shows reports whether a row counts: one of the newest revision and date. A date that was corrected to another
-// month has a first revision in each.
-func (n *newestRow) shows(r *newestRow) bool {
-	return r.revision >= n.revision && r.date == n.date
-}
-
-// uidFilter has a bit for the hash of each uid, in 16 MiB.
-type uidFilter struct {
-	words []uint64
-	seed  maphash.Seed
-}
-
-const uidFilterWords = 1 << 21
-
-func newUIDFilter() uidFilter { return uidFilter{make([]uint64, uidFilterWords), maphash.MakeSeed()} }
-
-// addAgain adds a uid, and reports whether it may have been added before.
-func (f *uidFilter) addAgain(uid []byte) (again bool) {
-	n := maphash.Bytes(f.seed, uid) % (uidFilterWords * 64)
-	word, bit := &f.words[n/64], uint64(1)<<(n%64)
-	again = *word&bit != 0
-	*word |= bit
-	return again
 }
 
 // ReadRest is the last pass.
@@ -176,11 +118,10 @@ func (c *Collector) ReadRest(t schema.Table) (columns []string, add func(arrow.R
 
 func (c *Collector) readEvents(t schema.Table) (columns []string, add func(arrow.Record) error) {
 	category := slices.IndexFunc(schema.EventTables, func(e schema.Table) bool { return e.Name == t.Name })
-	repeated := c.repeated[t.Name]
+	revised := c.revised[t.Name]
 	return reader(t, columnsOf(t, eventColumns), func(r *row) {
-		if len(repeated) > 0 {
-			newest, ok := repeated[string(r.bytes("event_uid"))]
-			if found := revisionOf(r); ok && !newest.shows(&found) {
+		if len(revised) > 0 {
+			if newest, ok := revised[string(r.bytes("event_uid"))]; ok && max(r.number("revision").n, 1) < newest {
 				return
 			}
 		}

@@ -17,7 +17,7 @@
 // # Memory
 //
 // Rows pass through. In memory are one entry for each entity with events, for each line of the lists, and for
-// each event that may have several rows, which a filter of 16 MiB tells; lists of events keep the rows that are shown.
+// each event that was revised; lists of events keep the rows that are shown.
 //
 // # Hostile text
 //

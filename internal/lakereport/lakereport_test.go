@@ -208,21 +208,3 @@ func TestPlainReason(t *testing.T) {
 		}
 	}
 }
-
-// TestNewestRow: of an event with a first revision in several months, the row that was fetched last counts.
-func TestNewestRow(t *testing.T) {
-	t.Parallel()
-	rows := []newestRow{{1, 5, noDay}, {1, 7, 20_000}, {1, 6, 20_100}, {1, 7, noDay}}
-	newest := slices.MaxFunc(rows, func(a, b newestRow) int { return a.compare(&b) })
-	var shown []bool
-	for i := range rows {
-		shown = append(shown, newest.shows(&rows[i]))
-	}
-	if want := []bool{false, true, false, false}; !slices.Equal(shown, want) {
-		t.Errorf("rows that count: %v, want %v", shown, want)
-	}
-	f := newUIDFilter()
-	if f.addAgain([]byte("a")) || !f.addAgain([]byte("a")) {
-		t.Error("the filter does not know which uids it has")
-	}
-}
