@@ -105,7 +105,7 @@ func TestAfterPublishRebuild(t *testing.T) {
 		r.mustExit(exitComplete, "run", writeList(t, "announced", 5), "--simulate", "--signals", signal)
 	}
 	log, into := filepath.Join(t.TempDir(), "log"), filepath.Join(t.TempDir(), "new")
-	then := `--after-publish=echo "$SIGLAKE_LAKE $SIGLAKE_GENERATION" >> "` + log + `"`
+	then := `--after-publish=echo "$SIGLAKE_LAKE $SIGLAKE_PUBLISHED_GENERATION" >> "` + log + `"`
 	r.mustExit(exitComplete, "verify", then)
 	if raw, err := os.ReadFile(log); err == nil {
 		t.Errorf("verify ran the command: %s", raw)
