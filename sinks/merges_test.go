@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,15 +30,21 @@ type mergedLake struct {
 	left int
 	// Changes of the lake so far.
 	changes int
+	mu      sync.Mutex // of left and changes
 }
 
 // change makes a change of the lake, unless the process is dead.
 func (l *mergedLake) change(do func() error) error {
+	l.mu.Lock()
 	l.changes++
-	if l.left == 0 {
+	dead := l.left == 0
+	if !dead {
+		l.left--
+	}
+	l.mu.Unlock()
+	if dead {
 		return errDead
 	}
-	l.left--
 	return do()
 }
 

@@ -265,9 +265,12 @@ func (l *Lake) announce(ctx context.Context, p *PrunePlan, o PruneOptions) (gene
 			m.Removes = append(m.Removes, name)
 		}
 	}
-	newest, _, err := l.newestGeneration(ctx)
-	if err != nil || len(m.Removes) == 0 {
-		return newest.Generation, err
+	newest, current, err := l.newestGeneration(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if len(m.Removes) == 0 { // a pruning that died may have announced it, and not replaced current.json yet
+		return newest.Generation, l.swapCurrent(ctx, current, newest)
 	}
 	last, err := l.readManifest(ctx, newest.manifestLink())
 	if err == nil {
