@@ -190,7 +190,7 @@ func TestCompactKeepsRows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m := compactLake(t, lake, Options{SortMemory: 1 << 16, TargetFileSize: 1 << 20, RowGroupRows: 64})
+	m := compactLake(t, lake, Options{SortMemory: 1 << 16, TargetFileSize: 4 << 20, RowGroupRows: 64})
 	if m == nil {
 		t.Fatal("Compact() = nothing to do, want a generation")
 	}
@@ -208,7 +208,7 @@ func TestCompactKeepsRows(t *testing.T) {
 		}
 	}
 	checkLake(t, lake, 4)
-	if repeated := compactLake(t, lake, Options{TargetFileSize: 1 << 20}); repeated != nil {
+	if repeated := compactLake(t, lake, Options{TargetFileSize: 4 << 20}); repeated != nil {
 		t.Errorf("Compact() again = %d files become %d, want nothing to do", len(repeated.Replaces), len(repeated.Files))
 	}
 }

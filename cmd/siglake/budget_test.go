@@ -202,7 +202,11 @@ func (p *budgetCase) checkBudget(v runResult, budget int64) ending {
 	}
 	says := []string{fmt.Sprintf("--max-credits %d or more", p.entityMax)}
 	if !p.paged {
-		says = append(says, fmt.Sprintf("remaining %d lines can cost at most %d", deferred, p.maxCost(deferred)))
+		remaining := fmt.Sprintf("remaining %d lines", deferred)
+		if deferred == 1 {
+			remaining = "remaining line"
+		}
+		says = append(says, fmt.Sprintf("%s can cost at most %d", remaining, p.maxCost(deferred)))
 	}
 	searching := p.searchMax > 0 && strings.Contains(stop.Advice, "with a higher --max-credits;")
 	if cap := fmt.Sprintf("run the same command again with --max-credits %d:", p.maxCost(deferred)); !p.paged && !searching && !strings.HasPrefix(stop.Advice, cap) {
