@@ -130,7 +130,7 @@ func TestRunTypesWhatItWrites(t *testing.T) {
 	for table, want := range map[string]cells{
 		"risk": {
 			"signal_type": "headcountDecrease3m", "object_type": "company", "entity_id": "50023", "account_key": "key 1", "event_date": "2026-04-01",
-			"fetched_at": epoch.Add(1500 * time.Millisecond), "run_id": "run-1", "call_id": "1-1", "ingest_source": "poll", "schema_version": int64(5), "raw": shrinking,
+			"fetched_at": epoch.Add(1500 * time.Millisecond), "run_id": "run-1", "call_id": "1-1", "ingest_source": "poll", "schema_version": int64(schema.Version), "raw": shrinking,
 			"company_id": "50023", "company_name": "Kestrel Loom", "company_domain": "kestrelloom.example", "signal_id": "910042", "signal_date": "2026-04-01",
 			"change_rate_percent": -13.0, "change_rate_percent_abs": 13.0, "direction": "decrease", "window_months": int64(3),
 			"baseline_employees_count": int64(276), "new_employees_count": int64(240),

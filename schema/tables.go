@@ -10,7 +10,9 @@ package schema
 //	   duplicate lines have an entity_id; accounts have the name and the e-mail address of the line, events
 //	   summary_text, news event_type_norm; the tables runs and requests are new
 //	5  the table drift is new
-const Version = 5
+//	6  events are compared with those of all partitions, so that one whose date moves to another
+//	   partition is a revision there
+const Version = 6
 
 // productVersion is the version that last changed the tables of products.
 const productVersion = 3

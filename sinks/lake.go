@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
@@ -37,8 +35,8 @@ type Lake struct {
 
 	prefix     string // compactDir for a compaction, which keeps every row
 	partitions map[string]*partition
-	memory     int64 // of all partitions
-	fileCount  int   // files written so far
+	comparers  map[string]*comparer // by scope
+	fileCount  int                  // files written so far
 
 	comparison comparison // of events
 	staged     []pipeline.File
@@ -61,7 +59,7 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 	if err != nil {
 		return fmt.Errorf("write %s: %w", part, err)
 	}
-	if p.staged {
+	if p.staged || p.compared != nil && p.compared.verdicts != nil {
 		return fmt.Errorf("write %s: its files have been staged", part)
 	}
 	if err := checkLayout(p.table, rec); err != nil {
@@ -70,24 +68,58 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 	if rec.NumRows() == 0 {
 		return nil
 	}
-	l.memory -= p.Memory()
-	err = p.Add(rec)
-	l.memory += p.Memory()
-	if err != nil {
+	if err := p.Add(rec); err != nil {
 		return fmt.Errorf("write %s: %w", part, err)
 	}
-	if l.memory <= l.options.SortMemory {
+	return l.limitMemory(ctx)
+}
+
+// limitMemory spills rows and keys if they take more memory than they may. Half is freed at once, largest
+// first: few, large runs.
+func (l *Lake) limitMemory(ctx context.Context) error {
+	memory := l.sortMemory()
+	if memory <= l.options.SortMemory {
 		return nil
 	}
-	// Half is freed at once, largest first: few, large runs.
-	for l.memory > l.options.SortMemory/2 {
-		p := l.largestPartition()
-		l.memory -= p.Memory()
-		if err := p.Spill(ctx); err != nil {
-			return fmt.Errorf("spill %s: %w", p, err)
+	for memory > l.options.SortMemory/2 {
+		name, largest := l.largestSorter()
+		memory -= largest.Memory()
+		if err := largest.Spill(ctx); err != nil {
+			return fmt.Errorf("spill %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// sorters are what takes memory, by name.
+func (l *Lake) sorters(yield func(name string, s *extsort.Sorter) bool) {
+	for name, p := range l.partitions {
+		if !yield(name, p.Sorter) {
+			return
+		}
+	}
+	for scope, c := range l.comparers {
+		if !yield("the keys of "+scope, c.keys) {
+			return
+		}
+	}
+}
+
+// sortMemory is about how many bytes the rows and keys in memory take.
+func (l *Lake) sortMemory() (n int64) {
+	for _, s := range l.sorters {
+		n += s.Memory()
+	}
+	return n
+}
+
+func (l *Lake) largestSorter() (name string, largest *extsort.Sorter) {
+	for n, s := range l.sorters {
+		if largest == nil || s.Memory() > largest.Memory() || s.Memory() == largest.Memory() && n < name {
+			name, largest = n, s
+		}
+	}
+	return name, largest
 }
 
 // partition collects the rows of one partition.
@@ -117,31 +149,6 @@ func (p *partition) Add(rec arrow.Record) error {
 	return p.Sorter.Add(numbered)
 }
 
-// Memory is about how many bytes the rows in memory take.
-func (p *partition) Memory() int64 {
-	if p.compared == nil {
-		return p.Sorter.Memory()
-	}
-	return p.Sorter.Memory() + p.compared.keys.Memory()
-}
-
-// Spill moves the rows in memory to disk.
-func (p *partition) Spill(ctx context.Context) error {
-	err := p.Sorter.Spill(ctx)
-	if err == nil && p.compared != nil {
-		err = p.compared.keys.Spill(ctx)
-	}
-	return err
-}
-
-// Release drops what is in memory.
-func (p *partition) Release() {
-	p.Sorter.Release()
-	if p.compared != nil {
-		p.compared.keys.Release()
-	}
-}
-
 // partitionFor finds or begins a partition.
 func (l *Lake) partitionFor(part schema.Partition) (*partition, error) {
 	if p, ok := l.partitions[part.String()]; ok {
@@ -157,8 +164,8 @@ func (l *Lake) partitionFor(part schema.Partition) (*partition, error) {
 	t = t.AsOf(l.options.SchemaVersion)
 	p := &partition{Partition: part, table: &t, originals: newOriginals(&t)}
 	sorted := &t
-	if l.prefix == "" && isCompared(&t) {
-		p.compared, sorted = newComparer(&t, part.String(), l.space), numberedTable(&t)
+	if p.compared = l.comparerFor(part, &t); p.compared != nil {
+		sorted = numberedTable(&t)
 	}
 	p.Sorter = extsort.New(sorted, part.String(), l.space)
 	l.partitions[part.String()] = p
@@ -197,16 +204,6 @@ func partitionDir(p schema.Partition) (string, error) {
 
 var validHive = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
-func (l *Lake) largestPartition() *partition {
-	var largest *partition
-	for _, name := range slices.Sorted(maps.Keys(l.partitions)) {
-		if p := l.partitions[name]; largest == nil || p.Memory() > largest.Memory() {
-			largest = p
-		}
-	}
-	return largest
-}
-
 // Close drops what was not published and removes the run's scratch directory.
 // Closing again does nothing.
 func (l *Lake) Close() error {
@@ -217,7 +214,10 @@ func (l *Lake) Close() error {
 	for _, p := range l.partitions {
 		p.Release()
 	}
-	l.partitions, l.staged = nil, nil
+	for _, c := range l.comparers {
+		c.keys.Release()
+	}
+	l.partitions, l.comparers, l.staged = nil, nil, nil
 	err := l.dir.RemoveAll(l.runDir)
 	l.dir.RemoveEmpty(stagingDir)
 	if err := errors.Join(err, l.dir.Close()); err != nil {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -17,10 +19,12 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// This file keeps one copy of every event. The rows of a partition are compared with those that
+// This file keeps one copy of every event. The rows of a table are compared with those that
 // earlier runs published in it, and with each other: by event_uid, then by content_digest. A row
 // with a known uid and digest is dropped; one with a known uid and another digest is a later
-// revision.
+// revision, also if its date has moved it to another partition. Up to version 5 of the schema, the
+// rows of each partition were compared on their own; so are those of such a run when it is written
+// again.
 //
 // The rows to compare are sorted by uid, as keys of a few columns, with those published rows whose
 // uids may be among them. So neither their number nor that of the published ones takes memory, and
@@ -58,13 +62,42 @@ var numberColumn = schema.Column{Name: "row_number", Type: schema.Int64}
 
 var keySchema = keyTable.Arrow()
 
-// comparer collects the keys of a partition's rows.
+// comparer collects the keys of the rows that are compared with each other.
 type comparer struct {
+	scope   string // a table, or one of its partitions
 	keys    *extsort.Sorter
 	sources []int         // columns of the table for the first of keyTable
 	layout  *arrow.Schema // of the table with numberColumn
 	rows    int64         // numbered so far
 	wanted  uidFilter     // their uids
+
+	verdicts *verdicts // nil until the rows are judged; then no row may be added
+}
+
+// wholeTableVersion is the version of the schema since which all rows of a table are compared.
+const wholeTableVersion = 6
+
+// comparerFor is the comparer of a partition's rows; nil: they are not compared.
+func (l *Lake) comparerFor(part schema.Partition, t *schema.Table) *comparer {
+	if l.prefix != "" || !isCompared(t) {
+		return nil
+	}
+	scope := t.Name
+	if l.options.SchemaVersion < wholeTableVersion {
+		scope = part.String()
+	}
+	c := l.comparers[scope]
+	if c == nil {
+		c = newComparer(t, scope, l.space)
+		l.comparers[scope] = c
+	}
+	return c
+}
+
+// covers reports whether the rows of a partition are among those to compare.
+func (c *comparer) covers(partition string) bool {
+	table, _, _ := strings.Cut(partition, "/")
+	return partition == c.scope || table == c.scope
 }
 
 // isCompared reports whether the rows of a table are compared with published ones.
@@ -79,8 +112,8 @@ func numberedTable(t *schema.Table) *schema.Table {
 	return &numbered
 }
 
-func newComparer(t *schema.Table, name string, space *extsort.Space) *comparer {
-	c := &comparer{keys: extsort.New(&keyTable, "the keys of "+name, space), layout: numberedTable(t).Arrow()}
+func newComparer(t *schema.Table, scope string, space *extsort.Space) *comparer {
+	c := &comparer{scope: scope, keys: extsort.New(&keyTable, "the keys of "+scope, space), layout: numberedTable(t).Arrow()}
 	for _, column := range []string{"event_uid", schema.ContentDigest, "fetched_at", "call_id"} {
 		c.sources = append(c.sources, t.ColumnIndex(column))
 	}
@@ -132,9 +165,9 @@ func (c *comparer) addPublished(ctx context.Context, keys arrow.Record, maxMemor
 	return nil
 }
 
-// judge compares the rows.
+// judge compares the rows, and drops their keys.
 func (c *comparer) judge(ctx context.Context) (*verdicts, error) {
-	v := &verdicts{dropped: make([]uint64, c.rows/64+1), revised: map[int64]revision{}}
+	v := &verdicts{dropped: newRowSet(c.rows), repeated: newRowSet(c.rows), revised: map[int64]revision{}}
 	g := eventGroup{verdicts: v, contents: map[string]knownContent{}}
 	err := c.keys.Merge(ctx, func(rows []extsort.Row) error {
 		for _, r := range rows {
@@ -142,18 +175,32 @@ func (c *comparer) judge(ctx context.Context) (*verdicts, error) {
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
 	g.endAnswer()
-	return v, err
+	c.keys.Release()
+	return v, c.keys.RemoveRuns()
 }
 
-// verdicts say which of the numbered rows of a partition are written, and how.
+// verdicts say which of the numbered rows are written, and how.
 type verdicts struct {
-	dropped []uint64           // a bit for each row
-	revised map[int64]revision // of rows that do not stay as they were written
-	// Rows that are dropped because of a published one, and because of another one of this run; and
-	// written ones that differ from an earlier revision.
-	known, repeated, changed int64
+	dropped  rowSet
+	repeated rowSet             // of the dropped ones, those that repeat another one of this run
+	revised  map[int64]revision // of rows that do not stay as they were written
+	// Rows that are dropped because of a published one, and written ones that differ from an earlier
+	// revision.
+	known, changed int64
 }
+
+// rowSet is a set of numbered rows: a bit for each.
+type rowSet []uint64
+
+func newRowSet(rows int64) rowSet { return make(rowSet, rows/64+1) }
+
+func (s rowSet) has(row int64) bool { return s[row/64]>>(row%64)&1 != 0 }
+
+func (s rowSet) add(row int64) { s[row/64] |= 1 << (row % 64) }
 
 // revision is what the comparison says of a row that is written.
 type revision struct {
@@ -161,10 +208,6 @@ type revision struct {
 	firstSeen int64 // microseconds since 1970
 	seen      bool  // firstSeen is known
 }
-
-func (v *verdicts) isDropped(row int64) bool { return v.dropped[row/64]>>(row%64)&1 != 0 }
-
-func (v *verdicts) drop(row int64) { v.dropped[row/64] |= 1 << (row % 64) }
 
 // eventGroup compares the rows with one uid.
 type eventGroup struct {
@@ -248,11 +291,11 @@ func (g *eventGroup) endAnswer() {
 	}
 	for _, k := range g.answer {
 		if isKnown(k) {
-			g.verdicts.drop(k.row)
+			g.verdicts.dropped.add(k.row)
 			if g.contents[k.digest].published {
 				g.verdicts.known++
 			} else {
-				g.verdicts.repeated++
+				g.verdicts.repeated.add(k.row)
 			}
 			continue
 		}
@@ -437,30 +480,53 @@ func (c *comparison) compareWithoutOwn(ctx context.Context) error {
 	return fmt.Errorf("%w: a compaction holds rows of run %s, which no manifest names", ErrIntegrity, c.options.RunID)
 }
 
-// compare compares the rows of a partition with each other and with what was published in it.
-func (c *comparison) compare(ctx context.Context, p *partition) (*verdicts, error) {
-	earlier, err := c.earlierFiles(ctx)
+// judge compares the rows of a comparer with each other and with what was published, once.
+func (c *comparison) judge(ctx context.Context, rows *comparer) (*verdicts, error) {
+	if rows.verdicts != nil {
+		return rows.verdicts, nil
+	}
+	err := c.addPublished(ctx, rows)
+	if errors.Is(err, errOwnRows) {
+		if err = c.compareWithoutOwn(ctx); err == nil {
+			err = c.addPublished(ctx, rows) // keys that were added already are added again, which changes nothing
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	for files := range slices.Chunk(earlier[p.Partition.String()], c.in.published.backend.maxParallel()) {
-		found, err := c.readKeysOf(ctx, files, &p.compared.wanted, c.in.runsOf(p.Partition.String()))
-		if errors.Is(err, errOwnRows) {
-			if err := c.compareWithoutOwn(ctx); err != nil {
-				return nil, err
-			}
-			return c.compare(ctx, p) // keys that were added already are added again, which changes nothing
+	v, err := rows.judge(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows.verdicts = v
+	c.known += v.known
+	c.changed += v.changed
+	return v, nil
+}
+
+// addPublished adds the keys of the published rows that may be compared with new ones.
+func (c *comparison) addPublished(ctx context.Context, rows *comparer) error {
+	earlier, err := c.earlierFiles(ctx)
+	if err != nil {
+		return err
+	}
+	for _, partition := range slices.Sorted(maps.Keys(earlier)) {
+		if !rows.covers(partition) {
+			continue
 		}
-		for _, keys := range found {
-			if keys != nil {
-				err = errors.Join(err, p.compared.addPublished(ctx, keys, c.options.SortMemory))
+		for files := range slices.Chunk(earlier[partition], c.in.published.backend.maxParallel()) {
+			found, err := c.readKeysOf(ctx, files, &rows.wanted, c.in.runsOf(partition))
+			for _, keys := range found {
+				if keys != nil {
+					err = errors.Join(err, rows.addPublished(ctx, keys, c.options.SortMemory))
+				}
 			}
-		}
-		if err != nil {
-			return nil, err
+			if err != nil {
+				return err
+			}
 		}
 	}
-	return p.compared.judge(ctx)
+	return nil
 }
 
 // accountHash identifies the line of the list that an event row is about, within the run.

@@ -36,6 +36,17 @@ func (r seenRow) values() rowtest.Values {
 	return row
 }
 
+// month is the month of the row's event, which follows from the content.
+func (r seenRow) month() string {
+	switch r.digest {
+	case "c":
+		return "2026-04"
+	case "d":
+		return schema.UnknownPartition
+	}
+	return "2026-03"
+}
+
 // runOf writes rows as a run of a lake, and publishes it.
 func runOf(t testing.TB, lake, id string, o Options, rows ...seenRow) *pipeline.Manifest {
 	t.Helper()
@@ -43,7 +54,7 @@ func runOf(t testing.TB, lake, id string, o Options, rows ...seenRow) *pipeline.
 	o.RunID = id
 	l := openLake(t, lake, o)
 	for _, r := range rows {
-		writeRecord(t, l, partitionOf(table, "2026-03"), rowtest.NewRecord(t, table, []rowtest.Values{r.values()}))
+		writeRecord(t, l, partitionOf(table, r.month()), rowtest.NewRecord(t, table, []rowtest.Values{r.values()}))
 	}
 	files, err := l.Stage(t.Context())
 	if err != nil {
@@ -113,6 +124,52 @@ func TestRevisions(t *testing.T) {
 	}
 }
 
+// TestMovedEvents: an event that comes with a date in another partition is its next revision there. A run
+// of an earlier version of the schema compared each partition on its own, and is written again like that.
+func TestMovedEvents(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[int][]string{
+		wholeTableVersion - 1: {
+			"dated revision 1 since 100", "moved and moved again revision 1 since 401", "other revision 1 since 100",
+			"other, without a date revision 1 since 301", "without a date revision 1 since 300",
+		},
+		wholeTableVersion: {
+			"dated revision 1 since 100", "moved and moved again revision 3 since 100", "other revision 1 since 100",
+			"other, without a date revision 2 since 100", "without a date revision 2 since 100",
+		},
+	} {
+		lake := t.TempDir()
+		for i, rows := range [][]seenRow{
+			{{"u1", "a", "1", "c1", 100, "dated"}, {"u2", "c", "1", "c1", 100, "other"}},
+			{{"u1", "a", "1", "c1", 200, "again"}},
+			{{"u1", "d", "1", "c1", 300, "without a date"}, {"u2", "d", "1", "c2", 301, "other, without a date"}},
+			{{"u1", "a", "1", "c1", 400, "taken back"}, {"u1", "c", "1", "c2", 401, "moved and moved again"}},
+		} {
+			o := Options{SchemaVersion: version}
+			m := runOf(t, lake, fmt.Sprint("r", i), o, rows...)
+			again := writeAgain(t, lake, m, o, rows)
+			if !sameFiles(m.Files, again.Files) || m.Events.Known != again.Events.Known || m.Events.Changed != again.Events.Changed {
+				t.Errorf("version %d, run %d: written again it has %+v, want %+v", version, i, again, m)
+			}
+		}
+		if diff := gocmp.Diff(want, shownRows(t, lake)); diff != "" {
+			t.Errorf("version %d: rows (-want +got):\n%s", version, diff)
+		}
+	}
+}
+
+// writeAgain writes a run into another lake, compared with what its own had before it.
+func writeAgain(t *testing.T, lake string, m *pipeline.Manifest, o Options, rows []seenRow) *pipeline.Manifest {
+	t.Helper()
+	i, err := Inspect(t.Context(), lake, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	o.Earlier = i.Before(m)
+	return runOf(t, t.TempDir(), m.Run.ID, o, rows...)
+}
+
 // TestOneCopy: whatever runs bring, in whatever order, memory and files, each content of an event is
 // there once, from the run that brought it first, and a run that is written again is the same.
 func TestOneCopy(t *testing.T) {
@@ -154,7 +211,9 @@ func TestOneCopy(t *testing.T) {
 			if m.Events.Known != known || written != int64(len(first)-had) {
 				rt.Fatalf("run %d: %d known and %d written, want %d and %d", run, m.Events.Known, written, known, len(first)-had)
 			}
-			compareAgain(t, rt, lake, dir, n, m, o, rows)
+			if again := writeAgain(t, lake, m, o, rows); !sameFiles(m.Files, again.Files) {
+				rt.Fatalf("run %s: written again it has the files %+v, want %+v", m.Run.ID, again.Files, m.Files)
+			}
 			if rapid.Bool().Draw(rt, "compact") {
 				if _, err := Compact(t.Context(), lake, Options{Hook: skipSync, RowGroupRows: 4}, CompactOptions{MinFiles: 2}); err != nil {
 					rt.Fatal(err)
@@ -179,21 +238,6 @@ func TestOneCopy(t *testing.T) {
 			rt.Fatalf("%d rows, want %d", len(shown), len(first))
 		}
 	})
-}
-
-// compareAgain writes a run into another lake, compared with what the lake had before it.
-func compareAgain(t *testing.T, rt *rapid.T, lake, dir string, n int, m *pipeline.Manifest, o Options, rows []seenRow) {
-	t.Helper()
-	i, err := Inspect(t.Context(), lake, Options{})
-	if err != nil {
-		rt.Fatal(err)
-	}
-	defer i.Close()
-	o.Earlier = i.Before(m)
-	again := runOf(t, filepath.Join(dir, fmt.Sprint(n, "-", m.Run.ID)), m.Run.ID, o, rows...)
-	if !sameFiles(m.Files, again.Files) {
-		rt.Fatalf("run %s: written again it has the files %+v, want %+v", m.Run.ID, again.Files, m.Files)
-	}
 }
 
 // TestUnreadFiles: what a missing or damaged file may hold is written again, since it was paid for.

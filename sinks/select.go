@@ -54,26 +54,29 @@ type eventSelection struct {
 	table    *schema.Table    // with numberColumn
 	verdicts *verdicts
 	accounts [3]int
-	number   int // numberColumn
+	number   int   // numberColumn
+	repeats  int64 // rows that were left out because they repeat others of the run
 }
 
-// selectEvents compares the rows of a partition.
+// selectEvents selects rows of a partition.
 func (c *comparison) selectEvents(ctx context.Context, p *partition) (*eventSelection, error) {
-	v, err := c.compare(ctx, p)
+	v, err := c.judge(ctx, p.compared)
 	if err != nil {
 		return nil, err
 	}
-	c.known += v.known
-	c.changed += v.changed
-	return &eventSelection{c.dropped, numberedTable(p.table), v, accountColumns(p.table), len(p.table.Columns)}, nil
+	return &eventSelection{c.dropped, numberedTable(p.table), v, accountColumns(p.table), len(p.table.Columns), 0}, nil
 }
 
-func (s *eventSelection) repeated() int64 { return s.verdicts.repeated }
+func (s *eventSelection) repeated() int64 { return s.repeats }
 
 func (s *eventSelection) selectRows(rows []extsort.Row) ([]extsort.Row, func(), error) {
 	rows = slices.DeleteFunc(rows, func(r extsort.Row) bool {
-		if !s.verdicts.isDropped(s.numberOf(r)) {
+		row := s.numberOf(r)
+		if !s.verdicts.dropped.has(row) {
 			return false
+		}
+		if s.verdicts.repeated.has(row) {
+			s.repeats++
 		}
 		s.dropped[accountHash(r, s.accounts)]++
 		return true

@@ -55,7 +55,6 @@ func (l *Lake) stagePartition(ctx context.Context, p *partition) ([]pipeline.Fil
 		return nil, fmt.Errorf("stage %s: %w", p, err)
 	}
 	l.staged, p.staged = append(l.staged, files...), true
-	l.memory -= p.Memory()
 	p.Release()
 	return files, nil
 }
@@ -123,11 +122,6 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, e
 	}
 	if err := p.RemoveRuns(); err != nil {
 		return nil, err
-	}
-	if p.compared != nil {
-		if err := p.compared.keys.RemoveRuns(); err != nil {
-			return nil, err
-		}
 	}
 	return files, l.nameFiles(p, files, names)
 }

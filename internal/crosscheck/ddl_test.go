@@ -579,3 +579,49 @@ func TestViewsOfRevisions(t *testing.T) {
 		t.Errorf("%s events were known in 2000", got)
 	}
 }
+
+// TestViewsOfMovedEvents: an event whose date is corrected to another month counts once.
+func TestViewsOfMovedEvents(t *testing.T) {
+	lines, f := kestrelFixture(t, unedited)
+	lake, _ := runIntoNewLake(t, lines, f, "event_month")
+	d := openSession(t, printDDL(t, lake))
+	one := func(d *DuckDB, query string) string {
+		_, rows, err := d.Query(t.Context(), query)
+		if err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		return fmt.Sprint(rows)
+	}
+	const counts = "SELECT count(*), count(DISTINCT event_uid), CAST(min(event_date) AS VARCHAR), CAST(max(event_date) AS VARCHAR) FROM "
+	first, events := one(d, "SELECT count(*) FROM news"), one(d, "SELECT count(*), count(*) FROM events")
+	n := strings.Trim(first, "[]")
+	for run, date := range []string{2: "2026-03-02", 3: "2026-05-03"} {
+		if date == "" {
+			continue
+		}
+		lines, f := kestrelFixture(t, func(raw string) string { return strings.ReplaceAll(raw, "2026-04-18", date) })
+		if err := runInto(t.Context(), lake, fmt.Sprint("r", run), lines, laterFetcher{f, time.Duration(run) * time.Hour}, "event_month"); err != nil {
+			t.Fatal(err)
+		}
+		for _, flags := range [][]string{nil, {"--persistent"}} {
+			d := openSession(t, printDDL(t, lake, flags...))
+			if got, want := one(d, counts+"news"), fmt.Sprintf("[[%s %s %s %s]]", n, n, date, date); got != want {
+				t.Errorf("after run %d, views %q: news = %s, want %s", run, flags, got, want)
+			}
+			if got := one(d, "SELECT count(*), count(DISTINCT event_uid) FROM events"); got != events {
+				t.Errorf("after run %d, views %q: events = %s, want %s", run, flags, got, events)
+			}
+			if got, want := one(d, counts+"news_as_of((SELECT max(fetched_at) FROM news_all WHERE event_date = DATE '2026-04-18') + INTERVAL '1' MINUTE)"), fmt.Sprintf("[[%s %s 2026-04-18 2026-04-18]]", n, n); got != want {
+				t.Errorf("after run %d, views %q: what was known after the first = %s, want %s", run, flags, got, want)
+			}
+		}
+	}
+	if got := one(openSession(t, printDDL(t, lake)), "SELECT count(*) // count(DISTINCT event_uid) FROM news_all"); got != "[[3]]" {
+		t.Errorf("rows of each event in news_all: %s, want 3", got)
+	}
+	checkReport(t, openSession(t, printDDL(t, lake)), parseReport(t, writeReport(t, lake, "json")))
+	file := exportLake(t, lake, "moved.csv", "--events", "--signals", "news")
+	if got := one(d, "SELECT count(*) // count(DISTINCT event_uid) // count(DISTINCT account_key), min(CAST(event_date AS VARCHAR)) FROM read_csv("+QuoteLiteral(file)+") WHERE event_uid IS NOT NULL"); got != "[[1 2026-05-03]]" {
+		t.Errorf("exported rows of each event and key, first date: %s, want 1 of the newest", got)
+	}
+}
