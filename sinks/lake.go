@@ -33,10 +33,9 @@ type Lake struct {
 	runDir  string         // this run's directory in it
 	space   *extsort.Space // for spilling, in runDir
 
-	prefix     string // compactDir for a compaction, which keeps every row
-	partitions map[string]*partition
-	comparers  map[string]*comparer // by scope
-	fileCount  int                  // files written so far
+	prefix string // compactDir for a compaction, which keeps every row
+	sorters
+	fileCount int // files written so far
 
 	comparison comparison // of events
 	staged     []pipeline.File
@@ -71,18 +70,24 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 	if err := p.Add(rec); err != nil {
 		return fmt.Errorf("write %s: %w", part, err)
 	}
-	return l.limitMemory(ctx)
+	return l.limitMemory(ctx, l.options.SortMemory)
+}
+
+// sorters are what keeps rows in memory until they are staged.
+type sorters struct {
+	partitions map[string]*partition
+	comparers  map[string]*comparer // by scope
 }
 
 // limitMemory spills rows and keys if they take more memory than they may. Half is freed at once, largest
 // first: few, large runs.
-func (l *Lake) limitMemory(ctx context.Context) error {
-	memory := l.sortMemory()
-	if memory <= l.options.SortMemory {
+func (s *sorters) limitMemory(ctx context.Context, limit int64) error {
+	memory := s.memory()
+	if memory <= limit {
 		return nil
 	}
-	for memory > l.options.SortMemory/2 {
-		name, largest := l.largestSorter()
+	for memory > limit/2 {
+		name, largest := s.largest()
 		memory -= largest.Memory()
 		if err := largest.Spill(ctx); err != nil {
 			return fmt.Errorf("spill %s: %w", name, err)
@@ -91,35 +96,43 @@ func (l *Lake) limitMemory(ctx context.Context) error {
 	return nil
 }
 
-// sorters are what takes memory, by name.
-func (l *Lake) sorters(yield func(name string, s *extsort.Sorter) bool) {
-	for name, p := range l.partitions {
+// all are the sorters by name.
+func (s *sorters) all(yield func(name string, of *extsort.Sorter) bool) {
+	for name, p := range s.partitions {
 		if !yield(name, p.Sorter) {
 			return
 		}
 	}
-	for scope, c := range l.comparers {
+	for scope, c := range s.comparers {
 		if !yield("the keys of "+scope, c.keys) {
 			return
 		}
 	}
 }
 
-// sortMemory is about how many bytes the rows and keys in memory take.
-func (l *Lake) sortMemory() (n int64) {
-	for _, s := range l.sorters {
-		n += s.Memory()
+// memory is about how many bytes the rows and keys in memory take.
+func (s *sorters) memory() (n int64) {
+	for _, of := range s.all {
+		n += of.Memory()
 	}
 	return n
 }
 
-func (l *Lake) largestSorter() (name string, largest *extsort.Sorter) {
-	for n, s := range l.sorters {
-		if largest == nil || s.Memory() > largest.Memory() || s.Memory() == largest.Memory() && n < name {
-			name, largest = n, s
+func (s *sorters) largest() (name string, largest *extsort.Sorter) {
+	for n, of := range s.all {
+		if largest == nil || of.Memory() > largest.Memory() || of.Memory() == largest.Memory() && n < name {
+			name, largest = n, of
 		}
 	}
 	return name, largest
+}
+
+// release drops what is in memory.
+func (s *sorters) release() {
+	for _, of := range s.all {
+		of.Release()
+	}
+	s.partitions, s.comparers = nil, nil
 }
 
 // partition collects the rows of one partition.
@@ -211,13 +224,8 @@ func (l *Lake) Close() error {
 		return nil
 	}
 	l.closed = true
-	for _, p := range l.partitions {
-		p.Release()
-	}
-	for _, c := range l.comparers {
-		c.keys.Release()
-	}
-	l.partitions, l.comparers, l.staged = nil, nil, nil
+	l.release()
+	l.staged = nil
 	err := l.dir.RemoveAll(l.runDir)
 	l.dir.RemoveEmpty(stagingDir)
 	if err := errors.Join(err, l.dir.Close()); err != nil {

@@ -144,7 +144,7 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake %s: %w", uri, err)
 	}
-	l := &Lake{uri: uri, options: o, runDir: stagingDir + "/" + o.RunID, partitions: map[string]*partition{}, comparers: map[string]*comparer{}}
+	l := &Lake{uri: uri, options: o, runDir: stagingDir + "/" + o.RunID, sorters: sorters{map[string]*partition{}, map[string]*comparer{}}}
 	l.comparison = comparison{published: &l.generations, options: &l.options, dropped: map[uint64]int64{}}
 	if OnS3(uri) {
 		err = l.openS3(ctx, uri)

@@ -143,15 +143,15 @@ func TestSmallRecords(t *testing.T) {
 		want = append(want, r)
 		writeRecord(t, l, partitionOf(table, "2026-03"), rowtest.NewRecord(t, table, []rowtest.Values{r}))
 	}
-	if kept := l.partitions["news/event_month=2026-03"].Memory(); l.sortMemory() <= kept || kept == 0 {
-		t.Errorf("memory = %d, want more than the %d of the partition", l.sortMemory(), kept)
+	if kept := l.partitions["news/event_month=2026-03"].Memory(); l.memory() <= kept || kept == 0 {
+		t.Errorf("memory = %d, want more than the %d of the partition", l.memory(), kept)
 	}
 	m := stageAndPublish(t, l)
 	_, got := readArrow(t, l.dir.AbsPath(m.Files[0].Path))
 	if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(table, want)), rowtest.Format(got)); diff != "" {
 		t.Errorf("rows (-want +got):\n%.3000s", diff)
 	}
-	if kept := l.sortMemory(); kept != 0 {
+	if kept := l.memory(); kept != 0 {
 		t.Errorf("memory after Stage = %d, want 0", kept)
 	}
 }
