@@ -42,7 +42,7 @@ func TestSchemaDiff(t *testing.T) {
 		{[]string{r.lake, "5"}, exitDiffers, "+ column news_all.article_url: VARCHAR: Address of the article"},
 		{[]string{files[0], r.lake}, exitComplete, "No difference."},
 		{[]string{"5"}, exitUsage, "two arguments"},
-		{[]string{"1", "5"}, exitUsage, "versions 2 to 5"},
+		{[]string{"1", "5"}, exitUsage, "versions 2 to 6"},
 		{[]string{broken, "5"}, exitUsage, "format"},
 		{[]string{filepath.Join(dir, "none.json"), "5"}, exitUsage, "none.json"},
 		{[]string{filepath.Join(dir, "nothing"), "5"}, exitUsage, "not a siglake lake"},
