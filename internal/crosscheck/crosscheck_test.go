@@ -22,9 +22,9 @@ import (
 	"github.com/siglake/siglake/sinks"
 )
 
-// appendRows appends n rows to the builder of a table: nulls, extreme values, awkward texts, and in
-// every text column a value that names its table and column.
-func appendRows(b *array.RecordBuilder, table schema.Table, n int) {
+// appendRows appends n rows of a partition to the builder of its table: nulls, extreme values, awkward
+// texts, and in every text column a value that names its column; the unique one names the partition too.
+func appendRows(b *array.RecordBuilder, table schema.Table, partition string, n int) {
 	texts := []string{"", "naïve 日本語 👩‍👩‍👧", "a\tb\nc", `{"a":"'\""}`, strings.Repeat("long ", 4000)}
 	longs := []int64{0, -1, math.MaxInt64, math.MinInt64, 1 << 53}
 	reals := []float64{0, -0.1, math.MaxFloat64, math.SmallestNonzeroFloat64, math.Inf(1), math.Inf(-1), math.NaN()}
@@ -39,9 +39,12 @@ func appendRows(b *array.RecordBuilder, table schema.Table, n int) {
 			}
 			switch f := b.Field(i).(type) {
 			case *array.StringBuilder:
-				if k%3 == 0 || c.Name == table.Unique {
+				switch {
+				case c.Name == table.Unique:
+					f.Append(fmt.Sprintf("%s %s %05d", c.Name, partition, row))
+				case k%3 == 0:
 					f.Append(fmt.Sprintf("%s %05d", c.Name, row))
-				} else {
+				default:
 					f.Append(texts[k%len(texts)])
 				}
 			case *array.Int64Builder:
@@ -70,7 +73,7 @@ func writeLake(t *testing.T, rows int, tables []schema.Table) (string, *pipeline
 	write := func(table schema.Table, p schema.Partition) {
 		b := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
 		defer b.Release()
-		appendRows(b, table, rows)
+		appendRows(b, table, p.Value, rows)
 		rec := b.NewRecord()
 		defer rec.Release()
 		if err := l.Write(t.Context(), p, rec); err != nil {

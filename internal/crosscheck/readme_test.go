@@ -280,7 +280,7 @@ func TestMonthsAreText(t *testing.T) {
 		table := schema.EventTable(schema.CategoryGrowth)
 		for _, month := range months {
 			b := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
-			appendRows(b, table, 8)
+			appendRows(b, table, month, 8)
 			rec := b.NewRecord()
 			if err := sink.Write(t.Context(), schema.Partition{Table: table.Name, Key: "event_month", Value: month}, rec); err != nil {
 				t.Fatal(err)
