@@ -199,7 +199,7 @@ func (f *flattener) newRow(layout *tableLayout, signal schema.Signal, e schema.E
 		b.set("event_uid", stringValue(r.uid))
 		b.set("first_seen_at", optionalTime(e.FetchedAt))
 		b.set("revision", intValue(1)) // until the sink has compared it with the lake
-		b.set("summary_text", optionalString(b.summaryText(signal)))
+		b.set("summary_text", optionalString(Summarize(signal, &b)))
 		if kind := b.get("event_type"); kind.set {
 			b.set("event_type_norm", stringValue(schema.NormalizeNewsType(kind.s)))
 		}

@@ -12,39 +12,56 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// summaryText says what happened in one line of plain text: the record's own summary, or a sentence
-// made of its columns. It is empty if the record has nothing to say.
-func (b *rowBuilder) summaryText(signal schema.Signal) string {
+// Columns gives the values of an event's row by the names of its columns. A column that the row does not have is
+// null.
+type Columns interface {
+	Text(column string) string // "": null
+	Integer(column string) (n int64, isSet bool)
+	Float(column string) (v float64, isSet bool)
+}
+
+func (b *rowBuilder) Text(column string) string { return b.get(column).s }
+
+func (b *rowBuilder) Integer(column string) (n int64, isSet bool) {
+	v := b.get(column)
+	return v.n, v.set
+}
+
+func (b *rowBuilder) Float(column string) (v float64, isSet bool) {
+	n := b.get(column)
+	return n.double(), n.set
+}
+
+// Summarize says what happened in one line of plain text: the record's own summary, or a sentence
+// made of its columns. It is empty if the record has nothing to say. It is the value of the column summary_text.
+func Summarize(signal schema.Signal, row Columns) string {
 	switch signal.Record {
 	case "news":
-		return oneLine(firstText(b, "event_summary", "article_title", "article_highlight"))
+		return OneLine(firstText(row, "event_summary", "article_title", "article_highlight"))
 	case "person":
-		return b.summarizePerson(signal)
+		return summarizePerson(signal, row)
 	case "headcount", "traffic", "itSpend":
-		return b.summarizeChange(signal)
+		return summarizeChange(signal, row)
 	case "surge", "surgeDepartment", "surgeLocation":
-		return b.summarizeSurge()
+		return summarizeSurge(row)
 	case "jobPost":
-		return oneLine(joinParts(": ", "Job post", joinParts(", ", b.text("job_title"), b.text("department"), b.place())))
+		return OneLine(joinParts(": ", "Job post", joinParts(", ", row.Text("job_title"), row.Text("department"), place(row))))
 	case "location":
-		return oneLine(joinParts(": ", "New location", b.place()))
+		return OneLine(joinParts(": ", "New location", place(row)))
 	case "intent", "intentGeography":
-		return oneLine(joinParts(": ", "Interest", joinParts(", ", b.text("topic_name"), b.place())))
+		return OneLine(joinParts(": ", "Interest", joinParts(", ", row.Text("topic_name"), place(row))))
 	case "visitors":
-		return b.summarizeVisits()
+		return summarizeVisits(row)
 	case "activity":
-		return oneLine(firstText(b, "activity_summary", "activity_type"))
+		return OneLine(firstText(row, "activity_summary", "activity_type"))
 	}
 	return ""
 }
 
-// text is the text of a column.
-func (b *rowBuilder) text(column string) string { return b.get(column).s }
-
 // firstText is the first of some columns that has a text.
-func firstText(b *rowBuilder, columns ...string) string {
+func firstText(row Columns, columns ...string) string {
 	for _, column := range columns {
-		if text := b.text(column); strings.TrimSpace(text) != "" {
+		if text := row.Text(column); strings.TrimSpace(text) != "" {
 			return text
 		}
 	}
@@ -62,62 +79,63 @@ func joinParts(separator string, parts ...string) string {
 	return strings.Join(out, separator)
 }
 
-func (b *rowBuilder) place() string {
-	return joinParts(", ", b.text("city"), b.text("state"), b.text("country"))
+func place(row Columns) string {
+	return joinParts(", ", row.Text("city"), row.Text("state"), row.Text("country"))
 }
 
-func (b *rowBuilder) summarizePerson(signal schema.Signal) string {
-	now := joinParts(" at ", b.text("current_title"), b.text("current_company_name"))
-	before := b.text("previous_title")
+func summarizePerson(signal schema.Signal, row Columns) string {
+	now := joinParts(" at ", row.Text("current_title"), row.Text("current_company_name"))
+	before := row.Text("previous_title")
 	if signal.Key != "promotion" { // there the former company is undefined
-		before = joinParts(" at ", before, b.text("previous_company_name"))
+		before = joinParts(" at ", before, row.Text("previous_company_name"))
 	}
-	return oneLine(joinParts(", before: ", now, before))
+	return OneLine(joinParts(", before: ", now, before))
 }
 
 // changeNames are what a change is of, by the layout of its record.
 var changeNames = map[string]string{"headcount": "Headcount", "traffic": "Website traffic", "itSpend": "IT spend"}
 
-func (b *rowBuilder) summarizeChange(signal schema.Signal) string {
+func summarizeChange(signal schema.Signal, row Columns) string {
 	text := changeNames[signal.Record] + " " + string(signal.Trend)
-	if rate := b.get("change_rate_percent_abs"); rate.set {
-		text += " of " + strconv.FormatFloat(rate.double(), 'f', -1, 64) + " %"
+	if rate, ok := row.Float("change_rate_percent_abs"); ok {
+		text += " of " + strconv.FormatFloat(rate, 'f', -1, 64) + " %"
 	}
 	if signal.WindowMonths == 1 {
 		text += " in a month"
 	} else if signal.WindowMonths > 1 {
 		text += fmt.Sprintf(" in %d months", signal.WindowMonths)
 	}
-	if from, to := b.get("baseline_employees_count"), b.get("new_employees_count"); from.set && to.set {
-		text += fmt.Sprintf(", from %d to %d people", from.n, to.n)
+	from, hasFrom := row.Integer("baseline_employees_count")
+	if to, hasTo := row.Integer("new_employees_count"); hasFrom && hasTo {
+		text += fmt.Sprintf(", from %d to %d people", from, to)
 	}
 	return text
 }
 
-func (b *rowBuilder) summarizeSurge() string {
-	text := joinParts(" in ", "Hiring surge", joinParts(", ", b.text("department"), b.place()))
-	if n := b.get("new_jobs_posted_last_4_weeks"); n.set {
-		text += fmt.Sprintf(": %d jobs posted in four weeks", n.n)
-	} else if n := b.get("new_jobs_posted_last_week"); n.set {
-		text += fmt.Sprintf(": %d jobs posted in a week", n.n)
+func summarizeSurge(row Columns) string {
+	text := joinParts(" in ", "Hiring surge", joinParts(", ", row.Text("department"), place(row)))
+	if n, ok := row.Integer("new_jobs_posted_last_4_weeks"); ok {
+		text += fmt.Sprintf(": %d jobs posted in four weeks", n)
+	} else if n, ok := row.Integer("new_jobs_posted_last_week"); ok {
+		text += fmt.Sprintf(": %d jobs posted in a week", n)
 	}
-	return oneLine(text)
+	return OneLine(text)
 }
 
-func (b *rowBuilder) summarizeVisits() string {
+func summarizeVisits(row Columns) string {
 	text := "Website visits"
-	if n := b.get("unique_visitors"); n.set {
-		text += fmt.Sprintf(" of %d people", n.n)
+	if n, ok := row.Integer("unique_visitors"); ok {
+		text += fmt.Sprintf(" of %d people", n)
 	}
-	if n := b.get("total_sessions"); n.set {
-		text += fmt.Sprintf(" in %d sessions", n.n)
+	if n, ok := row.Integer("total_sessions"); ok {
+		text += fmt.Sprintf(" in %d sessions", n)
 	}
 	return text
 }
 
-// oneLine is a text without HTML, control characters and line breaks. A "<" that begins no element
+// OneLine returns a text without HTML, control characters and line breaks. A "<" that begins no element
 // stays, and so does what looks like an entity and is none.
-func oneLine(text string) string {
+func OneLine(text string) string {
 	for range 3 { // what is encoded twice is decoded twice
 		if !strings.ContainsAny(text, "<&") {
 			break

@@ -27,8 +27,8 @@ func TestOneLine(t *testing.T) {
 		"<img src=x onerror=1>":                     "",
 		"":                                          "",
 	} {
-		if got := oneLine(text); got != want {
-			t.Errorf("oneLine(%q) = %q, want %q", text, got, want)
+		if got := OneLine(text); got != want {
+			t.Errorf("OneLine(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

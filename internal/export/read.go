@@ -16,10 +16,10 @@ var wantedColumns = []string{
 	"event_uid", "signal_type", "object_type", "entity_id", "event_date", "fetched_at", "run_id", "first_seen_at", "revision", schema.ContentDigest,
 	"company_name", "company_domain",
 	"current_company_name", "current_domain", "current_title", "previous_company_name", "previous_title",
-	"change_rate_percent_abs", "direction", "window_months", "baseline_employees_count", "new_employees_count", "last_month_visits", "estimated_annual_it_spend",
+	"change_rate_percent_abs", "baseline_employees_count", "new_employees_count",
 	"new_jobs_posted_last_week", "new_jobs_posted_last_4_weeks", "department", "country", "state", "city", "job_title", "job_url",
-	"topic_name", "topic_score", "topic_trend", "score_band", "total_sessions", "unique_visitors", "author_full_name", "activity_url", "activity_summary",
-	"summary_text", "event_type", "event_summary", "article_title", "article_highlight", "article_url",
+	"topic_name", "total_sessions", "unique_visitors", "author_full_name", "activity_url", "activity_summary", "activity_type",
+	"summary_text", "event_summary", "article_title", "article_highlight", "article_url",
 }
 
 // Reader is what an export reads of a table: columns of it, and what takes records of them. ok is false
@@ -88,7 +88,7 @@ func (r *recordRow) column(name string) *extsort.ColumnView {
 	return &r.View.Columns[i]
 }
 
-func (r *recordRow) text(name string) string {
+func (r *recordRow) Text(name string) string {
 	if c := r.column(name); c != nil {
 		return string(c.TextAt(r.Index))
 	}
@@ -110,8 +110,14 @@ func (r *recordRow) day(name string) Cell {
 	return Cell{}
 }
 
-// measure is a number that is no amount of money; ok is false if there is none.
-func (r *recordRow) measure(name string) (v float64, ok bool) {
+// Integer is a whole number; isSet is false if there is none.
+func (r *recordRow) Integer(name string) (n int64, isSet bool) {
+	c := r.number(name)
+	return c.N, c.Set
+}
+
+// Float is a number that is no amount of money; isSet is false if there is none.
+func (r *recordRow) Float(name string) (v float64, isSet bool) {
 	if c := r.column(name); c != nil {
 		return c.Float64At(r.Index), true
 	}
@@ -124,8 +130,8 @@ func (j *Join) addEventRows(ctx context.Context, t schema.Table, names []string,
 	for i := range int32(rec.NumRows()) { //nolint:gosec // records are small
 		r := &recordRow{view.Row(i), columns}
 		e := Event{
-			Object: schema.Object(r.text("object_type")), EntityID: r.text("entity_id"), UID: r.text("event_uid"), Digest: r.text(schema.ContentDigest),
-			Revision: 1, Fetched: r.number("fetched_at").N, Category: t.Name, Signal: r.text("signal_type"), Run: r.text("run_id"),
+			Object: schema.Object(r.Text("object_type")), EntityID: r.Text("entity_id"), UID: r.Text("event_uid"), Digest: r.Text(schema.ContentDigest),
+			Revision: 1, Fetched: r.number("fetched_at").N, Category: t.Name, Signal: r.Text("signal_type"), Run: r.Text("run_id"),
 			Date: r.day("event_date"), FirstSeen: r.number("first_seen_at"),
 		}
 		if !j.wants(&e) {
@@ -154,12 +160,12 @@ func (j *Join) addAccounts(ctx context.Context, rec arrow.Record) error {
 	for i := range int32(rec.NumRows()) { //nolint:gosec // records are small
 		r := &recordRow{view.Row(i), columns}
 		s := State{
-			Run: r.text("run_id"), Row: r.number("row").N, Command: r.text("command"), Status: r.text("status"), Reason: r.text("reason"),
-			EntityID: r.text("entity_id"), EntityName: r.text("entity_name"), EntityDomain: r.text("entity_domain"),
+			Run: r.Text("run_id"), Row: r.number("row").N, Command: r.Text("command"), Status: r.Text("status"), Reason: r.Text("reason"),
+			EntityID: r.Text("entity_id"), EntityName: r.Text("entity_name"), EntityDomain: r.Text("entity_domain"),
 		}
 		l := Line{
-			List: r.text("input_file"), Row: s.Row, File: r.text("input_file"), Line: r.number("input_line").N, Key: r.text("account_key"),
-			Object: schema.Object(r.text("object_type")), Identifier: schema.Identifier(r.text("identifier_type")), Text: r.text("identifier"), Name: r.text("line_name"), Own: s,
+			List: r.Text("input_file"), Row: s.Row, File: r.Text("input_file"), Line: r.number("input_line").N, Key: r.Text("account_key"),
+			Object: schema.Object(r.Text("object_type")), Identifier: schema.Identifier(r.Text("identifier_type")), Text: r.Text("identifier"), Name: r.Text("line_name"), Own: s,
 		}
 		if l.Identifier != "" {
 			l.Identity = Identify(l.Object, l.Identifier, l.Text)
