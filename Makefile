@@ -97,16 +97,19 @@ man: ## manual pages for man(1), in man/
 	@$(GO) run -tags man -ldflags '-X main.version=$(VERSION)' ./cmd/siglake man
 	@echo "$$(ls man | wc -l) pages, to be read as man ./man/siglake-run.1"
 
-dist: ## static programs for Linux, macOS and Windows, with checksums, in dist/
+# siglake-iceberg takes some 200 s of CPU for each system the first time.
+dist: ## static programs for Linux, macOS and Windows, siglake and siglake-iceberg, with checksums, in dist/
 	@rm -rf dist && mkdir dist
 	@for platform in $(PLATFORMS); do \
 		os=$${platform%/*} arch=$${platform#*/} end=; [ $$os = windows ] && end=.exe; \
-		file=siglake_$(VERSION)_$${os}_$$arch$$end; \
-		echo "dist/$$file"; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/$$file ./cmd/siglake || exit 1; \
+		for program in siglake siglake-iceberg; do \
+			file=$${program}_$(VERSION)_$${os}_$$arch$$end; \
+			echo "dist/$$file"; \
+			CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -C cmd/$$program -trimpath -ldflags '$(LDFLAGS)' -o '$(CURDIR)'/dist/$$file . || exit 1; \
+		done; \
 	done
 	@cp LICENSE dist/
-	@cd dist && sha256sum siglake_* LICENSE > SHA256SUMS
+	@cd dist && sha256sum siglake* LICENSE > SHA256SUMS
 
 clean: ## remove what the other targets made
 	@rm -rf bin dist man demo-lake demo-lake-accounts.csv

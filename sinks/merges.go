@@ -249,7 +249,8 @@ func (i *Inspector) CheckMerges(ctx context.Context, chain []*pipeline.Manifest)
 	want := (&mergeList{}).after(listed, time.Unix(0, 0))
 	same := func(a, b MergedFile) bool { b.EffectiveAt = 0; return a == b }
 	if !slices.EqualFunc(want.rows, m.rows, same) {
-		violations = []string{fmt.Sprintf("%s names other files than the compactions that it lists", m.name)}
+		violations = []string{fmt.Sprintf("%s names other files than the compactions of the lake, as after an older _meta was restored: "+
+			"remove it, and run siglake compact, which writes the list again; until an hour later tables of query engines may lack rows of pruned files", m.name)}
 	}
 	return violations, nil
 }

@@ -324,8 +324,8 @@ func TestMergesRestored(t *testing.T) {
 	if err := b.removeObject(t.Context(), mergesName(9)); err != nil {
 		t.Fatal(err)
 	}
-	if violations, err := i.CheckMerges(t.Context(), chain); err != nil || len(violations) != 1 || !strings.Contains(violations[0], "other files") {
-		t.Errorf("CheckMerges() = %q, %v, want that it names other files", violations, err)
+	if violations, err := i.CheckMerges(t.Context(), chain); err != nil || len(violations) != 1 || !strings.Contains(violations[0], "other files") || !strings.Contains(violations[0], "remove it, and run siglake compact") {
+		t.Errorf("CheckMerges() = %q, %v, want that it names other files, and what to do", violations, err)
 	}
 }
 

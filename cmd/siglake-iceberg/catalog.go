@@ -96,11 +96,17 @@ func (o *catalogOptions) properties(env *app.Env, lake string) (iceberg.Properti
 		case secretKey.MatchString(key):
 			return nil, app.UsageErrorf("--catalog-property %s: secrets are visible on a command line; use %s, %s, the AWS variables or a file", key, credentialVariable, tokenVariable)
 		}
+		if err := checkPassword("--catalog-property "+key, value); err != nil {
+			return nil, err
+		}
 		p[key] = value
+	}
+	if err := checkPassword("--catalog-uri", o.URI); err != nil {
+		return nil, err
 	}
 	p["warehouse"] = strings.TrimRight(o.Warehouse, "/")
 	if o.Warehouse == "" && o.Kind != "rest" {
-		p["warehouse"] = addressURI(lake) + "/" + metadataDir
+		p["warehouse"] = app.AddressURI(lake) + "/" + metadataDir
 	} else if o.Kind != "rest" {
 		if err := checkWarehouse(o.Warehouse); err != nil {
 			return nil, err
@@ -123,8 +129,19 @@ func (o *catalogOptions) properties(env *app.Env, lake string) (iceberg.Properti
 	return p, o.setSecrets(env, p)
 }
 
-// secretKey matches the properties that the library takes secrets from.
-var secretKey = regexp.MustCompile(`(?i)secret|token|credential|password|access-key`)
+// secretKey matches the properties that the library takes secrets from, or sends as headers with secrets. The address of
+// rest.authorization-url is none.
+var secretKey = regexp.MustCompile(`(?i)secret|token|credential|passw|passphrase|(access|api|private|shared|account|sas|json)[-_.]?key|connection[-_.]?string|authorization$|cookie|signature`)
+
+// checkPassword refuses an address with a password.
+func checkPassword(flag, address string) error {
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		if _, ok := u.User.Password(); ok {
+			return app.UsageErrorf("%s: the address has a password, which is visible on a command line; use %s or %s", flag, credentialVariable, tokenVariable)
+		}
+	}
+	return nil
+}
 
 // checkWarehouse wants an address that every reader understands alike.
 func checkWarehouse(uri string) error {
@@ -144,7 +161,7 @@ func (o *catalogOptions) setSQLite(p iceberg.Properties, lake string) error {
 		}
 		path = filepath.Join(filepath.FromSlash(lake), metadataDir, "catalog.db")
 	}
-	path, err := filepath.Abs(strings.TrimPrefix(strings.TrimPrefix(path, "sqlite://"), "file://"))
+	path, err := filepath.Abs(localPath(strings.TrimPrefix(path, "sqlite://")))
 	if err != nil {
 		return err
 	}
@@ -154,6 +171,18 @@ func (o *catalogOptions) setSQLite(p iceberg.Properties, lake string) error {
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), RawQuery: url.Values{"_pragma": {"busy_timeout(30000)"}, "_txlock": {"immediate"}}.Encode()}
 	p["uri"], p[sqlcatalog.DriverKey], p[sqlcatalog.DialectKey] = dsn.String(), "sqlite", string(sqlcatalog.SQLite)
 	return nil
+}
+
+// drivePath is the path in an address that begins with a drive of Windows: file:///C:/lake.
+var drivePath = regexp.MustCompile(`^/[A-Za-z]:(/|$)`)
+
+// localPath is the path of a file that is given as a path or as file:///path.
+func localPath(address string) string {
+	path := strings.TrimPrefix(address, "file://")
+	if drivePath.MatchString(path) {
+		path = path[1:]
+	}
+	return path
 }
 
 // setSecrets takes secrets from files or the environment.
@@ -200,7 +229,7 @@ func (o *catalogOptions) withS3(ctx context.Context, p iceberg.Properties, lake 
 
 // checkAddress refuses a lake whose path engines would read in different ways.
 func checkAddress(lake string) error {
-	if address := addressURI(lake); (&url.URL{Path: strings.TrimPrefix(address, "file://")}).EscapedPath() != strings.TrimPrefix(address, "file://") && !sinks.OnS3(lake) {
+	if path := strings.TrimPrefix(app.AddressURI(lake), "file://"); (&url.URL{Path: path}).EscapedPath() != path && !sinks.OnS3(lake) {
 		return app.UsageErrorf("--lake %q: an Iceberg table names files by address, and engines differ about blanks and signs such as %%, # and ?; move the lake to a path without them", lake)
 	}
 	return nil

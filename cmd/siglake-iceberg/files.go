@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/iceberg-go"
@@ -12,20 +11,13 @@ import (
 	"github.com/apache/iceberg-go/table"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
 
 // fileAddress is the address of a file of the lake, as Iceberg names it.
-func (r *replayer) fileAddress(path string) string { return addressURI(r.address) + "/" + path }
-
-// addressURI is the address of a lake or folder as a URI.
-func addressURI(address string) string {
-	if strings.Contains(address, "://") {
-		return address
-	}
-	return "file://" + address
-}
+func (r *replayer) fileAddress(path string) string { return app.AddressURI(r.address) + "/" + path }
 
 // parallelReads is how many footers are read at once.
 const parallelReads = 16

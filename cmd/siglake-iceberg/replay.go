@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/catalog"
@@ -37,6 +39,8 @@ type replayer struct {
 	report    func(*change) // of every commit; nil: not wanted
 	// hook is called around every step that changes a catalogue, for tests that end the program there. Nil: none.
 	hook func(step string) error
+	// wait waits before a further attempt, for tests that do not. Nil: until the time has passed or the context ends.
+	wait func(ctx context.Context, d time.Duration) error
 }
 
 // change is what a generation does to one table.
@@ -63,6 +67,12 @@ func (r *replayer) step(name string) error {
 
 // maxAttempts is how often a commit is tried that another program anticipates.
 const maxAttempts = 10
+
+// The pause before the second attempt is random, up to firstPause. The limit doubles with every attempt, up to maxPause.
+const (
+	firstPause = 200 * time.Millisecond
+	maxPause   = 5 * time.Second
+)
 
 // replay brings all tables up to date, and returns the newest generation.
 func (r *replayer) replay(ctx context.Context) (newest int64, err error) {
@@ -260,7 +270,7 @@ func (r *replayer) apply(ctx context.Context, t *replica, c *change) error {
 }
 
 // retry calls try until it succeeds. The catalogue accepts a change only if the table is as it was when the change
-// was made. If it is not, the table is loaded again: another replay may have made the same change.
+// was made. If it is not, the table is loaded again after a pause: another replay may have made the same change.
 func (r *replayer) retry(ctx context.Context, t *replica, try func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := try()
@@ -278,6 +288,33 @@ func (r *replayer) retry(ctx context.Context, t *replica, try func() error) erro
 		case attempt == maxAttempts:
 			return &app.Error{Kind: app.KindLocked, Err: fmt.Errorf("other programs were faster %d times; run siglake-iceberg again: %w", attempt, err)}
 		}
+		if err := r.pause(ctx, t, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits after an attempt, and loads the table again.
+func (r *replayer) pause(ctx context.Context, t *replica, attempt int) error {
+	wait := r.wait
+	if wait == nil {
+		wait = sleep
+	}
+	if err := wait(ctx, rand.N(min(firstPause<<(attempt-1), maxPause))); err != nil {
+		return err
+	}
+	return r.reload(ctx, t)
+}
+
+// sleep waits, or gives the error of a context that ends meanwhile.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

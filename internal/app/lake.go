@@ -124,6 +124,17 @@ func lakeAddress(uri string) (string, error) {
 	return filepath.ToSlash(path), err
 }
 
+// AddressURI is a lake's address as a URI: s3://bucket/lake, file:///data/lake, and on Windows file:///C:/lake.
+func AddressURI(address string) string {
+	switch {
+	case strings.Contains(address, "://"):
+		return address
+	case strings.HasPrefix(address, "/"):
+		return "file://" + address
+	}
+	return "file:///" + address // it begins with a drive
+}
+
 // isStorage reports whether an error is of the storage, and not of the path: it does not let siglake read what is there.
 func isStorage(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO)

@@ -122,10 +122,7 @@ func trinoTables(s *script) error {
 			"ends in _files, and after each compaction for those that end in _merged.")
 	}
 	s.about("Trino", notes...)
-	address := s.o.Address
-	if !strings.HasPrefix(address, "s3://") {
-		address = "file://" + address
-	}
+	address := app.AddressURI(s.o.Address)
 	for _, f := range s.folders(division) {
 		columns, properties := s.listColumns(f.columns, func(c schema.Column) string {
 			return fmt.Sprintf("%s %s COMMENT %s", s.ident(c.Name), s.columnType(c.Type), sqlString(columnDoc(c)))
