@@ -231,21 +231,78 @@ func (e *engine) query(sql string) []string {
 	return e.send(map[string]string{"query": sql})
 }
 
+// startServer starts a program that serves HTTP at a port, waits until its answer to a path says that it is ready,
+// and returns the port. The program ends with the test.
+func startServer(t *testing.T, program func(port string) *exec.Cmd, path string, isReady func(*http.Response) bool) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	_ = listener.Close() // its port is the program's
+	c := program(port)
+	var output bytes.Buffer
+	c.Stdout, c.Stderr = &output, &output
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1) // of the process
+	go func() { ended <- c.Wait() }()
+	t.Cleanup(func() {
+		_ = c.Process.Signal(os.Interrupt)
+		<-ended
+	})
+	poll := time.NewTicker(time.Second)
+	defer poll.Stop()
+	for {
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("%s ended before it started: %v\n%.3000s", c.Path, err, output.String())
+		case <-poll.C:
+		}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			continue
+		}
+		ready := isReady(answer)
+		_ = answer.Body.Close()
+		if ready {
+			return port
+		}
+	}
+}
+
 // startTrino starts a server with a catalogue of files, and returns its port. Further catalogues are given by
-// the text of their files, by name.
+// the text of their files, by name. It needs Java 25, in TRINO_JAVA_HOME or the path.
 func startTrino(t *testing.T, catalogues map[string]string) string {
 	t.Helper()
 	server, err := installTrino()
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close() // its port is Trino's
 	dir := t.TempDir()
+	return startServer(t, func(port string) *exec.Cmd {
+		configureTrino(t, dir, port, catalogues)
+		c := exec.Command(filepath.Join(server, "bin", "launcher"), "run", "--etc-dir="+filepath.Join(dir, "etc"))
+		if java := os.Getenv("TRINO_JAVA_HOME"); java != "" {
+			c.Env = append(os.Environ(), "PATH="+filepath.Join(java, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+		}
+		return c
+	}, "/v1/info", func(answer *http.Response) bool {
+		var info struct{ Starting bool }
+		return json.NewDecoder(answer.Body).Decode(&info) == nil && !info.Starting
+	})
+}
+
+// configureTrino writes the files in etc of a server.
+func configureTrino(t *testing.T, dir, port string, catalogues map[string]string) {
+	t.Helper()
 	files := map[string]string{
 		"node.properties":   "node.environment=test\nnode.id=one\nnode.data-dir=" + dir + "/data\n",
 		"jvm.config":        "-Xmx2G\n-XX:+UseSerialGC\n-Djdk.attach.allowAttachSelf=true\n--sun-misc-unsafe-memory-access=allow\n",
@@ -264,45 +321,6 @@ func startTrino(t *testing.T, catalogues map[string]string) string {
 		}
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
-		}
-	}
-	c := exec.Command(filepath.Join(server, "bin", "launcher"), "run", "--etc-dir="+filepath.Join(dir, "etc"))
-	if java := os.Getenv("TRINO_JAVA_HOME"); java != "" {
-		c.Env = append(os.Environ(), "PATH="+filepath.Join(java, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
-	}
-	var output bytes.Buffer
-	c.Stdout, c.Stderr = &output, &output
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1) // of the process
-	go func() { ended <- c.Wait() }()
-	t.Cleanup(func() {
-		_ = c.Process.Signal(os.Interrupt)
-		<-ended
-	})
-	poll := time.NewTicker(time.Second)
-	defer poll.Stop()
-	for {
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("Trino ended before it started: %v; it needs Java 25, in TRINO_JAVA_HOME\n%.3000s", err, output.String())
-		case <-poll.C:
-		}
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/v1/info", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			continue
-		}
-		var info struct{ Starting bool }
-		err = json.NewDecoder(answer.Body).Decode(&info)
-		_ = answer.Body.Close()
-		if err == nil && !info.Starting {
-			return port
 		}
 	}
 }

@@ -1,11 +1,9 @@
 package enginematrix
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -63,45 +61,14 @@ var installIceberg = sync.OnceValues(func() (tools icebergTools, err error) {
 // startCatalogue starts a REST catalogue, and returns its address.
 func startCatalogue(t *testing.T, tools icebergTools) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	_ = listener.Close() // its port is the catalogue's
 	dir := t.TempDir()
-	c := exec.Command("java", "-Xmx512m", "-cp", tools.classPath, "org.apache.iceberg.rest.RESTCatalogServer")
-	c.Env = append(os.Environ(), "CATALOG_CATALOG__IMPL=org.apache.iceberg.jdbc.JdbcCatalog", "CATALOG_URI=jdbc:sqlite:"+filepath.Join(dir, "catalogue.db"),
-		"CATALOG_JDBC_SCHEMA__VERSION=V1", "CATALOG_JDBC_USER=x", "CATALOG_JDBC_PASSWORD=x", "CATALOG_WAREHOUSE=file://"+dir, "CATALOG_REST_PORT="+port)
-	var output bytes.Buffer
-	c.Stdout, c.Stderr = &output, &output
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1) // of the process
-	go func() { ended <- c.Wait() }()
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		<-ended
-	})
-	poll := time.NewTicker(time.Second)
-	defer poll.Stop()
-	for {
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("the catalogue ended before it started: %v\n%.3000s", err, output.String())
-		case <-poll.C:
-		}
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/v1/config", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if answer, err := http.DefaultClient.Do(request); err == nil {
-			_ = answer.Body.Close()
-			return "http://127.0.0.1:" + port
-		}
-	}
+	port := startServer(t, func(port string) *exec.Cmd {
+		c := exec.Command("java", "-Xmx512m", "-cp", tools.classPath, "org.apache.iceberg.rest.RESTCatalogServer")
+		c.Env = append(os.Environ(), "CATALOG_CATALOG__IMPL=org.apache.iceberg.jdbc.JdbcCatalog", "CATALOG_URI=jdbc:sqlite:"+filepath.Join(dir, "catalogue.db"),
+			"CATALOG_JDBC_SCHEMA__VERSION=V1", "CATALOG_JDBC_USER=x", "CATALOG_JDBC_PASSWORD=x", "CATALOG_WAREHOUSE=file://"+dir, "CATALOG_REST_PORT="+port)
+		return c
+	}, "/v1/config", func(*http.Response) bool { return true })
+	return "http://127.0.0.1:" + port
 }
 
 // tableName is what siglake-iceberg calls the table of a dataset.
@@ -122,14 +89,11 @@ func TestIceberg(t *testing.T) {
 	}
 	first, second, contacts := writeLists(t)
 	lake := filepath.Join(t.TempDir(), "lake")
-	run := func(list, day string, more ...string) {
-		siglake(t, append([]string{"run", list, "--lake", lake, "--simulate", "--as-of", day, "--since", "180d", "--quiet"}, more...)...)
-	}
 	today := time.Now().UTC()
 	earlier := today.AddDate(0, 0, -40).Format(time.DateOnly)
-	run(first, earlier, "--signals", "all")
-	run(second, earlier, "--signals", "all", "--keep", "all")
-	run(contacts, earlier, "--signals", "contact")
+	buy(t, lake, first, earlier, "--signals", "all")
+	buy(t, lake, second, earlier, "--signals", "all", "--keep", "all")
+	buy(t, lake, contacts, earlier, "--signals", "contact")
 
 	address, sparkDir := startCatalogue(t, tools), t.TempDir()
 	port := startTrino(t, map[string]string{"ice": "connector.name=iceberg\niceberg.catalog.type=rest\niceberg.rest-catalog.uri=" + address + "\nfs.hadoop.enabled=true\niceberg.security=ALLOW_ALL\n"})
@@ -172,7 +136,7 @@ func TestIceberg(t *testing.T) {
 	replay()
 	compare("compacted")
 	siglake(t, "prune", "--lake", lake, "--older-than", "1d", "--as-of", today.AddDate(0, 0, 2).Format(time.DateOnly), "--yes", "--quiet")
-	run(first, today.Format(time.DateOnly), "--signals", "all", "--refresh")
+	buy(t, lake, first, today.Format(time.DateOnly), "--signals", "all", "--refresh")
 	replay()
 	compare("pruned, and another month")
 	siglake(t, "rebuild", "--lake", lake, "--partition-by", "day", "--into", lake+"-days", "--quiet")
