@@ -212,7 +212,7 @@ func workFlags(o *app.WorkOptions) []cli.Flag {
 // contractFlag says what a run does when answers differ from what the schema knows.
 func contractFlag(o *app.WorkOptions) []cli.Flag {
 	return []cli.Flag{&cli.StringFlag{Name: "contract", Value: o.Contract, Destination: &o.Contract, Action: noteSet[string](&o.ContractSet), EnvVars: []string{"SIGLAKE_CONTRACT"}, Category: "Work",
-		Usage: "when answers have a signal type, field, value or type that this version does not know, or lack a field: evolve keeps it, reports it and goes on; freeze keeps and reports it, requests nothing more and exits 23"}}
+		Usage: "when answers have a signal type, field, value or type that this version does not know, or lack a field: evolve keeps it, reports it and continues; freeze keeps and reports it, requests nothing more and exits 23"}}
 }
 
 // apiFlags say where the API is and how hard it may be asked.

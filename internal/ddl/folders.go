@@ -48,8 +48,8 @@ func (f *folder) places() []string {
 	return []string{top, "compact/" + top}
 }
 
-// isCombined reports whether one table lies over both folders of a dataset: where the engine can be told which
-// folders there are, and need not find them. Queries with fewer tables stay within the limits of such engines.
+// isCombined reports whether one table lies over both folders of a dataset: where the script names the
+// folders, and the engine need not list them. Queries with fewer tables stay within the limits of such engines.
 func (s *script) isCombined(t schema.Table, division string) bool {
 	return s.projects && (!t.IsEvent() || division == monthColumn)
 }

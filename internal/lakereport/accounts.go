@@ -54,7 +54,7 @@ type keptColumn struct {
 	values []string // the first is that of an empty cell
 }
 
-// maxKeptValues is how many values a column may have of which hit rates are told apart.
+// maxKeptValues is how many values a column may have to get hit rates for each.
 const maxKeptValues = 50
 
 var accountColumns = []string{
@@ -231,7 +231,7 @@ func (a *accountTotals) keptValues(r *row) []uint8 {
 func (c *keptColumn) index(cell string) uint8 {
 	i := slices.Index(c.values, cell)
 	if i < 0 {
-		if len(c.values) > maxKeptValues { // too many to tell apart: the column is left out
+		if len(c.values) > maxKeptValues { // too many: the column is left out
 			return 0
 		}
 		i, c.values = len(c.values), append(c.values, cell)
