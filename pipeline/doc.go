@@ -12,7 +12,8 @@
 // batcher.go drops duplicates, decides the status of lines that need no request, and fills batches.
 // prefetch.go keeps several batches in flight and returns the answers in the order of the batches,
 // so that everything after it is sequential and its output a pure function of the answers:
-// concurrency changes neither the rows nor their order. flatten.go types one event and computes its
+// concurrency changes neither the rows nor their order. room.go bounds the bytes of the answers that
+// are under way or wait for their turn: it decides which calls may start. flatten.go types one event and computes its
 // uid, allocate.go allocates a call's charge to what it bought, recorder.go writes both as Arrow
 // records, and manifest.go accounts for everything, up to the [Reconciliation] with the account.
 // query.go decides what an action costs, at most ([Query.Ceiling]) and exactly ([Query.CostOf]), at the

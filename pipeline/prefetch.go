@@ -15,8 +15,9 @@ const prefetchDepth = 3
 //
 // It is the only concurrent part of the paid phase: it starts every goroutine and has awaited all
 // of them when it returns, even if the consumer breaks. At most n calls run, and at most
-// prefetchDepth·n values wait, running or finished, so memory is bounded regardless of the length
-// of in. One goroutine iterates over in. After a break no new call starts.
+// prefetchDepth·n values wait, running or finished, as far as their results have room. So memory is
+// bounded regardless of the length of in, and of what an answer weighs. One goroutine iterates over
+// in. After a break no new call starts.
 //
 // ctx is passed to do and not watched here: do decides whether a cancelled ctx means "do not start"
 // or "give up", because a call that is being paid for must be awaited.
@@ -24,10 +25,11 @@ const prefetchDepth = 3
 // With room for n results only, one slow answer would soon idle every other worker: with answers
 // that take half to one and a half times the typical time, and a few much longer, eight workers
 // achieved a sixth less.
-func prefetch[T, R any](ctx context.Context, n int, in iter.Seq[T], do func(context.Context, T) R) iter.Seq2[T, R] {
+func prefetch[T, R any](ctx context.Context, n int, in iter.Seq[T], room *room[T, R], do func(context.Context, T) R) iter.Seq2[T, R] {
 	type slot struct {
 		value  T
 		result chan R
+		space  *space
 	}
 	return func(yield func(T, R) bool) {
 		var g errgroup.Group
@@ -38,7 +40,7 @@ func prefetch[T, R any](ctx context.Context, n int, in iter.Seq[T], do func(cont
 		g.Go(func() error {
 			defer close(waiting)
 			for v := range in {
-				s := slot{v, make(chan R, 1)}
+				s := slot{v, make(chan R, 1), room.reserve(v, stopped)}
 				select {
 				case <-stopped:
 					return nil
@@ -48,7 +50,9 @@ func prefetch[T, R any](ctx context.Context, n int, in iter.Seq[T], do func(cont
 					select {
 					case <-stopped: // the answer would be discarded, so it must not be paid for
 					default:
-						s.result <- do(ctx, v)
+						result := do(ctx, v)
+						room.fill(s.space, v, result)
+						s.result <- result
 					}
 					return nil
 				})
@@ -64,6 +68,7 @@ func prefetch[T, R any](ctx context.Context, n int, in iter.Seq[T], do func(cont
 			if !yield(s.value, <-s.result) {
 				return
 			}
+			room.release(s.space)
 		}
 	}
 }

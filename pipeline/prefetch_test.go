@@ -39,6 +39,11 @@ func upTo(n int, pulled *atomic.Int64) iter.Seq[int] {
 	}
 }
 
+// anyRoom is room for results of any weight.
+func anyRoom[R any]() *room[int, R] {
+	return newRoom(1, func(int) int64 { return 0 }, func(int, R) int64 { return 0 })
+}
+
 func TestPrefetchKeepsOrderAndBounds(t *testing.T) {
 	for _, n := range []int{1, 2, 7, 16} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -52,7 +57,7 @@ func TestPrefetchKeepsOrderAndBounds(t *testing.T) {
 				var g gauge
 				var pulled atomic.Int64
 				next := 0
-				for v, r := range prefetch(t.Context(), n, upTo(length, &pulled), func(_ context.Context, v int) string {
+				for v, r := range prefetch(t.Context(), n, upTo(length, &pulled), anyRoom[string](), func(_ context.Context, v int) string {
 					g.enter()
 					defer g.leave()
 					time.Sleep(took[v])
@@ -86,7 +91,7 @@ func TestPrefetchKeepsOrderAndBounds(t *testing.T) {
 func TestPrefetchStartsOnIteration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var pulled atomic.Int64
-		values := prefetch(t.Context(), 4, upTo(10, &pulled), func(_ context.Context, v int) int { return v })
+		values := prefetch(t.Context(), 4, upTo(10, &pulled), anyRoom[int](), func(_ context.Context, v int) int { return v })
 		synctest.Wait()
 		if pulled.Load() != 0 {
 			t.Errorf("prefetch took %d values before the iteration, want 0", pulled.Load())
@@ -100,7 +105,7 @@ func TestPrefetchStartsOnIteration(t *testing.T) {
 func TestPrefetchEmptyInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var pulled atomic.Int64
-		for v := range prefetch(t.Context(), 4, upTo(0, &pulled), func(_ context.Context, v int) int { return v }) {
+		for v := range prefetch(t.Context(), 4, upTo(0, &pulled), anyRoom[int](), func(_ context.Context, v int) int { return v }) {
 			t.Errorf("prefetch of nothing yields %d, want nothing", v)
 		}
 	})
@@ -132,7 +137,7 @@ func TestPrefetchBreak(t *testing.T) {
 						}
 					}
 					seen := 0
-					for range prefetch(t.Context(), 8, input, func(context.Context, int) int {
+					for range prefetch(t.Context(), 8, input, anyRoom[int](), func(context.Context, int) int {
 						if broken.Load() {
 							t.Error("prefetch started a call after its consumer broke")
 						}
@@ -163,7 +168,7 @@ func TestPrefetchLeavesContextToTheCall(t *testing.T) {
 		cancel()
 		var pulled atomic.Int64
 		var got []int
-		for v, cancelled := range prefetch(ctx, 3, upTo(5, &pulled), func(ctx context.Context, _ int) bool { return ctx.Err() != nil }) {
+		for v, cancelled := range prefetch(ctx, 3, upTo(5, &pulled), anyRoom[bool](), func(ctx context.Context, _ int) bool { return ctx.Err() != nil }) {
 			if !cancelled {
 				t.Errorf("prefetch hid the cancelled context from call %d", v)
 			}

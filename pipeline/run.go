@@ -35,7 +35,10 @@ type Runner struct {
 	// The number, of n entities, that one call may request at most so that its answer is not too long;
 	// at least one. Nil: n.
 	MaxEntities func(q *Query, n int) int
-	Now         func() time.Time // nil means time.Now
+	// Bytes of the answers that may be under way or wait for their turn; 0 means 64 MiB. The answer
+	// whose turn it is may be longer.
+	AnswerMemory int64
+	Now          func() time.Time // nil means time.Now
 	// What was bought before; nil: nothing.
 	Purchases Purchases
 	// What to ask about each account; nil: every query as it is, without what was bought before.
@@ -195,7 +198,7 @@ func (p *paidPhase) fetch(ctx context.Context, item workItem) *Reply {
 func (p *paidPhase) searchIDs(ctx, writeCtx context.Context, src Source) error {
 	searchDone := slices.Clone(p.batcher.done) // by searches; searchItems reads done meanwhile
 	items := p.batcher.searchItems(writeCtx, p.accounts(ctx, writeCtx, src))
-	for item, reply := range prefetch(ctx, p.concurrency(), items, p.fetch) {
+	for item, reply := range prefetch(ctx, p.concurrency(), items, p.newAnswerRoom(), p.fetch) {
 		p.batches++
 		if err := validateReply(item.batch, reply); err != nil {
 			return err
@@ -216,7 +219,7 @@ func (p *paidPhase) searchIDs(ctx, writeCtx context.Context, src Source) error {
 // requestLines gives every line its status, and requests those that need a call.
 func (p *paidPhase) requestLines(ctx, writeCtx context.Context, src Source) error {
 	items := p.batcher.items(writeCtx, p.accounts(ctx, writeCtx, src))
-	for item, reply := range prefetch(ctx, p.concurrency(), items, p.fetch) {
+	for item, reply := range prefetch(ctx, p.concurrency(), items, p.newAnswerRoom(), p.fetch) {
 		toRecord := item.lines
 		for _, l := range item.lines {
 			if err := p.recorder.recordLine(writeCtx, l); err != nil {
