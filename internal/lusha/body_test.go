@@ -178,3 +178,48 @@ func TestLongAnswerFreed(t *testing.T) {
 		}
 	}
 }
+
+// TestBodyFits: an answer is held in a buffer of its own length, whether its length is announced or
+// not, and later answers do not change it.
+func TestBodyFits(t *testing.T) {
+	t.Parallel()
+	for _, announced := range []bool{true, false} {
+		var answers [3][]byte
+		c := clientFor(t, Config{}, func(*http.Request) io.Reader { return nil })
+		for i, n := range []int{300_000, 1_000_000, 70_000} {
+			text := []byte(paddedAnswer(n))
+			c.transport = transportFunc(func(*http.Request) (*http.Response, error) {
+				length := int64(-1)
+				if announced {
+					length = int64(len(text))
+				}
+				return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: length, Body: io.NopCloser(bytes.NewReader(text))}, nil
+			})
+			reply, err := c.Fetch(t.Context(), lushatest.Companies(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := reply.Calls[0].Body
+			if answers[i] = body; !bytes.Equal(body, text) || cap(body) > len(body)+len(body)/4 {
+				t.Errorf("announced %t: %d bytes in a buffer of %d, equal %t", announced, len(body), cap(body), bytes.Equal(body, text))
+			}
+		}
+		if first := []byte(paddedAnswer(300_000)); !bytes.Equal(answers[0], first) {
+			t.Errorf("announced %t: the first answer has changed", announced)
+		}
+	}
+}
+
+// TestAnnouncedTooMuch: an answer that announces more than it may have takes no more memory than it
+// brings.
+func TestAnnouncedTooMuch(t *testing.T) {
+	t.Parallel()
+	c := clientFor(t, Config{}, func(*http.Request) io.Reader { return nil })
+	c.transport = transportFunc(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: 1 << 50, Body: io.NopCloser(strings.NewReader(paidAnswer))}, nil
+	})
+	reply, err := c.Fetch(t.Context(), lushatest.Companies(1))
+	if call := &reply.Calls[0]; err != nil || !call.Cut || cap(call.Body) > 1<<10 {
+		t.Errorf("Fetch() = %q, cut %t, a buffer of %d bytes, %v", call.Problem, call.Cut, cap(call.Body), err)
+	}
+}

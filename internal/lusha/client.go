@@ -58,6 +58,7 @@ type Client struct {
 	onFreeRequest  func(int)    // counts free requests; may be nil
 	usageLimiter   usageLimiter // of the usage endpoint, which has a quota of its own
 	clockOffset    atomic.Pointer[ClockOffset]
+	scratch        sync.Pool // buffers for answers
 
 	onRetirement func(pipeline.APIVersion, Retirement)
 	retirementMu sync.Mutex
@@ -185,7 +186,7 @@ func (c *Client) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply,
 	// From here on the request may be charged whatever happens to the caller,
 	// so it is not the caller's any more: cancelling it would not take the
 	// charge back, only lose the answer. It ends by its own time-out.
-	c.sendRequest(context.WithoutCancel(ctx), req.Method, req.Path, req.Body, &call, bodyReader{limit: c.limitFor(b), pieceBytes: c.pieceBytes, spill: b.Spill})
+	c.sendRequest(context.WithoutCancel(ctx), req.Method, req.Path, req.Body, &call, bodyReader{limit: c.limitFor(b), pieceBytes: c.pieceBytes, spill: b.Spill, scratch: &c.scratch})
 	reply := pipeline.NewReply(b, "the answer is not decoded")
 	reply.Calls = []pipeline.Call{call}
 	return reply, nil
@@ -270,7 +271,7 @@ func (c *Client) readAnswer(resp *http.Response, call *pipeline.Call, reader bod
 	call.Rate = parseRate(resp.Header)
 	call.Header = encodeHeader(resp.Header, c.key)
 	reader.key = c.key
-	rest, err := reader.read(resp.Body)
+	rest, err := reader.read(resp.Body, resp.ContentLength)
 	call.Duration = c.now().Sub(call.Sent)
 	switch n := reader.length; {
 	case n > reader.limit:
