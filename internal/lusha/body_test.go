@@ -159,6 +159,28 @@ func TestSlowAnswer(t *testing.T) {
 	}
 }
 
+// TestEventsNotCopied: a long answer that is mostly events is not held twice.
+func TestEventsNotCopied(t *testing.T) {
+	t.Parallel()
+	for _, padding := range []int{0, maxKeptBody} {
+		text := []byte(`{"companies":{"1001":{"surgeInHiring":[{"signalId":"7","text":"` + strings.Repeat("x", maxKeptBody) + `"}]}},"creditCharged":1,"padding":"` + strings.Repeat("x", padding) + `"}`)
+		inner := fetcherFunc(func(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
+			reply := pipeline.NewReply(b, "not decoded")
+			reply.Calls = []pipeline.Call{{ID: "1", Status: 200, Outcome: pipeline.InDoubt, Body: text}}
+			return reply, nil
+		})
+		reply, err := Decode(inner).Fetch(t.Context(), lushatest.Companies(1))
+		if err != nil || len(reply.Items[0].Events) != 1 || reply.Calls[0].Body != nil || reply.Calls[0].AnswerBytes() != int64(len(text)) {
+			t.Fatalf("Fetch() = %+v, %v", reply.Items, err)
+		}
+		raw := reply.Items[0].Events[0].Raw
+		text[bytes.IndexByte(text, 'x')] = 'y'
+		if shared := bytes.IndexByte(raw, 'y') >= 0; shared != (padding == 0) {
+			t.Errorf("%d bytes of padding: the event is within the answer: %t, want %t", padding, shared, padding == 0)
+		}
+	}
+}
+
 // TestLongAnswerFreed: of a long answer that was read, its events and its length are kept.
 func TestLongAnswerFreed(t *testing.T) {
 	t.Parallel()

@@ -24,7 +24,7 @@ type Decoder struct {
 
 // decodeMemory is the total length of the long answers that are decoded at a time. A longer one is
 // decoded while no other is.
-const decodeMemory = 128 << 20
+const decodeMemory = 64 << 20
 
 // Decode wraps a fetcher of raw calls: it settles each call's outcome
 // and charge, and gives every item its status.
@@ -57,9 +57,11 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 		items, unmatched, _ := DecodeAnswer(b, call)
 		// A refusal is explained by its body.
 		if len(call.Body) > maxKeptBody && (call.Outcome == pipeline.Charged || call.Outcome == pipeline.InDoubt && call.Status/100 == 2) {
+			if eventBytes(items)+eventBytes(unmatched) < len(call.Body)/4*3 {
+				detachEvents(items)
+				detachEvents(unmatched)
+			}
 			call.Length, call.Body = int64(len(call.Body)), nil
-			detachEvents(items)
-			detachEvents(unmatched)
 		}
 		reply.Items = items
 		reply.Unmatched = append(reply.Unmatched, unmatched...)
@@ -67,9 +69,22 @@ func (d *Decoder) Fetch(ctx context.Context, b *pipeline.Batch) (*pipeline.Reply
 	return reply, err
 }
 
-// maxKeptBody is the length of an answer from which on its memory is freed once it is decoded:
-// replies wait for their turn, and much of a long answer may be of no use.
+// maxKeptBody is the length of an answer from which on its memory is freed once it is decoded, if
+// much of it is of no use: replies wait for their turn. If most of it is events, these stay where
+// they are, since a copy would take as much again.
 const maxKeptBody = 4 << 20
+
+// eventBytes is the length of all events.
+func eventBytes(items []pipeline.ItemReply) (bytes int) {
+	for i := range items {
+		for _, list := range [][]pipeline.RawEvent{items[i].Events, items[i].Filtered} {
+			for n := range list {
+				bytes += len(list[n].Raw)
+			}
+		}
+	}
+	return bytes
+}
 
 // detachEvents copies events, which then no longer share the memory of the answer.
 func detachEvents(items []pipeline.ItemReply) {
