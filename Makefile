@@ -26,7 +26,7 @@ LIMIT = $(if $(filter full,$(SIGLAKE_PROOF)),24h,30m)
 # Packages that start goroutines, in their code or their tests: the race detector watches their tests,
 # except for the sequential ones, which the arguments of proof.Main name.
 RACE := ./cmd/siglake ./internal/app ./internal/bucket ./internal/lease ./internal/ledger ./internal/lusha ./internal/mutants \
-	./internal/notify ./internal/policy ./internal/ratelimit ./internal/simulator ./internal/wal ./pipeline ./sinks
+	./internal/notify ./internal/parallel ./internal/policy ./internal/ratelimit ./internal/simulator ./internal/wal ./pipeline ./sinks
 # These run without it: packages without goroutines, and the sequential tests of others; cmd/siglake
 # runs in whole.
 WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/ddl ./internal/dictionary ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \

@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 )
 
 // The names inside a lake.
@@ -22,6 +23,9 @@ const (
 
 // publishedDirs are the directories into which a run or a compaction publishes.
 var publishedDirs = []string{dataDir, ledgerDir, compactDir}
+
+// IsCompacted reports whether a compaction wrote a published file.
+func IsCompacted(path string) bool { return strings.HasPrefix(path, compactDir+"/") }
 
 // PublishedDirs are the directories into which files are published.
 func PublishedDirs() []string { return slices.Clone(publishedDirs) }

@@ -188,7 +188,7 @@ func (l *Lake) compactFiles(ctx context.Context, files []DataFile) error {
 		}
 	}
 	l.options.sourceRuns = slices.Sorted(maps.Keys(runs))
-	staged, err := l.stagePartition(ctx, p)
+	staged, err := l.stagePartitions(ctx, []*partition{p})
 	if err != nil {
 		return err
 	}
@@ -214,10 +214,8 @@ func (l *Lake) compactFiles(ctx context.Context, files []DataFile) error {
 // readObjectRows calls readRows for an object, which it closes.
 func readObjectRows(o object, t *schema.Table, yield func(arrow.Record) error) (runs []string, err error) {
 	defer func() { err = errors.Join(err, o.Close()) }()
-	if r, ok := o.(*s3Object); ok {
-		if err := r.bufferAll(); err != nil {
-			return nil, err
-		}
+	if err := bufferAll(o); err != nil {
+		return nil, err
 	}
 	return readRows(o, o.Size(), t, yield)
 }

@@ -103,9 +103,18 @@ type MultisetHash struct {
 
 func (t *MultisetHash) addEncoded(encoded []byte) {
 	h := sha256.Sum256(encoded)
+	one := MultisetHash{Rows: 1}
+	for i := range one.Sum {
+		one.Sum[i] = binary.LittleEndian.Uint64(h[8*i:])
+	}
+	t.Add(&one)
+}
+
+// Add adds the rows of other files.
+func (t *MultisetHash) Add(other *MultisetHash) {
 	carry := uint64(0)
 	for i := range t.Sum {
-		t.Sum[i], carry = bits.Add64(t.Sum[i], binary.LittleEndian.Uint64(h[8*i:]), carry)
+		t.Sum[i], carry = bits.Add64(t.Sum[i], other.Sum[i], carry)
 	}
-	t.Rows++
+	t.Rows += other.Rows
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"path"
@@ -327,21 +328,12 @@ func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manife
 
 // HashRows computes the hash of the rows that files of one table hold together.
 func (i *Inspector) HashRows(ctx context.Context, table string, paths []string) (t MultisetHash, err error) {
-	definition, ok := schema.TableNamed(table)
-	if !ok {
-		return t, fmt.Errorf("unknown table %q", table)
-	}
 	for _, path := range paths {
-		o, err := i.published.backend.openObject(ctx, path)
-		if err == nil {
-			_, err = readObjectRows(o, &definition, func(rec arrow.Record) error {
-				t.addRecord(&definition, rec)
-				return ctx.Err()
-			})
-		}
-		if err != nil {
+		content, err := i.ReadFile(ctx, path, table, nil)
+		if err := errors.Join(err, content.RowsErr); err != nil {
 			return t, fmt.Errorf("%s: %w", path, err)
 		}
+		t.Add(&content.Rows)
 	}
 	return t, nil
 }
@@ -372,11 +364,14 @@ func (i *Inspector) ListCompacted(ctx context.Context) (paths []string, err erro
 }
 
 // ScanObjects calls visit with every object of the lake and its content, including
-// objects that are not for readers.
-func (i *Inspector) ScanObjects(ctx context.Context, visit func(name string, content []byte)) error {
+// objects that are not for readers, unless skip reports that it is not wanted.
+func (i *Inspector) ScanObjects(ctx context.Context, skip func(name string) bool, visit func(name string, content []byte)) error {
 	for name, err := range i.published.backend.listNames(ctx, "") {
 		if err != nil {
 			return err
+		}
+		if skip(name) {
+			continue
 		}
 		content, err := i.published.backend.readObject(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -392,9 +387,41 @@ func (i *Inspector) ScanObjects(ctx context.Context, visit func(name string, con
 
 // DescribeFile reads a whole file and describes its content.
 func (i *Inspector) DescribeFile(ctx context.Context, path string) (pipeline.File, error) {
+	content, err := i.ReadFile(ctx, path, "", nil)
+	return content.File, err
+}
+
+// FileContent is what a file of rows holds.
+type FileContent struct {
+	pipeline.File
+	Rows    MultisetHash // unless no table was named
+	RowsErr error        // why the rows could not be read, or that they are not those of the footer
+}
+
+// ReadFile reads a file once: its bytes, which also gets, its footer, and its rows if they are those of
+// a named table. also may be nil.
+func (i *Inspector) ReadFile(ctx context.Context, path, table string, also io.Writer) (c FileContent, err error) {
 	o, err := i.published.backend.openObject(ctx, path)
 	if err != nil {
-		return pipeline.File{}, err
+		return c, err
 	}
-	return describeFile(o)
+	defer func() { err = errors.Join(err, o.Close()) }()
+	if table != "" {
+		if err := bufferAll(o); err != nil {
+			return c, err
+		}
+	}
+	if c.File, err = describeObject(o, also); err != nil || table == "" {
+		return c, err
+	}
+	definition, ok := schema.TableNamed(table)
+	if !ok {
+		c.RowsErr = fmt.Errorf("unknown table %q", table)
+		return c, nil
+	}
+	_, c.RowsErr = readRows(o, o.Size(), &definition, func(rec arrow.Record) error {
+		c.Rows.addRecord(&definition, rec)
+		return ctx.Err()
+	})
+	return c, ctx.Err()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"sync/atomic"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
@@ -35,10 +36,11 @@ type Lake struct {
 
 	prefix string // compactDir for a compaction, which keeps every row
 	sorters
-	fileCount int // files written so far
+	fileCount atomic.Int64 // files written so far
 
 	comparison comparison // of events
 	staged     []pipeline.File
+	published  map[string][]int64 // of a Check: rows of the published files, by their directory; nil: files are written
 	closed     bool
 }
 

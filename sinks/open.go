@@ -31,6 +31,7 @@ type Options struct {
 	SchemaVersion int
 
 	SortMemory     int64 // bytes of rows kept in memory over all partitions; 0 = 32 MiB
+	Jobs           int   // partitions that are sorted and encoded at once, as far as SortMemory allows it; 0 = 1
 	TargetFileSize int64 // bytes after which a partition starts another file; 0 = 256 MiB
 	RowGroupRows   int   // rows of a row group; 0 = 122,880, or fewer when they fill 16 MiB
 
@@ -80,9 +81,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.SchemaVersion <= 0 {
 		o.SchemaVersion = schema.Version
 	}
-	if o.SortMemory <= 0 {
-		o.SortMemory = defaultSortMemory
-	}
+	o.SortMemory = SortMemory(o)
 	if o.TargetFileSize <= 0 {
 		o.TargetFileSize = defaultTargetFileSize
 	}
@@ -90,6 +89,14 @@ func (o Options) withDefaults() (Options, error) {
 		o.RowGroupRows = defaultRowGroupRows
 	}
 	return o, nil
+}
+
+// SortMemory is Options.SortMemory, or its default.
+func SortMemory(o Options) int64 {
+	if o.SortMemory <= 0 {
+		return defaultSortMemory
+	}
+	return o.SortMemory
 }
 
 var validRunID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
@@ -144,8 +151,7 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lake %s: %w", uri, err)
 	}
-	l := &Lake{uri: uri, options: o, runDir: stagingDir + "/" + o.RunID, sorters: sorters{map[string]*partition{}, map[string]*comparer{}}}
-	l.comparison = comparison{published: &l.generations, options: &l.options, dropped: map[uint64]int64{}}
+	l := newLake(uri, o)
 	if OnS3(uri) {
 		err = l.openS3(ctx, uri)
 	} else {
@@ -163,6 +169,12 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 		return nil, fmt.Errorf("open lake %s: %w", uri, err)
 	}
 	return l, nil
+}
+
+func newLake(uri string, o Options) *Lake {
+	l := &Lake{uri: uri, options: o, runDir: stagingDir + "/" + o.RunID, sorters: sorters{map[string]*partition{}, map[string]*comparer{}}}
+	l.comparison = comparison{published: &l.generations, options: &l.options, dropped: map[uint64]int64{}}
+	return l
 }
 
 func (l *Lake) openLocal(uri string) error {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/durable"
 )
@@ -143,6 +145,7 @@ type s3Object struct {
 
 	bufferOffset int64
 	buffer       []byte
+	reserved     int64 // of the size that may be buffered
 }
 
 const (
@@ -155,7 +158,8 @@ func (r *s3Object) Size() int64 { return r.Object.Size }
 
 // Close drops the buffer.
 func (r *s3Object) Close() error {
-	r.buffer = nil
+	buffered.Release(r.reserved)
+	r.buffer, r.reserved = nil, 0
 	return nil
 }
 
@@ -176,8 +180,27 @@ func (r *s3Object) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
-// bufferAll fetches the whole object, for readers that seek back and forth in it.
-func (r *s3Object) bufferAll() error { return r.fetch(0, r.Size()) }
+// bufferAll fetches the whole object if it is in a bucket, for readers that seek back and forth in it.
+// Large objects wait for each other: what is fetched at a time is bounded, whatever runs side by side.
+func bufferAll(o object) error {
+	r, ok := o.(*s3Object)
+	if !ok {
+		return nil
+	}
+	if r.reserved == 0 {
+		size := min(r.Size(), maxBufferedSize)
+		if err := buffered.Acquire(r.ctx, size); err != nil {
+			return err
+		}
+		r.reserved = size
+	}
+	return r.fetch(0, r.Size())
+}
+
+// maxBufferedSize is the size of the whole objects that are in memory at a time, unless one is larger.
+const maxBufferedSize = 64 << 20
+
+var buffered = semaphore.NewWeighted(maxBufferedSize)
 
 // fillBuffer fetches the bytes from an offset on into the buffer.
 func (r *s3Object) fillBuffer(from int64) error {

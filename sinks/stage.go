@@ -15,115 +15,181 @@ import (
 
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/extsort"
+	"github.com/siglake/siglake/internal/parallel"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
-// Stage sorts, encodes, syncs and reads back the files of all partitions, one
-// partition after another, and returns them with their final names. Until Publish
-// they are invisible. Another call stages the partitions that were written since, and
-// returns the whole list.
+// Stage sorts, encodes, syncs and reads back the files of all partitions, several at once,
+// and returns them with their final names. Until Publish they are invisible. Another call
+// stages the partitions that were written since, and returns the whole list.
 func (l *Lake) Stage(ctx context.Context) ([]pipeline.File, error) {
 	if l.closed {
 		return nil, errors.New("stage: the lake is closed")
 	}
-	var last []*partition // accounts say which of their events are new
+	var first, last []*partition // accounts say which of their events are new
 	for _, name := range slices.Sorted(maps.Keys(l.partitions)) {
-		p := l.partitions[name]
-		if p.staged {
-			continue
-		}
-		if p.table.Name == schema.Accounts.Name {
+		switch p := l.partitions[name]; {
+		case p.staged:
+		case p.table.Name == schema.Accounts.Name:
 			last = append(last, p)
-			continue
-		}
-		if _, err := l.stagePartition(ctx, p); err != nil {
-			return nil, err
+		default:
+			first = append(first, p)
 		}
 	}
-	for _, p := range last {
-		if _, err := l.stagePartition(ctx, p); err != nil {
+	for _, partitions := range [][]*partition{first, last} {
+		if _, err := l.stagePartitions(ctx, partitions); err != nil {
 			return nil, err
 		}
 	}
 	return l.finishStaging()
 }
 
-func (l *Lake) stagePartition(ctx context.Context, p *partition) ([]pipeline.File, error) {
-	files, err := l.writeFiles(ctx, p)
-	if err != nil {
-		return nil, fmt.Errorf("stage %s: %w", p, err)
+// stagePartitions stages partitions, and returns their files. It decides first which rows of all are
+// written. Then the partitions depend on nothing but themselves.
+func (l *Lake) stagePartitions(ctx context.Context, partitions []*partition) (staged []pipeline.File, err error) {
+	kept := make([]selection, len(partitions))
+	for i, p := range partitions {
+		if kept[i], err = l.newSelection(ctx, p); err != nil {
+			return nil, fmt.Errorf("stage %s: %w", p, err)
+		}
+		if events, ok := kept[i].(*eventSelection); ok {
+			events.dropped = map[uint64]int64{}
+		}
 	}
-	l.staged, p.staged = append(l.staged, files...), true
-	p.Release()
-	return files, nil
+	files := make([][]pipeline.File, len(partitions))
+	err = parallel.Do(ctx, l.options.stagedAtOnce(), len(partitions), func(ctx context.Context, i int) (err error) {
+		p := partitions[i]
+		if files[i], err = l.writeFiles(ctx, p, kept[i]); err != nil {
+			return fmt.Errorf("stage %s: %w", p, err)
+		}
+		p.Release()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range partitions {
+		p.staged, staged = true, append(staged, files[i]...)
+		if events, ok := kept[i].(*eventSelection); ok {
+			for line, rows := range events.dropped {
+				l.comparison.dropped[line] += rows
+			}
+		}
+	}
+	l.staged = append(l.staged, staged...)
+	return staged, nil
+}
+
+// encoderMemory is about what encoding one file takes: the row group that is encoded, and the pages of
+// its columns that are not.
+const encoderMemory = 16 << 20
+
+// stagedAtOnce is how many partitions are staged side by side.
+func (o *Options) stagedAtOnce() int {
+	return int(max(1, min(int64(o.Jobs), o.SortMemory/encoderMemory)))
 }
 
 // finishStaging makes the names in the scratch directory durable, since another process
 // may publish them. It returns the files.
 func (l *Lake) finishStaging() ([]pipeline.File, error) {
-	for _, dir := range []string{l.runDir, stagingDir, "."} {
-		if err := l.dir.SyncDir(dir); err != nil {
-			return nil, fmt.Errorf("stage: %w", err)
+	if l.published == nil {
+		for _, dir := range []string{l.runDir, stagingDir, "."} {
+			if err := l.dir.SyncDir(dir); err != nil {
+				return nil, fmt.Errorf("stage: %w", err)
+			}
 		}
 	}
 	slices.SortFunc(l.staged, func(a, b pipeline.File) int { return strings.Compare(a.Path, b.Path) })
 	return slices.Clone(l.staged), nil
 }
 
-// writeFiles writes the files of one partition.
-func (l *Lake) writeFiles(ctx context.Context, p *partition) ([]pipeline.File, error) {
-	var files []pipeline.File
-	var names []string
-	var out *outputFile
-	defer func() {
-		if out != nil {
-			out.file.Discard()
+// output takes the rows of one file.
+type output interface {
+	// isFull reports whether the next row goes to another file.
+	isFull() bool
+	// writeRows appends rows, and returns those that go to another file.
+	writeRows(rows []extsort.Row) (rest []extsort.Row, err error)
+	// finishFile completes the file. name is what it is called in the scratch directory; empty: it
+	// was not written.
+	finishFile() (f pipeline.File, name string, err error)
+	// discard drops a file that was not completed.
+	discard()
+}
+
+// partitionWriter divides the rows of a partition among files.
+type partitionWriter struct {
+	lake  *Lake
+	p     *partition
+	out   output // nil: the next row begins a file
+	files []pipeline.File
+	names []string // in the scratch directory
+}
+
+func (w *partitionWriter) writeRows(rows []extsort.Row) (err error) {
+	for len(rows) > 0 {
+		if w.out != nil && w.out.isFull() {
+			if err := w.finish(); err != nil {
+				return err
+			}
 		}
-	}()
-	finish := func() error {
-		f, err := out.finishFile()
-		if err != nil {
+		if w.out == nil {
+			if w.out, err = w.lake.newOutput(w.p, len(w.files)); err != nil {
+				return err
+			}
+		}
+		if rows, err = w.out.writeRows(rows); err != nil {
 			return err
 		}
-		files, names, out = append(files, f), append(names, out.file.Name()), nil
+	}
+	return nil
+}
+
+// finish completes the current file, if there is one.
+func (w *partitionWriter) finish() error {
+	if w.out == nil {
 		return nil
 	}
-	kept, err := l.newSelection(ctx, p)
+	f, name, err := w.out.finishFile()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	err = p.Merge(ctx, func(rows []extsort.Row) error {
+	w.files, w.names, w.out = append(w.files, f), append(w.names, name), nil
+	return nil
+}
+
+// close drops what was not completed.
+func (w *partitionWriter) close() {
+	if w.out != nil {
+		w.out.discard()
+	}
+}
+
+// writeFiles writes the files of one partition, of those rows that are kept.
+func (l *Lake) writeFiles(ctx context.Context, p *partition, kept selection) ([]pipeline.File, error) {
+	w := &partitionWriter{lake: l, p: p}
+	defer w.close()
+	err := p.Merge(ctx, func(rows []extsort.Row) error {
 		rows, release, err := kept.selectRows(rows)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
 		defer release()
-		if out != nil && out.encoder.encodedSize() >= l.options.TargetFileSize {
-			if err := finish(); err != nil {
-				return err
-			}
-		}
-		if out == nil {
-			if out, err = l.newOutput(p); err != nil {
-				return err
-			}
-		}
-		return out.writeRows(rows)
+		return w.writeRows(rows)
 	})
-	if err == nil && out != nil {
-		err = finish()
+	if err == nil {
+		err = w.finish()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(files) > 0 {
-		files[len(files)-1].Duplicate = kept.repeated()
+	if n := len(w.files); n > 0 {
+		w.files[n-1].Duplicate = kept.repeated()
 	}
 	if err := p.RemoveRuns(); err != nil {
 		return nil, err
 	}
-	return files, l.nameFiles(p, files, names)
+	return w.files, l.nameFiles(p, w.files, w.names)
 }
 
 // nameFiles gives the files of a partition their final names, and renames each in the
@@ -140,6 +206,9 @@ func (l *Lake) nameFiles(p *partition, files []pipeline.File, written []string) 
 			suffix = fmt.Sprintf("-%04d", i+1)
 		}
 		f.Path = path.Join(l.prefix, parent, fmt.Sprintf("%s-%s%s.parquet", l.options.RunID, f.Digest[:8], suffix))
+		if written[i] == "" {
+			continue
+		}
 		if err := l.dir.Rename(written[i], l.stagedName(f.Path)); err != nil {
 			return err
 		}
@@ -161,9 +230,12 @@ type outputFile struct {
 	bytes   hash.Hash // of the encoded bytes
 }
 
-func (l *Lake) newOutput(p *partition) (*outputFile, error) {
-	l.fileCount++
-	f, err := l.dir.Create(fmt.Sprintf("%s/file-%06d.parquet.tmp", l.runDir, l.fileCount))
+// newOutput begins the file of a partition that has a position among its files, from 0.
+func (l *Lake) newOutput(p *partition, at int) (output, error) {
+	if l.published != nil {
+		return l.newCheckedFile(p, at)
+	}
+	f, err := l.dir.Create(fmt.Sprintf("%s/file-%06d.parquet.tmp", l.runDir, l.fileCount.Add(1)))
 	if err != nil {
 		return nil, err
 	}
@@ -172,32 +244,30 @@ func (l *Lake) newOutput(p *partition) (*outputFile, error) {
 	return o, nil
 }
 
-func (o *outputFile) writeRows(rows []extsort.Row) error {
+func (o *outputFile) isFull() bool { return o.encoder.encodedSize() >= o.lake.options.TargetFileSize }
+
+func (o *outputFile) discard() { o.file.Discard() }
+
+func (o *outputFile) writeRows(rows []extsort.Row) (rest []extsort.Row, err error) {
 	for _, r := range rows {
 		o.digest.addRow(r)
 	}
-	return o.encoder.writeRows(rows)
+	return nil, o.encoder.writeRows(rows)
 }
 
 // finishFile completes the file, makes it durable, reads it back and describes it.
-func (o *outputFile) finishFile() (pipeline.File, error) {
-	digest := o.digest.hexSum()
-	if err := o.encoder.closeWithDigest(digest); err != nil {
-		return pipeline.File{}, err
+func (o *outputFile) finishFile() (f pipeline.File, name string, err error) {
+	f = o.p.describe(o.digest)
+	if err := o.encoder.closeWithDigest(f.Digest); err != nil {
+		return f, "", err
 	}
 	if err := o.file.SyncAndClose(); err != nil {
-		return pipeline.File{}, err
+		return f, "", err
 	}
-	f := pipeline.File{
-		Table: o.p.Table, Rows: int64(o.digest.rows), Digest: digest,
-		SHA256: hex.EncodeToString(o.bytes.Sum(nil)), Bytes: o.file.Size(),
-	}
-	if o.p.Key != "" {
-		f.Partition = o.p.Key + "=" + o.p.Value
-	}
+	f.SHA256, f.Bytes = hex.EncodeToString(o.bytes.Sum(nil)), o.file.Size()
 	reread, err := o.lake.dir.Open(o.file.Name())
 	if err != nil {
-		return pipeline.File{}, err
+		return f, "", err
 	}
 	got, err := describeFile(reread)
 	switch {
@@ -206,18 +276,36 @@ func (o *outputFile) finishFile() (pipeline.File, error) {
 		err = errors.New("what was read back is not what was written; check the disk")
 	}
 	if err != nil {
-		return pipeline.File{}, fmt.Errorf("read back %s: %w", o.lake.dir.AbsPath(o.file.Name()), err)
+		return f, "", fmt.Errorf("read back %s: %w", o.lake.dir.AbsPath(o.file.Name()), err)
 	}
 	f.RowGroups = got.RowGroups
-	return f, nil
+	return f, o.file.Name(), nil
+}
+
+// describe describes a file with all rows of a digest, which it completes.
+func (p *partition) describe(d *digest) pipeline.File {
+	f := pipeline.File{Table: p.Table, Rows: int64(d.rows), Digest: d.hexSum()} //nolint:gosec // rows are counted
+	if p.Key != "" {
+		f.Partition = p.Key + "=" + p.Value
+	}
+	return f
 }
 
 // describeFile reads a whole file, for the digest of its bytes and its footer. It
 // closes the file.
 func describeFile(o object) (f pipeline.File, err error) {
-	defer func() { err = errors.Join(err, o.Close()) }()
+	f, err = describeObject(o, nil)
+	return f, errors.Join(err, o.Close())
+}
+
+// describeObject is describeFile for a file that stays open. also gets the bytes, too; nil: nothing does.
+func describeObject(o object, also io.Writer) (f pipeline.File, err error) {
 	h := sha256.New()
-	if _, err := io.Copy(h, io.NewSectionReader(o, 0, o.Size())); err != nil {
+	to := io.Writer(h)
+	if also != nil {
+		to = io.MultiWriter(h, also)
+	}
+	if _, err := io.Copy(to, io.NewSectionReader(o, 0, o.Size())); err != nil {
 		return f, err
 	}
 	foot, err := readFooter(o, o.Size())

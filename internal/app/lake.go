@@ -199,13 +199,6 @@ func (l *lake) openSinkAsOf(ctx context.Context, uri, runID string, version int)
 	return sinks.Open(ctx, uri, o)
 }
 
-// openTemporarySink is openSinkAsOf for a lake that only this process reads. Its rows are compared with what was published earlier. Its publications are not announced.
-func (l *lake) openTemporarySink(ctx context.Context, dir, runID string, version int, earlier *sinks.Earlier) (*sinks.Lake, error) {
-	o := l.options
-	o.RunID, o.SchemaVersion, o.Earlier, o.Published = runID, version, earlier, nil
-	return sinks.Open(ctx, dir, o)
-}
-
 // watchLock gives a context that ends, too, when another process may have the lock:
 // then no new call is made. release must be called; it waits for the goroutine
 // that watches.

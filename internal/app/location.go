@@ -38,9 +38,9 @@ func sinkOptions(env *Env, o StoreOptions) sinks.Options {
 	return sinks.Options{
 		Version: env.Version, Now: env.clientClock(), Hook: env.Hook, Scratch: o.Scratch,
 		Endpoint:      func(uri string) string { return o.S3.endpointOf(env, uri) },
-		DeltaIntegers: o.DeltaIntegers,
-		Published:     func(uri string, m *pipeline.Manifest) { env.notePublication(o, uri, m) },
-		Bucket:        func(ctx context.Context, uri string) (sinks.Bucket, error) { return openBucket(ctx, env, o, uri) },
+		DeltaIntegers: o.DeltaIntegers, Jobs: DefaultJobs(),
+		Published: func(uri string, m *pipeline.Manifest) { env.notePublication(o, uri, m) },
+		Bucket:    func(ctx context.Context, uri string) (sinks.Bucket, error) { return openBucket(ctx, env, o, uri) },
 	}
 }
 

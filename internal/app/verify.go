@@ -10,6 +10,7 @@ import (
 
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/parallel"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -23,19 +24,32 @@ type Finding struct {
 	Violations []string // nil when it holds
 	inLedger   bool     // what is broken, if anything is, another lake from this journal would have too
 	pruned     bool     // answers are gone from the journal
-	// The check could not run; Detail says why.
+	// The check did not run; Detail says why.
 	Unchecked bool
+	// What the check left out; empty: nothing.
+	LeftOut string
+}
+
+// VerifyOptions say what is checked.
+type VerifyOptions struct {
+	Lake  string
+	Quick bool // no answer is read: manifests, bytes and sums only
+	Jobs  int  // runs and files that are checked at once
+	Store StoreOptions
 }
 
 // VerifyLake checks the invariants of a lake. When some are violated it returns an
 // error with the findings.
-func VerifyLake(ctx context.Context, env *Env, store StoreOptions, uri, key string) ([]Finding, error) {
-	l, err := openExistingLake(ctx, env, store, uri, readOnly)
+func VerifyLake(ctx context.Context, env *Env, o VerifyOptions) ([]Finding, error) {
+	if err := checkJobs(o.Jobs); err != nil {
+		return nil, err
+	}
+	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
 	if err != nil {
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written that matters
-	findings, err := checkInvariants(ctx, l, key)
+	findings, err := checkInvariants(ctx, l, o)
 	if err != nil {
 		return nil, lakeError(err)
 	}
@@ -47,9 +61,9 @@ func VerifyLake(ctx context.Context, env *Env, store StoreOptions, uri, key stri
 	}
 	switch {
 	case violated > 0 && l.changedSinceOpen(ctx):
-		return findings, &Error{KindLocked, fmt.Errorf("a run worked on %s during the comparison, which is therefore invalid: verify again when the run has ended", uri)}
+		return findings, &Error{KindLocked, fmt.Errorf("a run worked on %s during the comparison, which is therefore invalid: verify again when the run has ended", o.Lake)}
 	case violated > 0:
-		return findings, &Error{KindIntegrity, fmt.Errorf("%d of %s of %s violated", violated, format.Count(len(findings), "invariant"), uri)}
+		return findings, &Error{KindIntegrity, fmt.Errorf("%d of %s of %s violated", violated, format.Count(len(findings), "invariant"), o.Lake)}
 	}
 	return findings, nil
 }
@@ -60,55 +74,77 @@ func IsRebuildable(findings []Finding) bool {
 	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f Finding) bool { return f.pruned || len(f.Violations) > 0 && f.inLedger })
 }
 
-// checkInvariants checks the invariants of the lake. key must occur nowhere in it.
-func checkInvariants(ctx context.Context, l *lake, key string) ([]Finding, error) {
-	var secret func([]byte) bool
-	if len(key) >= 8 {
-		secret = func(p []byte) bool { return bytes.Contains(p, []byte(key)) }
-	}
-	audit, err := l.ledger.Audit(ctx, secret)
-	if err != nil {
-		return nil, err
-	}
+// checkInvariants checks the invariants of the lake.
+func checkInvariants(ctx context.Context, l *lake, o VerifyOptions) ([]Finding, error) {
 	sink, err := sinks.Inspect(ctx, l.uri, l.options)
 	if err != nil {
 		return nil, err
 	}
 	defer sink.Close() //nolint:errcheck // it was only read
-	published, err := checkPublished(ctx, l, sink, audit)
-	if err != nil {
-		return nil, err
-	}
-	if secret != nil {
-		err := sink.ScanObjects(ctx, func(name string, content []byte) {
-			published.scanned += int64(len(content))
-			if secret(content) {
-				published.leaks = append(published.leaks, name)
-			}
-		})
-		if err != nil {
+	p := &publicationCheck{lake: l, sink: sink, jobs: o.Jobs, listed: map[string]pipeline.File{}}
+	if o.Quick {
+		if err := p.checkQuickly(ctx); err != nil {
 			return nil, err
 		}
+		return quickFindings(p), nil
 	}
-	p := published
-	return []Finding{
-		{1, "the ledger equals the sum of the charges, and every charge is allocated to the credit",
-			answersText(audit), append(audit.Mismatched, p.unbalanced...), len(audit.Mismatched) > 0, len(audit.Pruned) > 0, false},
-		{2, "the vendor's bill lies within the interval",
-			intervalText(audit), p.undeclared, false, false, false},
-		{3, "every attempt was recorded before it was sent, and the journal has all that manifests name",
-			format.Count(audit.Attempts, "attempt"), slices.Concat(audit.WithoutIntent, audit.Checkpoint, audit.Unannounced, p.older), true, false, false},
-		{4, "nothing was bought twice, except on request", format.Count(audit.Entities, "identity") + " with an answer", audit.BoughtTwice, true, false, false},
-		{5, "published rows match the answers", p.rowText(), p.differing, false, false, false},
-		{6, "a manifest lists every visible file", p.fileText(), p.unlisted, false, false, false},
-		{7, "every visible file is intact", format.Bytes(p.bytes) + " read", p.damaged, false, false, false},
-		{8, "the generations form one chain, and each lists the files that hold every row", format.Count(p.generations, "generation"), p.brokenChain, false, false, false},
-		{9, "every line has exactly one status", format.Count(p.lines, "line"), p.badStatus, false, false, false},
-		{10, "no run could exceed its budget at any time", format.Count(audit.Runs, "run"), audit.OverBudget, true, false, false},
-		{11, "the API key is stored nowhere", secretText(secret, p), append(audit.WithSecret, p.leaks...), true, false, secret == nil},
-		{12, "a finished run has nothing left to request", p.finishedText, p.unfinished, false, false, false},
-	}, nil
+	if key := strings.TrimSpace(l.env.Getenv(KeyVariable)); len(key) >= minSecret {
+		p.secret = []byte(key)
+	}
+	if p.audit, err = l.ledger.Audit(ctx, p.secretIn()); err != nil {
+		return nil, err
+	}
+	if err := p.checkPublished(ctx); err != nil {
+		return nil, err
+	}
+	return completeFindings(p), nil
 }
+
+// minSecret is the length of a key that can be told from other text.
+const minSecret = 8
+
+// secretIn reports whether text contains the API key; nil: it is not known.
+func (p *publicationCheck) secretIn() func([]byte) bool {
+	if p.secret == nil {
+		return nil
+	}
+	return func(text []byte) bool { return bytes.Contains(text, p.secret) }
+}
+
+// completeFindings are the findings after all checks.
+func completeFindings(p *publicationCheck) []Finding {
+	audit := p.audit
+	return []Finding{
+		{Number: 1, Text: allocated, Detail: answersText(audit), Violations: append(audit.Mismatched, p.unbalanced...), inLedger: len(audit.Mismatched) > 0, pruned: len(audit.Pruned) > 0},
+		{Number: 2, Text: withinInterval, Detail: intervalText(audit), Violations: p.undeclared},
+		{Number: 3, Text: recordedFirst, Detail: format.Count(audit.Attempts, "attempt"), Violations: slices.Concat(audit.WithoutIntent, audit.Checkpoint, audit.Unannounced, p.older), inLedger: true},
+		{Number: 4, Text: boughtOnce, Detail: format.Count(audit.Entities, "identity") + " with an answer", Violations: audit.BoughtTwice, inLedger: true},
+		{Number: 5, Text: rowsMatch, Detail: p.rowText(), Violations: p.differing},
+		{Number: 6, Text: filesListed, Detail: p.fileText(), Violations: p.unlisted},
+		{Number: 7, Text: filesIntact, Detail: format.Bytes(p.bytes) + " read", Violations: p.damaged},
+		{Number: 8, Text: oneChain, Detail: format.Count(p.generations, "generation"), Violations: p.brokenChain},
+		{Number: 9, Text: oneStatus, Detail: format.Count(p.lines, "line"), Violations: p.badStatus},
+		{Number: 10, Text: withinBudget, Detail: format.Count(audit.Runs, "run"), Violations: audit.OverBudget, inLedger: true},
+		{Number: 11, Text: keyNowhere, Detail: p.secretText(), Violations: append(audit.WithSecret, p.leaks...), inLedger: true, Unchecked: p.secret == nil},
+		{Number: 12, Text: nothingLeft, Detail: p.finishedText, Violations: p.unfinished},
+	}
+}
+
+// The invariants.
+const (
+	allocated      = "the ledger equals the sum of the charges, and every charge is allocated to the credit"
+	withinInterval = "the vendor's bill lies within the interval"
+	recordedFirst  = "every attempt was recorded before it was sent, and the journal has all that manifests name"
+	boughtOnce     = "nothing was bought twice, except on request"
+	rowsMatch      = "published rows match the answers"
+	filesListed    = "a manifest lists every visible file"
+	filesIntact    = "every visible file is intact"
+	oneChain       = "the generations form one chain, and each lists the files that hold every row"
+	oneStatus      = "every line has exactly one status"
+	withinBudget   = "no run could exceed its budget at any time"
+	keyNowhere     = "the API key is stored nowhere"
+	nothingLeft    = "a finished run has nothing left to request"
+)
 
 // answersText counts the answers and their charges.
 func answersText(a *ledger.Audit) string {
@@ -141,8 +177,8 @@ func intervalText(a *ledger.Audit) string {
 	return text
 }
 
-func secretText(secret func([]byte) bool, p *publicationCheck) string {
-	if secret == nil {
+func (p *publicationCheck) secretText() string {
+	if p.secret == nil {
 		return KeyVariable + " is not set, or too short to distinguish from other text"
 	}
 	return format.Bytes(p.scanned) + " and every answer searched"
@@ -152,9 +188,12 @@ func secretText(secret func([]byte) bool, p *publicationCheck) string {
 type publicationCheck struct {
 	lake   *lake
 	sink   *sinks.Inspector
-	audit  *ledger.Audit
+	jobs   int                      // runs and files that are checked at once
+	secret []byte                   // the API key; nil: it is not searched
+	audit  *ledger.Audit            // nil: no answer was read
 	chain  []*pipeline.Manifest     // of all generations
 	listed map[string]pipeline.File // files in manifests that are not checked yet, by path
+	read   map[string]*readFile     // files that are there, by path
 
 	runs, generations, visible      int
 	compactions, compacted, orphans int // generations, their files, files of those that never became one
@@ -200,19 +239,23 @@ func (p *publicationCheck) fileText() string {
 	return text
 }
 
-// checkPublished makes the rows of every published run again, and compares.
-func checkPublished(ctx context.Context, l *lake, sink *sinks.Inspector, audit *ledger.Audit) (*publicationCheck, error) {
-	p := &publicationCheck{lake: l, sink: sink, audit: audit, listed: map[string]pipeline.File{}}
-	for _, check := range []func(context.Context) error{p.checkGenerations, p.checkJournal, p.checkRuns, p.checkFiles} {
-		if err := check(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return p, nil
+// checkPublished compares what the lake shows with the journal.
+func (p *publicationCheck) checkPublished(ctx context.Context) error {
+	return runChecks(ctx, p.readChain, p.readFiles, p.checkGenerations, p.checkJournal, p.checkRuns, p.checkFiles, p.findSecret)
 }
 
-// checkGenerations reads the chain of manifests, and checks what needs no journal.
-func (p *publicationCheck) checkGenerations(ctx context.Context) (err error) {
+// runChecks runs one check after another, up to the first that cannot run.
+func runChecks(ctx context.Context, checks ...func(context.Context) error) error {
+	for _, check := range checks {
+		if err := check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readChain reads the chain of manifests.
+func (p *publicationCheck) readChain(ctx context.Context) (err error) {
 	p.chain, err = p.sink.ReadChain(ctx)
 	switch {
 	case errors.Is(err, sinks.ErrIntegrity):
@@ -221,13 +264,18 @@ func (p *publicationCheck) checkGenerations(ctx context.Context) (err error) {
 		return err
 	}
 	p.removed = sinks.RemovedFiles(p.chain)
+	return nil
+}
+
+// checkGenerations checks what needs no journal.
+func (p *publicationCheck) checkGenerations(ctx context.Context) error {
 	for _, m := range p.chain {
 		p.generations++
 		p.list(m)
 		if !m.Run.Kind.IsMaintenance() {
 			p.checkTotals(m)
-		} else if err := p.checkCompaction(ctx, m); err != nil {
-			return err
+		} else if p.audit != nil {
+			p.checkCompaction(m)
 		}
 	}
 	for _, check := range []func(context.Context, []*pipeline.Manifest) ([]string, error){p.sink.CheckSnapshots, p.sink.CheckMerges} {
@@ -277,47 +325,82 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 		}
 	}
 	runs := p.lake.ledger.Runs()
+	var compared []*runCheck
 	for _, r := range runs {
-		if r.Prepared != nil && r.Published == nil { // between the two, files may be visible already
-			m, err := p.lake.ledger.Reader().PreparedManifest(ctx, r)
-			if err != nil {
-				return err
-			}
-			p.list(m)
-		}
-		if r.Published == nil {
-			p.finishedText += fmt.Sprintf("; run %s is unfinished: its command continues it", r.ID)
-			continue
-		}
-		m := manifests[r.ID]
-		if m == nil {
-			p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is missing", r.ID, r.Published.Generation))
-			continue
-		}
-		if err := p.comparePrepared(ctx, r, m); err != nil {
+		c, err := p.checkRun(ctx, r, manifests[r.ID])
+		if err != nil {
 			return err
 		}
-		if m.SchemaVersion() == 0 {
-			continue // of a version that this build cannot write
-		}
-		if p.audit.Pruned[r] > 0 {
-			p.checkPruned(r, m)
-			continue
-		}
-		if n := p.lake.ledger.Losses().Count(r); n > 0 {
-			p.incomplete = append(p.incomplete, fmt.Sprintf("run %s, of which %s", r.ID, format.Count(n, "call")))
-			continue
-		}
-		err := p.compareRun(ctx, r, m)
-		if errors.Is(err, ledger.ErrPruned) { // an answer of another run that states an entity of this one
-			p.checkPruned(r, m)
-		} else if err != nil {
-			return err
+		if c != nil {
+			compared = append(compared, c)
 		}
 	}
 	p.finishedText = strings.TrimPrefix(p.finishedText, "; ")
 	if p.finishedText == "" {
 		p.finishedText = format.Count(len(runs), "run") + ", all finished"
+	}
+	return p.compareRuns(ctx, compared)
+}
+
+// checkRun compares a run with its manifest, nil if there is none, without its answers. It returns the
+// check of these; nil: they are not compared.
+func (p *publicationCheck) checkRun(ctx context.Context, r *ledger.Run, m *pipeline.Manifest) (*runCheck, error) {
+	if r.Prepared != nil && r.Published == nil { // between the two, files may be visible already
+		m, err := p.lake.ledger.Reader().PreparedManifest(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		p.list(m)
+	}
+	if r.Published == nil {
+		p.finishedText += fmt.Sprintf("; run %s is unfinished: its command continues it", r.ID)
+		return nil, nil
+	}
+	if m == nil {
+		p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is missing", r.ID, r.Published.Generation))
+		return nil, nil
+	}
+	if err := p.comparePrepared(ctx, r, m); err != nil {
+		return nil, err
+	}
+	switch {
+	case p.audit == nil:
+		p.compareCredits(r, m)
+		return nil, nil
+	case m.SchemaVersion() == 0:
+		return nil, nil // of a version that this build cannot write
+	case p.audit.Pruned[r] > 0:
+		p.checkPruned(r, m)
+		return nil, nil
+	}
+	if n := p.lake.ledger.Losses().Count(r); n > 0 {
+		p.incomplete = append(p.incomplete, fmt.Sprintf("run %s, of which %s", r.ID, format.Count(n, "call")))
+		return nil, nil
+	}
+	return &runCheck{lake: p.lake, run: r, published: m, earlier: p.sink.Before(m)}, nil
+}
+
+// compareRuns compares what was published with the answers, several runs at once. Each depends on what
+// was published before it, and not on what another check finds.
+func (p *publicationCheck) compareRuns(ctx context.Context, checks []*runCheck) error {
+	atOnce := max(1, min(p.jobs, len(checks)))
+	options := p.lake.options
+	options.SortMemory = sinks.SortMemory(options) / int64(atOnce)
+	options.Jobs = max(1, p.jobs/atOnce)
+	err := parallel.Do(ctx, atOnce, len(checks), func(ctx context.Context, i int) error { return checks[i].compare(ctx, options) })
+	if err != nil {
+		return err
+	}
+	for _, c := range checks {
+		if c.pruned {
+			p.checkPruned(c.run, c.published)
+			continue
+		}
+		p.runs++
+		p.events += c.published.Events.Written
+		p.differing = append(p.differing, c.differing...)
+		p.undeclared = append(p.undeclared, c.undeclared...)
+		p.unbalanced = append(p.unbalanced, c.unbalanced...)
 	}
 	return nil
 }
@@ -325,6 +408,11 @@ func (p *publicationCheck) checkRuns(ctx context.Context) error {
 // checkPruned compares what is left to compare of a run with pruned answers.
 func (p *publicationCheck) checkPruned(r *ledger.Run, m *pipeline.Manifest) {
 	p.pruned++
+	p.compareCredits(r, m)
+}
+
+// compareCredits compares the credits of a manifest with the recorded outcomes of the calls.
+func (p *publicationCheck) compareCredits(r *ledger.Run, m *pipeline.Manifest) {
 	if credits := r.PublishedCredits(); credits != m.Credits.Charged {
 		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %s, its recorded outcomes %d", r.ID, format.Count(m.Credits.Charged, "credit"), credits))
 	}
@@ -367,102 +455,6 @@ func fileNames(m *pipeline.Manifest) string {
 	return strings.Join(names, ", ")
 }
 
-// checkFiles compares the files that are there with those that manifests name.
-func (p *publicationCheck) checkFiles(ctx context.Context) error {
-	visible, err := p.sink.ListGlobbed(ctx)
-	if err != nil {
-		return err
-	}
-	for _, path := range visible {
-		p.visible++
-		if _, ok := p.listed[path]; !ok {
-			p.unlisted = append(p.unlisted, path)
-			continue
-		}
-		p.checkFile(ctx, path)
-	}
-	compacted, err := p.sink.ListCompacted(ctx)
-	if err != nil {
-		return err
-	}
-	for _, path := range compacted {
-		if _, ok := p.listed[path]; !ok {
-			p.orphans++
-			continue
-		}
-		p.compacted++
-		p.checkFile(ctx, path)
-	}
-	for path := range p.listed {
-		switch {
-		case p.removed[path]:
-			p.gone++
-		case isListed(p.chain, path):
-			p.damaged = append(p.damaged, path+" is listed in a manifest and missing")
-		}
-	}
-	return nil
-}
-
-// checkFile holds a file against what its manifest says, and strikes it off.
-func (p *publicationCheck) checkFile(ctx context.Context, path string) {
-	f := p.listed[path]
-	switch got, err := p.sink.DescribeFile(ctx, path); {
-	case err != nil:
-		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v", path, err))
-	case got.Bytes != f.Bytes || got.Rows != f.Rows:
-		p.damaged = append(p.damaged, fmt.Sprintf("%s has %s and %s, its manifest says %d and %d", path, format.Count(got.Bytes, "byte"), format.Count(got.Rows, "row"), f.Bytes, f.Rows))
-	case got.SHA256 != f.SHA256 || got.Digest != f.Digest:
-		p.damaged = append(p.damaged, path+" has other content than its manifest says")
-	}
-	p.bytes += f.Bytes
-	delete(p.listed, path)
-}
-
-// checkCompaction compares the rows of a compaction's files with those of the
-// files that it replaced. A file that cannot be read is reported elsewhere, too.
-func (p *publicationCheck) checkCompaction(ctx context.Context, m *pipeline.Manifest) error {
-	if len(m.Replaces) == 0 {
-		return nil // a pruning
-	}
-	isRemoved := func(path string) bool { return p.removed[path] }
-	if slices.ContainsFunc(m.Replaces, isRemoved) || slices.ContainsFunc(m.Files, func(f pipeline.File) bool { return isRemoved(f.Path) }) {
-		p.unread++
-		return nil
-	}
-	p.compactions++
-	replaced, written := map[string][]string{}, map[string][]string{} // paths by table
-	for _, path := range m.Replaces {
-		table := p.listed[path].Table
-		replaced[table] = append(replaced[table], path)
-	}
-	for _, f := range m.Files {
-		written[f.Table] = append(written[f.Table], f.Path)
-	}
-	for table := range replaced {
-		before, err := p.sink.HashRows(ctx, table, replaced[table])
-		after, afterErr := p.sink.HashRows(ctx, table, written[table])
-		if err = errors.Join(err, afterErr); ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil || before != after {
-			p.differing = append(p.differing, fmt.Sprintf("%s of compaction %s: it replaced %s by %d others: %v", table, m.Run.ID, format.Count(before.Rows, "row"), after.Rows, err))
-		}
-	}
-	return nil
-}
-
-func isListed(chain []*pipeline.Manifest, path string) bool {
-	for _, m := range chain {
-		for _, f := range m.Files {
-			if f.Path == path {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // checkTotals adds up what a manifest says.
 func (p *publicationCheck) checkTotals(m *pipeline.Manifest) {
 	p.lines += m.Accounts.Lines
@@ -484,72 +476,4 @@ func (p *publicationCheck) checkTotals(m *pipeline.Manifest) {
 	if credits+m.Credits.WholeCall != m.Credits.Charged {
 		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: %s charged, %d allocated", m.Run.ID, format.Count(m.Credits.Charged, "credit"), credits+m.Credits.WholeCall))
 	}
-}
-
-// compareRun makes a run's files again, in a directory of its own, and compares
-// their names, which hold the digests of their rows.
-func (p *publicationCheck) compareRun(ctx context.Context, r *ledger.Run, m *pipeline.Manifest) error {
-	p.runs++
-	p.events += m.Events.Written
-	rebuilt, err := rebuildRun(ctx, p.lake, r, m.SchemaVersion(), p.sink.Before(m))
-	if err != nil {
-		return err
-	}
-	published, expected := map[string]pipeline.File{}, map[string]pipeline.File{}
-	for _, f := range m.Files {
-		published[f.Path] = f
-	}
-	for _, f := range rebuilt.Files {
-		expected[f.Path] = f
-	}
-	for path, f := range expected {
-		if w, ok := published[path]; !ok || w.Digest != f.Digest || w.Rows != f.Rows {
-			p.differing = append(p.differing, fmt.Sprintf("%s follows from the answers but is not published", path))
-		}
-	}
-	for path := range published {
-		if _, ok := expected[path]; !ok {
-			p.differing = append(p.differing, fmt.Sprintf("%s is published but does not follow from the answers", path))
-		}
-	}
-	if listed, derived := inDoubtText(m), inDoubtText(rebuilt); listed != derived {
-		p.undeclared = append(p.undeclared, fmt.Sprintf("run %s: its manifest lists in doubt: %s; its answers and lines give: %s", r.ID, listed, derived))
-	}
-	if a, b := m.Events, rebuilt.Events; a.Known != b.Known || a.Changed != b.Changed {
-		p.differing = append(p.differing, fmt.Sprintf("run %s: the manifest says that the lake had %d of its events and %d changed, its answers %d and %d", r.ID, a.Known, a.Changed, b.Known, b.Changed))
-	}
-	if rebuilt.Credits.Charged != m.Credits.Charged {
-		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %s, its answers %d", r.ID, format.Count(m.Credits.Charged, "credit"), rebuilt.Credits.Charged))
-	}
-	return nil
-}
-
-// inDoubtText are the calls in doubt that a manifest lists, with what they hold and
-// may have cost.
-func inDoubtText(m *pipeline.Manifest) string {
-	var parts []string
-	for _, d := range m.InDoubt {
-		parts = append(parts, fmt.Sprintf("%s (%s, %d to %d credits)", d.Name(), format.Count(len(d.Accounts), "line"), d.MinCredits, d.MaxCredits))
-	}
-	slices.Sort(parts) // answers that are read again come in another order
-	if len(parts) == 0 {
-		return "none"
-	}
-	return strings.Join(parts, ", ")
-}
-
-// rebuildRun makes a run's rows in a temporary lake, as of a version of the schema. It leaves out the
-// events that the lake had before.
-func rebuildRun(ctx context.Context, l *lake, r *ledger.Run, version int, earlier *sinks.Earlier) (manifest *pipeline.Manifest, err error) {
-	dir, remove, err := createTemporary("siglake-verify-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, remove()) }()
-	sink, err := l.openTemporarySink(ctx, dir, r.ID, version, earlier)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, sink.Close()) }()
-	return (&replay{l.ledger, r, version}).rebuild(ctx, sink)
 }

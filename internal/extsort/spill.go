@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/ipc"
@@ -23,12 +24,12 @@ const (
 	maxBatchBytes = 256 << 10
 )
 
-// Space is where sorters spill: numbered files in one folder. Sorters that share it
-// are used by one goroutine.
+// Space is where sorters spill: numbered files in one folder. Sorters of several goroutines
+// can share it.
 type Space struct {
 	dir    *durable.Dir
 	folder string
-	runs   int // written so far
+	runs   atomic.Int64 // written so far
 }
 
 // NewSpace returns a space in an existing folder, which nothing else writes runs to.
@@ -129,8 +130,7 @@ func (s *Sorter) mergeRuns(ctx context.Context, from, to int) error {
 
 // writeRun merges the cursors into a new run, and closes them.
 func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (name string, err error) {
-	s.space.runs++
-	name = fmt.Sprintf("%s/run-%06d.arrow.tmp", s.space.folder, s.space.runs)
+	name = fmt.Sprintf("%s/run-%06d.arrow.tmp", s.space.folder, s.space.runs.Add(1))
 	f, err := s.space.dir.Create(name)
 	if err != nil {
 		return "", errors.Join(err, closeCursors(cursors))

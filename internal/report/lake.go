@@ -41,7 +41,7 @@ func PrintCheckup(w io.Writer, results []app.CheckResult, policy string, quiet b
 
 // PrintFindings prints the state of the invariants and whether all hold; if quiet, only the violated ones.
 func PrintFindings(w io.Writer, findings []app.Finding, quiet bool) {
-	violated, unchecked := 0, 0
+	violated, unchecked, partly := 0, 0, 0
 	for _, f := range findings {
 		mark := "holds"
 		switch {
@@ -51,6 +51,12 @@ func PrintFindings(w io.Writer, findings []app.Finding, quiet bool) {
 		case f.Unchecked:
 			mark = "not checked"
 			unchecked++
+		case f.LeftOut != "":
+			mark = "partly"
+			partly++
+		}
+		if f.LeftOut != "" {
+			f.Detail += "; not checked: " + f.LeftOut
 		}
 		if !quiet || len(f.Violations) > 0 {
 			format.Fprintf(w, "%3d  %-11s %s: %s\n", f.Number, mark, f.Text, f.Detail)
@@ -66,7 +72,11 @@ func PrintFindings(w io.Writer, findings []app.Finding, quiet bool) {
 	if violated > 0 || quiet || len(findings) == 0 {
 		return
 	}
-	format.Fprintf(w, "\nThe lake and its journal agree: %s", format.Count(len(findings)-unchecked, "invariant")+map[bool]string{true: " holds", false: " hold"}[len(findings)-unchecked == 1])
+	holds := len(findings) - unchecked - partly
+	format.Fprintf(w, "\nThe lake and its journal agree: %s", format.Count(holds, "invariant")+map[bool]string{true: " holds", false: " hold"}[holds == 1])
+	if partly > 0 {
+		format.Fprintf(w, ", %d as far as they were checked", partly)
+	}
 	if unchecked > 0 {
 		format.Fprintf(w, ", %d not checked", unchecked)
 	}

@@ -1,0 +1,232 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/parallel"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/sinks"
+)
+
+// readFile is what was found in a file of the lake, which is read once.
+type readFile struct {
+	path  string
+	table string // whose rows are hashed; empty: they are not
+	sinks.FileContent
+	err    error
+	secret bool // it contains the API key
+}
+
+// readFiles reads every file that is there, several at once: its bytes, its footer, and the rows of those
+// that compactions replaced and wrote.
+func (p *publicationCheck) readFiles(ctx context.Context) error {
+	p.read = map[string]*readFile{}
+	for _, list := range []func(context.Context) ([]string, error){p.sink.ListGlobbed, p.sink.ListCompacted} {
+		paths, err := list(ctx)
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			p.read[path] = &readFile{path: path}
+		}
+	}
+	p.chooseHashed()
+	files := slices.Sorted(maps.Keys(p.read))
+	return parallel.Do(ctx, p.jobs, len(files), func(ctx context.Context, i int) error {
+		p.readFile(ctx, p.read[files[i]])
+		return ctx.Err()
+	})
+}
+
+// chooseHashed chooses the files of which the rows are hashed.
+func (p *publicationCheck) chooseHashed() {
+	if p.audit == nil {
+		return
+	}
+	tables := map[string]string{} // of all files, by path
+	for _, m := range p.chain {
+		for _, f := range m.Files {
+			tables[f.Path] = f.Table
+		}
+	}
+	for _, m := range p.chain {
+		if len(m.Replaces) == 0 || p.isPruned(m) {
+			continue
+		}
+		for _, path := range slices.Concat(m.Replaces, filePaths(m)) {
+			if f := p.read[path]; f != nil {
+				f.table = tables[path]
+			}
+		}
+	}
+}
+
+func (p *publicationCheck) readFile(ctx context.Context, f *readFile) {
+	var search *textSearch
+	if p.secret != nil {
+		search = &textSearch{text: p.secret}
+		f.FileContent, f.err = p.sink.ReadFile(ctx, f.path, f.table, search)
+		f.secret = search.found
+		return
+	}
+	f.FileContent, f.err = p.sink.ReadFile(ctx, f.path, f.table, nil)
+}
+
+// textSearch looks for a text in what is written to it.
+type textSearch struct {
+	text  []byte
+	tail  []byte // the end of what was written, which may begin the text
+	found bool
+}
+
+// Write searches a piece. It never fails.
+func (s *textSearch) Write(piece []byte) (int, error) {
+	if s.found {
+		return len(piece), nil
+	}
+	beginning := piece[:min(len(piece), len(s.text)-1)]
+	joined := append(s.tail, beginning...)
+	s.found = bytes.Contains(joined, s.text) || bytes.Contains(piece, s.text)
+	if len(piece) >= len(s.text) {
+		joined = piece
+	}
+	s.tail = append([]byte(nil), joined[max(0, len(joined)-len(s.text)+1):]...)
+	return len(piece), nil
+}
+
+// findSecret looks for the API key in everything that the lake holds.
+func (p *publicationCheck) findSecret(ctx context.Context) error {
+	if p.secret == nil {
+		return nil
+	}
+	for _, f := range p.read {
+		p.scanned += f.Bytes
+		if f.secret {
+			p.leaks = append(p.leaks, f.path)
+		}
+	}
+	isRead := func(name string) bool { return p.read[name] != nil && p.read[name].err == nil }
+	err := p.sink.ScanObjects(ctx, isRead, func(name string, content []byte) {
+		p.scanned += int64(len(content))
+		if bytes.Contains(content, p.secret) {
+			p.leaks = append(p.leaks, name)
+		}
+	})
+	slices.Sort(p.leaks)
+	p.leaks = slices.Compact(p.leaks)
+	return err
+}
+
+// checkFiles compares the files that are there with those that manifests name.
+func (p *publicationCheck) checkFiles(context.Context) error {
+	for _, path := range slices.Sorted(maps.Keys(p.read)) {
+		f, compacted := p.read[path], sinks.IsCompacted(path)
+		_, listed := p.listed[path]
+		switch {
+		case listed:
+			p.checkFile(f)
+		case compacted:
+			p.orphans++
+			continue
+		default:
+			p.unlisted = append(p.unlisted, path)
+		}
+		if compacted {
+			p.compacted++
+		} else {
+			p.visible++
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(p.listed)) {
+		switch {
+		case p.removed[path]:
+			p.gone++
+		case isListed(p.chain, path):
+			p.damaged = append(p.damaged, path+" is listed in a manifest and missing")
+		}
+	}
+	return nil
+}
+
+// checkFile holds a file against what its manifest says, and strikes it off.
+func (p *publicationCheck) checkFile(got *readFile) {
+	f := p.listed[got.path]
+	switch {
+	case got.err != nil:
+		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v", f.Path, got.err))
+	case got.Bytes != f.Bytes || got.File.Rows != f.Rows:
+		p.damaged = append(p.damaged, fmt.Sprintf("%s has %s and %s, its manifest says %d and %d", f.Path, format.Count(got.Bytes, "byte"), format.Count(got.File.Rows, "row"), f.Bytes, f.Rows))
+	case got.SHA256 != f.SHA256 || got.Digest != f.Digest:
+		p.damaged = append(p.damaged, f.Path+" has other content than its manifest says")
+	}
+	p.bytes += f.Bytes
+	delete(p.listed, got.path)
+}
+
+// isPruned reports whether files that a compaction replaced or wrote were removed since.
+func (p *publicationCheck) isPruned(m *pipeline.Manifest) bool {
+	return slices.ContainsFunc(slices.Concat(m.Replaces, filePaths(m)), func(path string) bool { return p.removed[path] })
+}
+
+// checkCompaction compares the rows of a compaction's files with those of the
+// files that it replaced. A file that cannot be read is reported elsewhere, too.
+func (p *publicationCheck) checkCompaction(m *pipeline.Manifest) {
+	if len(m.Replaces) == 0 {
+		return // a pruning
+	}
+	if p.isPruned(m) {
+		p.unread++
+		return
+	}
+	p.compactions++
+	replaced, written := map[string][]string{}, map[string][]string{} // paths by table
+	for _, path := range m.Replaces {
+		table := p.listed[path].Table
+		replaced[table] = append(replaced[table], path)
+	}
+	for _, f := range m.Files {
+		written[f.Table] = append(written[f.Table], f.Path)
+	}
+	for _, table := range slices.Sorted(maps.Keys(replaced)) {
+		before, err := p.hashRows(table, replaced[table])
+		after, afterErr := p.hashRows(table, written[table])
+		if err = errors.Join(err, afterErr); err != nil || before != after {
+			p.differing = append(p.differing, fmt.Sprintf("%s of compaction %s: it replaced %s by %d others: %v", table, m.Run.ID, format.Count(before.Rows, "row"), after.Rows, err))
+		}
+	}
+}
+
+// hashRows is the hash of the rows that files of a table hold together.
+func (p *publicationCheck) hashRows(table string, paths []string) (sum sinks.MultisetHash, err error) {
+	for _, path := range paths {
+		f := p.read[path]
+		switch {
+		case f == nil:
+			return sum, fmt.Errorf("%s is missing", path)
+		case f.table != table:
+			return sum, fmt.Errorf("%s is listed as a file of table %q, and of %q", path, f.table, table)
+		}
+		if err := errors.Join(f.err, f.RowsErr); err != nil {
+			return sum, fmt.Errorf("%s: %w", path, err)
+		}
+		sum.Add(&f.FileContent.Rows)
+	}
+	return sum, nil
+}
+
+func filePaths(m *pipeline.Manifest) (paths []string) {
+	for _, f := range m.Files {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+func isListed(chain []*pipeline.Manifest, path string) bool {
+	return slices.ContainsFunc(chain, func(m *pipeline.Manifest) bool { return slices.Contains(filePaths(m), path) })
+}

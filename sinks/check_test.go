@@ -1,0 +1,163 @@
+package sinks
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/extsort/rowtest"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// monthsOfNews writes rows of several months and tables into a sink.
+func monthsOfNews(t testing.TB, sink pipeline.Sink, rows []arrow.Record) {
+	t.Helper()
+	news := schema.EventTable(schema.CategoryNews)
+	for i, rec := range rows {
+		if err := sink.Write(t.Context(), partitionOf(news, fmt.Sprintf("2026-%02d", 1+i%5)), rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, table := range []schema.Table{schema.Calls, schema.Accounts} {
+		rec := rowtest.NewRecord(t, table, []rowtest.Values{make(rowtest.Values, len(table.Columns))})
+		if err := sink.Write(t.Context(), partitionOf(table, ""), rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestCheck: a check finds the files that a lake has published, with the digests of their rows, also
+// if partitions have several files, and rows are spilled; of other rows it finds others.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	rows := newsRecords(t, 5500, 110)
+	l := openLake(t, filepath.Join(t.TempDir(), "lake"), Options{SortMemory: 1_000_000, TargetFileSize: 20_000, RowGroupRows: 100})
+	monthsOfNews(t, l, rows)
+	m := stageAndPublish(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(m.Files); n < 12 {
+		t.Fatalf("%d files, want several in each of five partitions", n)
+	}
+	want := plainFiles(m.Files)
+	var written atomic.Int64
+	check := func(published []pipeline.File, memory int64, more ...arrow.Record) []pipeline.File {
+		t.Helper()
+		c, err := OpenCheck(filepath.Join(t.TempDir(), "scratch"), Options{RunID: l.options.RunID, SortMemory: memory, Jobs: 3, Earlier: &Earlier{published: l.generations}, Hook: func(_, path string, do func() error) error {
+			if isOutput(path) {
+				written.Add(1)
+			}
+			return do()
+		}}, published)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close() //nolint:errcheck // it wrote nothing that matters
+		monthsOfNews(t, c, rows)
+		for _, rec := range more {
+			if err := c.Write(t.Context(), partitionOf(schema.EventTable(schema.CategoryNews), "2026-01"), rec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files, err := c.Stage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Publish(t.Context(), &pipeline.Manifest{Files: files}); err != nil {
+			t.Fatal(err)
+		}
+		return plainFiles(files)
+	}
+	for _, memory := range []int64{1_000_000, 64 << 20} {
+		if diff := gocmp.Diff(want, check(m.Files, memory)); diff != "" {
+			t.Errorf("with %d bytes a check finds other files (-published +found):\n%s", memory, diff)
+		}
+	}
+	news := schema.EventTable(schema.CategoryNews)
+	other := rowtest.NewRecord(t, news, []rowtest.Values{newsRow("n", "1", nil, "another", "{}", "")})
+	if gocmp.Equal(want, check(m.Files, 64<<20, other)) {
+		t.Error("a check of another row finds the published files")
+	}
+	fewer := slices.Clone(m.Files)
+	for i := range fewer {
+		fewer[i].Rows--
+	}
+	if gocmp.Equal(want, check(fewer, 64<<20)) {
+		t.Error("a check finds the digests of files that claim to end after other rows")
+	}
+	if n := written.Load(); n > 0 {
+		t.Errorf("checks did %d operations on encoded files", n)
+	}
+	if _, err := OpenCheck(t.TempDir(), Options{RunID: "r"}, m.Files); err == nil {
+		t.Error("OpenCheck without what the lake held before = no error")
+	}
+}
+
+// isOutput reports whether a path is that of a file that is being encoded.
+func isOutput(path string) bool { return strings.HasPrefix(filepath.Base(path), "file-") }
+
+// plainFiles are files without what only an encoder knows.
+func plainFiles(files []pipeline.File) (plain []pipeline.File) {
+	for _, f := range files {
+		f.Bytes, f.SHA256, f.RowGroups = 0, "", 0
+		plain = append(plain, f)
+	}
+	return plain
+}
+
+// TestStageSideBySide: partitions that are staged at once give the same files, byte by byte, in the
+// same order, as one after another.
+func TestStageSideBySide(t *testing.T) {
+	t.Parallel()
+	var want []pipeline.File
+	rows := newsRecords(t, 1500, 50)
+	for _, jobs := range []int{1, 4} {
+		l := openLake(t, filepath.Join(t.TempDir(), "lake"), Options{SortMemory: 100 << 20, Jobs: jobs, TargetFileSize: 20_000, RowGroupRows: 100})
+		if got := l.options.stagedAtOnce(); got != jobs {
+			t.Errorf("%d partitions are staged at once, want %d", got, jobs)
+		}
+		monthsOfNews(t, l, rows)
+		files, err := l.Stage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = files
+		}
+		if diff := gocmp.Diff(want, files); diff != "" {
+			t.Errorf("with %d jobs other files are staged (-1 +%d):\n%s", jobs, jobs, diff)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestStageFails: of several partitions that fail, the error is that of the first in order, and what was staged
+// is not published.
+func TestStageFails(t *testing.T) {
+	t.Parallel()
+	full := errors.New("no space")
+	l := openLake(t, filepath.Join(t.TempDir(), "lake"), Options{SortMemory: 100 << 20, Jobs: 4, Hook: func(op, path string, do func() error) error {
+		if isOutput(path) && op == "sync" {
+			return full
+		}
+		return skipSync(op, path, do)
+	}})
+	monthsOfNews(t, l, newsRecords(t, 100, 20))
+	if _, err := l.Stage(t.Context()); !errors.Is(err, full) || !strings.HasPrefix(err.Error(), "stage calls: ") {
+		t.Errorf("Stage = %v, want the error of calls, the first", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
