@@ -9,7 +9,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test proof conformance stores engines browser iceberg test-iceberg lint vet-all mutants fuzz bench man dist clean
+.PHONY: help build demo test proof conformance stores engines browser iceberg test-iceberg lint vet-all mutants fuzz bench bench-record bench-peers benchmarks pgo man dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -25,11 +25,11 @@ LIMIT = $(if $(filter full,$(SIGLAKE_PROOF)),24h,30m)
 
 # Packages that start goroutines, in their code or their tests: the race detector watches their tests,
 # except for the sequential ones, which the arguments of proof.Main name.
-RACE := ./cmd/siglake ./internal/app ./internal/bucket ./internal/lease ./internal/ledger ./internal/lusha ./internal/mutants \
+RACE := ./cmd/siglake ./internal/app ./internal/bench ./internal/bench/plain ./internal/bucket ./internal/lease ./internal/ledger ./internal/lusha ./internal/mutants \
 	./internal/notify ./internal/parallel ./internal/policy ./internal/ratelimit ./internal/simulator ./internal/wal ./pipeline ./sinks
 # These run without it: packages without goroutines, and the sequential tests of others; cmd/siglake
 # runs in whole.
-WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/ddl ./internal/dictionary ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \
+WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/bench/answers ./internal/ddl ./internal/dictionary ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \
 	./internal/forecast ./internal/format ./internal/idmap ./internal/jobfile ./internal/jsonscan ./internal/lakereport ./internal/ledger ./internal/lusha \
 	./internal/mutants ./internal/nights ./internal/proof ./internal/ratelimit ./internal/report ./internal/simulator ./internal/wal \
 	./pipeline ./schema ./sinks ./sources
@@ -90,8 +90,31 @@ fuzz: ## every fuzz target for 60 s each
 		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime 60s "$$dir" || exit 1; \
 	done
 
-bench: ## benchmarks
+.PHONY: bench-programs
+bench-programs: # siglake as make build makes it, and what it is compared with
+	@mkdir -p bin/bench
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/bench/ ./cmd/siglake ./internal/bench ./internal/bench/plain
+	@$(GO) test -c -o bin/bench/columns.test ./internal/bench
+	@$(GO) test -c -o bin/bench/plain.test ./internal/bench/plain
+	@$(GO) test -c -o bin/bench/sinks.test ./sinks
+
+bench: bench-programs ## speed and memory, end to end and in parts, as ratios to a plain program; five minutes on an idle machine
+	@bin/bench/bench
+
+bench-record: bench-programs ## make bench, and a line in internal/bench/RESULTS.md
+	@bin/bench/bench -record internal/bench/RESULTS.md -commit $(COMMIT)
+
+bench-peers: bench-programs ## make bench, with Bento and DuckDB; builds them
+	@cd internal/bench/bento && $(GO) build -o ../../../bin/bench/bento .
+	@cd internal/bench/duckdb && $(GO) build -o ../../../bin/bench/duckdb .
+	@bin/bench/bench -peers
+
+benchmarks: ## all Go benchmarks
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
+
+pgo: bench-programs ## a profile for the compiler, of a run and a rebuild: cmd/siglake/default.pgo, which go build then uses
+	@rm -rf bin/bench/profiles && bin/bench/bench -profile bin/bench/profiles
+	@$(GO) tool pprof -proto bin/bench/profiles/*.cpu.pprof > bin/bench/default.pgo && mv bin/bench/default.pgo cmd/siglake/
 
 man: ## manual pages for man(1), in man/
 	@$(GO) run -tags man -ldflags '-X main.version=$(VERSION)' ./cmd/siglake man

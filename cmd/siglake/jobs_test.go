@@ -299,7 +299,7 @@ func TestJobPaths(t *testing.T) {
 		}
 	}
 	slices.Sort(got)
-	if diff := cmp.Diff([]string{"api-key-file", "exclude", "lake", "list", "metrics-file", "quota-dir", "scratch", "seeds", "state"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"api-key-file", "exclude", "lake", "list", "metrics-file", "profile", "quota-dir", "scratch", "seeds", "state"}, got); diff != "" {
 		t.Errorf("flags that take paths (-want +got):\n%s", diff)
 	}
 	c := jobCompiler{dir: "etc/jobs"}

@@ -52,6 +52,12 @@ var allowed = map[string][]string{
 	"internal/ddl":               {"internal/app", "internal/format", "schema", "pipeline", "sinks"},
 	"cmd/siglake":                {"internal/ddl", "internal/dictionary", "cmd/siglake/manual", "internal/app", "internal/report", "internal/format", "internal/jobfile", "internal/notify", "internal/simulator", "schema", "pipeline", "internal/lusha", "internal/ledger"},
 
+	// benchmarks, which are not shipped
+	"internal/bench":         {"internal/bench/answers"},
+	"internal/bench/answers": {"internal/simulator"},
+	"internal/bench/cputime": {},
+	"internal/bench/plain":   {"schema"},
+
 	// helpers of tests
 	"internal/durable/durabletest": {},
 	"internal/extsort/rowtest":     {"schema"},
@@ -63,7 +69,7 @@ var allowed = map[string][]string{
 // importRooms says where a third-party package may be imported: files or folders.
 var importRooms = map[string][]string{
 	"github.com/parquet-go/parquet-go":   {"sinks/parquet.go", "sinks/layout.go", "sinks/bounds.go", "sinks/compress.go", "sinks/keys.go", "sinks/columns.go", "sinks/merges.go"},
-	"github.com/apache/arrow/go/v17":     {"schema", "pipeline", "sinks", "internal/extsort/rowtest", "internal/extsort", "internal/export", "internal/lakereport"},
+	"github.com/apache/arrow/go/v17":     {"schema", "pipeline", "sinks", "internal/extsort/rowtest", "internal/extsort", "internal/export", "internal/lakereport", "internal/bench/plain"},
 	"github.com/urfave/cli/v2":           {"cmd/siglake"},
 	"github.com/vbauerster/mpb/v8":       {"cmd/siglake/progress.go"},
 	"golang.org/x/term":                  {"cmd/siglake/progress.go", "cmd/siglake/help.go"},
@@ -74,7 +80,7 @@ var importRooms = map[string][]string{
 	"github.com/wlynxg/chardet":          {"sources/charset.go"},
 	"github.com/xuri/excelize/v2":        {"sources/workbook.go", "internal/export/xlsx.go"},
 	"github.com/klauspost/compress":      {"sources", "internal/ledger", "sinks/compress.go"},
-	"net/http":                           {"cmd/siglake", "internal/app", "internal/lusha", "internal/notify", "internal/simulator", "internal/bucket", "internal/bucket/buckettest"},
+	"net/http":                           {"cmd/siglake", "internal/app", "internal/lusha", "internal/notify", "internal/simulator", "internal/bucket", "internal/bucket/buckettest", "internal/bench", "internal/bench/answers", "internal/bench/plain"},
 	"github.com/cpuguy83/go-md2man/v2":   {"cmd/siglake/man.go"},
 	"go.yaml.in/yaml/v4":                 {"internal/jobfile", "internal/dictionary/dbt.go"},
 	"github.com/google/go-cmp":           {},
@@ -129,7 +135,7 @@ func TestLayers(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
-			if name != "." && strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"testdata", "crosscheck", "conformance", "tools", "stores", "storematrix", "enginematrix", "browsermatrix", "siglake-iceberg"}, d.Name()) {
+			if name != "." && strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"testdata", "crosscheck", "conformance", "tools", "stores", "storematrix", "enginematrix", "browsermatrix", "siglake-iceberg", "bento", "duckdb"}, d.Name()) {
 				return filepath.SkipDir // nested modules and data
 			}
 			return nil

@@ -178,13 +178,12 @@ func (b *bench) profile(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = stop() }()
-	commands := map[string][]string{
-		"run":     b.runCommand("lake"),
-		"rebuild": {"rebuild", "--lake", b.path("lake"), "--into", b.path("rebuilt"), "--quiet"},
+	commands := [][]string{
+		b.runCommand("lake"),
+		{"rebuild", "--lake", b.path("lake"), "--into", b.path("rebuilt"), "--quiet"},
 	}
-	for _, name := range []string{"run", "rebuild"} {
-		dir := filepath.Join(b.profileDir, name)
-		if _, err := measure(ctx, nil, b.program("siglake"), append(commands[name], "--profile", dir)...); err != nil {
+	for _, command := range commands {
+		if _, err := measure(ctx, nil, b.program("siglake"), append(command, "--profile", b.profileDir)...); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ func main() {
 // dispatch runs the bench, or one of the processes that it starts from its own program.
 func dispatch(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == serveCommand {
-		return serve(ctx, args[1:])
+		return serve(ctx, args[1:], os.Stdin, os.Stdout)
 	}
 	o, err := parseOptions(args)
 	if err != nil {

@@ -28,8 +28,8 @@ type served struct {
 	Bytes  int64
 }
 
-// serve serves answers on the loopback until its standard input ends.
-func serve(ctx context.Context, args []string) error {
+// serve serves answers on the loopback until its input ends.
+func serve(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	flags := flag.NewFlagSet(serveCommand, flag.ContinueOnError)
 	var c answers.Config
 	flags.IntVar(&c.Companies, "companies", 0, "number of companies")
@@ -50,11 +50,11 @@ func serve(ctx context.Context, args []string) error {
 		return err
 	}
 	server := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
-	go func() { // ends with standard input, and the process with it
-		_, _ = io.Copy(io.Discard, os.Stdin)
+	go func() { // ends with the input, and the server with it
+		_, _ = io.Copy(io.Discard, in)
 		_ = server.Close()
 	}()
-	if err := json.NewEncoder(os.Stdout).Encode(served{"http://" + l.Addr().String(), s.Events(), s.Bytes()}); err != nil {
+	if err := json.NewEncoder(out).Encode(served{"http://" + l.Addr().String(), s.Events(), s.Bytes()}); err != nil {
 		return err
 	}
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
