@@ -30,7 +30,7 @@ RACE := ./cmd/siglake ./internal/app ./internal/bench ./internal/bench/plain ./i
 # These run without it: packages without goroutines, and the sequential tests of others; cmd/siglake
 # runs in whole.
 WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/bench/answers ./internal/ddl ./internal/dictionary ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \
-	./internal/forecast ./internal/format ./internal/idmap ./internal/jobfile ./internal/jsonscan ./internal/lakereport ./internal/ledger ./internal/lusha \
+	./internal/columns ./internal/flatten ./internal/forecast ./internal/format ./internal/idmap ./internal/jobfile ./internal/jsonscan ./internal/lakereport ./internal/ledger ./internal/lusha \
 	./internal/mutants ./internal/nights ./internal/proof ./internal/ratelimit ./internal/report ./internal/simulator ./internal/wal \
 	./pipeline ./schema ./sinks ./sources
 

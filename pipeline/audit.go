@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"math"
+	"sync"
 
+	"github.com/siglake/siglake/internal/flatten"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -120,8 +122,22 @@ func EventUID(b *Batch, item int, a *ItemReply, e *RawEvent) string {
 	if entity.Object == "" {
 		entity.Object = b.Query.Object
 	}
-	return uidFlattener.flattenEvent(schema.Event{Entity: entity, RequestedBy: requestedBy, Requested: requested, Type: e.Type, Raw: e.Raw})[0].uid
+	uid := ""
+	f := uidFlatteners.Get().(*flatten.Flattener)
+	defer uidFlatteners.Put(f)
+	event := schema.Event{Entity: entity, RequestedBy: requestedBy, Requested: requested, Type: e.Type, Raw: e.Raw}
+	_ = f.Flatten(&event, func(r *flatten.Row) error {
+		if uid == "" {
+			uid = string(r.UID)
+		}
+		return nil
+	}) // which never fails
+	return uid
 }
 
-// uidFlattener makes rows of which only the id is read. It does not change.
-var uidFlattener = newFlattener("", "", schema.Version)
+// uidFlatteners make rows of which only the id is read.
+var uidFlatteners = sync.Pool{New: func() any { return flatten.New(flatten.Options{Version: schema.Version}) }}
+
+// EventDay is the date of an event, as its row has it, in days since 1970; false if it has none. Of a
+// record with several topics, which has a row for each, it is the newest one.
+func EventDay(e *RawEvent) (day int64, ok bool) { return flatten.Day(e.Type, e.Raw) }

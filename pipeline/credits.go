@@ -1,6 +1,10 @@
 package pipeline
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/siglake/siglake/internal/columns"
+)
 
 // Credits is what something cost: an amount between Min and Max, both included. It
 // is known when they are equal. The zero value is exactly nothing.
@@ -79,9 +83,9 @@ func (t *CreditTotals) Cost() Credits {
 }
 
 // creditsValue is a cell of a credits column: null while the amount is not known.
-func creditsValue(c Credits) value {
+func creditsValue(c Credits) columns.Value {
 	if !c.IsKnown() {
-		return value{}
+		return columns.Value{}
 	}
-	return intValue(c.Min)
+	return columns.Int(c.Min)
 }

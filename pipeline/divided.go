@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/siglake/siglake/internal/columns"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -66,7 +67,7 @@ func (r *recorder) writeDivided(ctx context.Context) error {
 		d := r.divided[row]
 		credits := creditsValue(d.credits)
 		if d.line.Status == schema.InDoubt || d.line.Status == schema.WrittenOff {
-			credits = value{}
+			credits = columns.Value{}
 		}
 		if err := r.writeAccount(ctx, d.line, d.answer, d.events, credits); err != nil {
 			return err

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siglake/siglake/internal/columns"
+	"github.com/siglake/siglake/internal/flatten"
 	"github.com/siglake/siglake/internal/jsonscan"
 	"github.com/siglake/siglake/schema"
 )
@@ -27,15 +29,15 @@ const (
 var Contracts = []Contract{Evolve, Freeze}
 
 // DriftKind says how an answer differs from what the schema knows.
-type DriftKind string
+type DriftKind = flatten.DriftKind
 
 // The kinds of drift.
 const (
-	NewType      DriftKind = "new_type"      // a signal type that the catalogue does not have
-	NewField     DriftKind = "new_field"     // a field that no column reads
-	ChangedType  DriftKind = "changed_type"  // a value that its column cannot hold
-	NewValue     DriftKind = "new_value"     // a value that its closed list does not have
-	MissingField DriftKind = "missing_field" // a field that every record had is absent or null
+	NewType      = flatten.NewType      // a signal type that the catalogue does not have
+	NewField     = flatten.NewField     // a field that no column reads
+	ChangedType  = flatten.ChangedType  // a value that its column cannot hold
+	NewValue     = flatten.NewValue     // a value that its closed list does not have
+	MissingField = flatten.MissingField // a field that every record had is absent or null
 )
 
 // Drift is one way in which the answers of a run differ from what the schema knows.
@@ -91,6 +93,8 @@ type driftWatch struct {
 	keys      []driftKey // of found, in their order
 	truncated bool
 	unit      int64 // number of the event, entry or answer that is looked at
+	event     *schema.Event
+	dataset   string // of the event
 }
 
 // driftCount is a difference, with the last unit that was counted for it.
@@ -104,9 +108,9 @@ func newDriftWatch() *driftWatch { return &driftWatch{found: map[driftKey]*drift
 // isEmpty reports whether nothing differs.
 func (w *driftWatch) isEmpty() bool { return len(w.found) == 0 }
 
-// add counts a difference once for each unit. The first call is the first by name, in whatever order
+// count counts a difference once for each unit. The first call is the first by name, in whatever order
 // answers come. Of too many differences those with the first keys are kept.
-func (w *driftWatch) add(d Drift) {
+func (w *driftWatch) count(d Drift) {
 	d.Path = fieldName(d.Path)
 	d.Found = truncate(d.Found, 60)
 	key := driftKey{d.Kind, d.SignalType, d.Path, d.Object}
@@ -156,82 +160,30 @@ func (w *driftWatch) report(c Contract) *DriftReport {
 	return r
 }
 
-// eventDrift watches one event; nil watches nothing.
-type eventDrift struct {
-	watch *driftWatch
-	of    Drift // what differences of the event have in common
-	// Columns with a value that they cannot hold. Their fields are not missing.
-	unread []int
+// BeginEvent begins with another event.
+func (w *driftWatch) BeginEvent(e *schema.Event, dataset string) {
+	w.unit++
+	w.event, w.dataset = e, dataset
 }
 
-// watchEvent begins with another event; nil if nothing is watched. A type that the catalogue does not
-// have is a difference as a whole: its fields are not looked at.
-func (f *flattener) watchEvent(e *schema.Event, dataset string, known bool) *eventDrift {
-	if f.drift == nil || e.Origin != nil {
-		return nil
-	}
-	f.drift.unit++
-	d := &eventDrift{watch: f.drift, of: Drift{
-		Object: e.Entity.Object, SignalType: e.Type, Dataset: dataset, KeptIn: "raw", FirstCall: e.CallID, FirstReceived: e.FetchedAt.UTC(),
-	}}
-	if !known {
-		d.add(NewType, "", "", "")
-		return nil
-	}
-	return d
-}
-
-func (d *eventDrift) add(kind DriftKind, path, expected, found string) {
-	one := d.of
-	one.Kind, one.Path, one.Expected, one.Found = kind, path, expected, found
-	d.watch.add(one)
-}
-
-// noteField looks at a field that no column reads.
-func (d *eventDrift) noteField(l *tableLayout, path string, val []byte) {
-	if d != nil && !l.nested[path] && !l.unread[path] {
-		d.add(NewField, path, "", jsonType(val))
-	}
-}
-
-// noteProblem looks at a value that its column cannot hold. A date that is not plausible has the right
-// type.
-func (d *eventDrift) noteProblem(column int, expected schema.Type, path string, val []byte, problem string) {
-	if d == nil {
-		return
-	}
-	d.unread = append(d.unread, column)
-	if !strings.HasPrefix(problem, implausible) {
-		d.add(ChangedType, path, expected.String(), jsonType(val))
-	}
-}
-
-// noteRow looks at an event whose columns are filled.
-func (d *eventDrift) noteRow(b *rowBuilder, record string) {
-	if d == nil {
-		return
-	}
-	l := b.layout
-	for _, i := range l.always[record] {
-		if !b.values[i].set && !slices.Contains(d.unread, i) {
-			c := l.table.Columns[i]
-			d.add(MissingField, c.From[0], c.Type.String(), "")
-		}
-	}
-	if kind := b.get("event_type"); kind.set && schema.NormalizeNewsType(kind.s) == schema.OtherNews && !strings.EqualFold(kind.s, schema.OtherNews) {
-		d.add(NewValue, "eventType", schema.String.String(), kind.s)
-	}
+// Add adds a difference of the event.
+func (w *driftWatch) Add(kind DriftKind, path, expected, found string) {
+	e := w.event
+	w.count(Drift{
+		Kind: kind, Object: e.Entity.Object, SignalType: e.Type, Dataset: w.dataset, Path: path, Expected: expected, Found: found, KeptIn: "raw",
+		FirstCall: e.CallID, FirstReceived: e.FetchedAt.UTC(),
+	})
 }
 
 // watchAnswers looks at what answers to signal requests have outside of events.
-func (f *flattener) watchAnswers(b *Batch, reply *Reply, received map[string]time.Time) {
-	if f.drift == nil || b.Query.Service() != Signals {
+func (w *driftWatch) watchAnswers(b *Batch, reply *Reply, received map[string]time.Time) {
+	if b.Query.Service() != Signals {
 		return
 	}
 	for _, list := range [][]ItemReply{reply.Items, reply.Unmatched} {
 		for i := range list {
 			a := &list[i]
-			f.watchUnknown("entry.", a.UnknownFields, Drift{
+			w.watchUnknown("entry.", a.UnknownFields, Drift{
 				Object: b.Query.Object, Dataset: schema.Accounts.Name, KeptIn: "answer_extra", FirstCall: a.CallID, FirstReceived: received[a.CallID].UTC(),
 			})
 		}
@@ -241,14 +193,14 @@ func (f *flattener) watchAnswers(b *Batch, reply *Reply, received map[string]tim
 		if c.Outcome != Charged { // a refusal has fields of its own
 			continue
 		}
-		f.watchUnknown("answer.", c.UnknownFields, Drift{
+		w.watchUnknown("answer.", c.UnknownFields, Drift{
 			Object: b.Query.Object, Dataset: schema.Calls.Name, KeptIn: "extra", FirstCall: c.ID, FirstReceived: received[c.ID].UTC(),
 		})
 	}
 }
 
 // watchUnknown looks at the members of an object of unknown fields.
-func (f *flattener) watchUnknown(prefix string, fields []byte, d Drift) {
+func (w *driftWatch) watchUnknown(prefix string, fields []byte, d Drift) {
 	if len(fields) == 0 {
 		return
 	}
@@ -256,35 +208,18 @@ func (f *flattener) watchUnknown(prefix string, fields []byte, d Drift) {
 	if prefix == "entry." {
 		documented = schema.UnreadEntryFields
 	}
-	f.drift.unit++
+	w.unit++
 	for name, val := range jsonscan.Members(fields) {
 		if slices.Contains(documented, name) {
 			continue
 		}
 		one := d
-		one.Kind, one.Path, one.Found = NewField, prefix+name, jsonType(val)
+		one.Kind, one.Path, one.Found = NewField, prefix+name, flatten.JSONType(val)
 		if s, ok := schema.LookupSignal(name); ok { // its events are no list of objects
 			one.Kind, one.SignalType, one.Expected = ChangedType, s.Key, "list of events"
 		}
-		f.drift.add(one)
+		w.count(one)
 	}
-}
-
-// jsonType names the type of a JSON value.
-func jsonType(val []byte) string {
-	switch {
-	case len(val) == 0, jsonscan.IsNull(val):
-		return "null"
-	case val[0] == '"':
-		return "text"
-	case val[0] == '{':
-		return "object"
-	case val[0] == '[':
-		return "list"
-	case val[0] == 't', val[0] == 'f':
-		return "boolean"
-	}
-	return "number"
 }
 
 // Describe is the difference in one line.
@@ -323,17 +258,18 @@ func (p *paidPhase) checkContract(b *Batch, reply *Reply) {
 	if p.Contract != Freeze || b.Query.Service() != Signals || reply == nil {
 		return
 	}
-	gate := *p.recorder.flattener
-	gate.drift = newDriftWatch()
-	gate.watchAnswers(b, reply, nil)
+	found := newDriftWatch()
+	found.watchAnswers(b, reply, nil)
+	f := flatten.New(flatten.Options{Version: p.schemaVersion(), Drift: found})
 	for _, list := range [][]ItemReply{reply.Items, reply.Unmatched} {
 		for i := range list {
 			for _, e := range list[i].Events {
-				gate.flattenEvent(schema.Event{Entity: list[i].Entity, Type: e.Type, Raw: e.Raw, CallID: list[i].CallID})
+				e := schema.Event{Entity: list[i].Entity, Type: e.Type, Raw: e.Raw, CallID: list[i].CallID}
+				_ = f.Flatten(&e, func(*flatten.Row) error { return nil }) // which never fails
 			}
 		}
 	}
-	p.stopOnDrift(gate.drift)
+	p.stopOnDrift(found)
 }
 
 // stopOnDrift stops the paid phase if anything differs and the contract is frozen.
@@ -350,19 +286,27 @@ const driftVersion = 5
 
 // writeDrift writes the differences that the run found.
 func (r *recorder) writeDrift(ctx context.Context) error {
-	if r.flattener.version < driftVersion {
+	if r.flattener.Version < driftVersion {
 		return nil
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(r.flattener.drift.found), compareDriftKeys) {
-		d := &r.flattener.drift.found[key].Drift
-		err := r.rows.append(ctx, schema.Drift, schema.Partition{Table: schema.Drift.Name}, []value{
-			stringValue(r.manifest.Run.ID), stringValue(string(d.Kind)), optionalString(string(d.Object)), optionalString(d.SignalType),
-			optionalString(d.Dataset), optionalString(d.Path), optionalString(d.Expected), optionalString(d.Found), optionalString(d.KeptIn),
-			intValue(d.Events), optionalString(d.FirstCall), optionalTime(d.FirstReceived),
+	for _, key := range slices.SortedFunc(maps.Keys(r.drift.found), compareDriftKeys) {
+		d := &r.drift.found[key].Drift
+		err := r.rows.AddValues(ctx, &schema.Drift, schema.Partition{Table: schema.Drift.Name}, []columns.Value{
+			columns.Text(r.manifest.Run.ID), columns.Text(string(d.Kind)), columns.TextOrNull(string(d.Object)), columns.TextOrNull(d.SignalType),
+			columns.TextOrNull(d.Dataset), columns.TextOrNull(d.Path), columns.TextOrNull(d.Expected), columns.TextOrNull(d.Found), columns.TextOrNull(d.KeptIn),
+			columns.Int(d.Events), columns.TextOrNull(d.FirstCall), columns.TimeOrNull(d.FirstReceived),
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// truncate cuts a text for a report, at a character boundary.
+func truncate(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
 }

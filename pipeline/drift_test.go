@@ -10,22 +10,26 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/flatten"
 	"github.com/siglake/siglake/schema"
 )
 
 // watch flattens an event of a company and returns what differs, in the order of the report.
 func watch(t *testing.T, version int, signal string, records ...string) (found []string) {
 	t.Helper()
-	f := newFlattener("run-1", "event_month", version)
-	f.drift = newDriftWatch()
+	w := newDriftWatch()
+	f := flatten.New(flatten.Options{Version: version, Drift: w})
 	for i, raw := range records {
 		object := schema.Company
 		if s, _ := schema.LookupSignal(signal); s.Object == schema.Contact {
 			object = schema.Contact
 		}
-		f.flattenEvent(schema.Event{Entity: schema.Entity{Object: object, ID: "1"}, Type: signal, Raw: json.RawMessage(raw), CallID: fmt.Sprintf("00000%d-1", i+1)})
+		e := schema.Event{Entity: schema.Entity{Object: object, ID: "1"}, Type: signal, Raw: json.RawMessage(raw), CallID: fmt.Sprintf("00000%d-1", i+1)}
+		if err := f.Flatten(&e, func(*flatten.Row) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
 	}
-	r := f.drift.report(Evolve)
+	r := w.report(Evolve)
 	if r == nil {
 		return nil
 	}
@@ -102,11 +106,10 @@ func TestDriftOfAnswers(t *testing.T) {
 		ask  Ask
 		want []Drift
 	}{"signals": {SignalsAsk{Types: []string{"riskNews"}}, want}, "searches": {SearchAsk{}, nil}} {
-		f := newFlattener("run-1", "event_month", schema.Version)
-		f.drift = newDriftWatch()
-		f.watchAnswers(&Batch{Query: &Query{Object: schema.Company, Ask: test.ask}}, reply, map[string]time.Time{"000001-2": received})
+		w := newDriftWatch()
+		w.watchAnswers(&Batch{Query: &Query{Object: schema.Company, Ask: test.ask}}, reply, map[string]time.Time{"000001-2": received})
 		var got []Drift
-		if r := f.drift.report(""); r != nil {
+		if r := w.report(""); r != nil {
 			got = r.Found
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
@@ -128,7 +131,7 @@ func TestDriftOrder(t *testing.T) {
 		w := newDriftWatch()
 		for _, d := range list {
 			w.unit++
-			w.add(d)
+			w.count(d)
 		}
 		return w
 	}

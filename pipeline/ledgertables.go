@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/siglake/siglake/internal/columns"
+	"github.com/siglake/siglake/internal/flatten"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -14,7 +16,7 @@ const newTablesVersion = 4
 // writeRequests writes what a call requested, type by type: also the types that returned nothing. A
 // call that the server refused, and did not charge, requested nothing in the end.
 func (r *recorder) writeRequests(ctx context.Context, q *Query, c Call, shares []share) error {
-	if r.flattener.version < newTablesVersion || q.Service() != Signals || c.Outcome == NotCharged {
+	if r.flattener.Version < newTablesVersion || q.Service() != Signals || c.Outcome == NotCharged {
 		return nil
 	}
 	answered := c.Outcome == Charged
@@ -25,18 +27,18 @@ func (r *recorder) writeRequests(ctx context.Context, q *Query, c Call, shares [
 				entities, events, credits = entities+1, events+s.events, credits+s.credits
 			}
 		}
-		row := []value{
-			stringValue(r.manifest.Run.ID), stringValue(c.ID), optionalString(r.uri), stringValue(string(c.Object)), stringValue(signal),
-			stringValue(string(categoryOf(signal))), dateValue(q.Since), dateValue(q.Until), optionalTime(c.Sent), stringValue(string(c.Outcome)),
-			intValue(int64(c.Entities)), {}, {}, {},
+		row := []columns.Value{
+			columns.Text(r.manifest.Run.ID), columns.Text(c.ID), columns.TextOrNull(r.uri), columns.Text(string(c.Object)), columns.Text(signal),
+			columns.Text(string(flatten.Category(signal))), flatten.DateValue(q.Since), flatten.DateValue(q.Until), columns.TimeOrNull(c.Sent), columns.Text(string(c.Outcome)),
+			columns.Int(int64(c.Entities)), {}, {}, {},
 		}
 		if answered {
-			row[11], row[12] = intValue(entities), intValue(events)
+			row[11], row[12] = columns.Int(entities), columns.Int(events)
 		}
 		if answered && c.Cost().IsKnown() {
-			row[13] = intValue(credits)
+			row[13] = columns.Int(credits)
 		}
-		if err := r.rows.append(ctx, schema.Requests, schema.Partition{Table: schema.Requests.Name}, row); err != nil {
+		if err := r.rows.AddValues(ctx, &schema.Requests, schema.Partition{Table: schema.Requests.Name}, row); err != nil {
 			return err
 		}
 	}
@@ -67,15 +69,15 @@ func (r *recorder) writeRun(ctx context.Context, spec *RunSpec, exitCode int) er
 	if m.Run.Stop != nil {
 		stop, reason = string(m.Run.Stop.Kind), m.Run.Stop.Reason
 	}
-	count := func(s schema.Status) value { return intValue(m.Accounts.ByStatus[s]) }
-	return r.rows.append(ctx, schema.Runs, schema.Partition{Table: schema.Runs.Name}, []value{
-		stringValue(m.Run.ID), stringValue(m.commandName()), optionalString(spec.Job), optionalString(spec.URI), optionalString(spec.Input),
-		optionalString(strings.Join(signals, "; ")), boolValue(m.Run.SinceLast), dateValue(since), dateValue(until),
-		optionalTime(m.Run.Started), optionalTime(m.Run.Finished), stringValue(string(m.Run.Outcome)), optionalString(stop), optionalString(reason),
-		intValue(int64(exitCode)), intValue(m.Accounts.Lines),
+	count := func(s schema.Status) columns.Value { return columns.Int(m.Accounts.ByStatus[s]) }
+	return r.rows.AddValues(ctx, &schema.Runs, schema.Partition{Table: schema.Runs.Name}, []columns.Value{
+		columns.Text(m.Run.ID), columns.Text(m.commandName()), columns.TextOrNull(spec.Job), columns.TextOrNull(spec.URI), columns.TextOrNull(spec.Input),
+		columns.TextOrNull(strings.Join(signals, "; ")), columns.Bool(m.Run.SinceLast), flatten.DateValue(since), flatten.DateValue(until),
+		columns.TimeOrNull(m.Run.Started), columns.TimeOrNull(m.Run.Finished), columns.Text(string(m.Run.Outcome)), columns.TextOrNull(stop), columns.TextOrNull(reason),
+		columns.Int(int64(exitCode)), columns.Int(m.Accounts.Lines),
 		count(schema.Enriched), count(schema.Rejected), count(schema.Deferred), count(schema.InDoubt),
-		intValue(m.Calls.Total), intValue(m.Events.Returned), intValue(m.Events.New), intValue(m.Events.Changed),
-		intValue(m.Credits.Charged), intValue(m.Credits.Cost().Max), boolValue(m.Run.Simulated),
+		columns.Int(m.Calls.Total), columns.Int(m.Events.Returned), columns.Int(m.Events.New), columns.Int(m.Events.Changed),
+		columns.Int(m.Credits.Charged), columns.Int(m.Credits.Cost().Max), columns.Bool(m.Run.Simulated),
 	})
 }
 

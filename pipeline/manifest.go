@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siglake/siglake/internal/flatten"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -480,7 +481,7 @@ func (t *CallTotals) add(c *Call) {
 // addShares adds the results of one call, and the credits allocated to them.
 func (m *Manifest) addShares(b *Batch, shares []share, basis Basis) {
 	for _, s := range shares {
-		category := categoryOf(s.signal)
+		category := flatten.Category(s.signal)
 		if b.Query.Service() == Signals {
 			m.Events.Returned += s.events
 			m.Events.BySignal[s.signal] += s.events

@@ -1,6 +1,9 @@
 package pipeline
 
-import "github.com/siglake/siglake/schema"
+import (
+	"github.com/siglake/siglake/internal/flatten"
+	"github.com/siglake/siglake/schema"
+)
 
 // PagedQuery is one subject that is requested page by page: a set of seeds, a site. Pages are
 // requested one after the other, because the request for a page may depend on the previous answer.
@@ -92,7 +95,7 @@ func (c *Cursor) countRepeats(events []RawEvent) {
 	}
 	var ids []string
 	for _, e := range events {
-		if id := resultID(e.Raw); id != "" {
+		if id := flatten.ResultID(e.Raw); id != "" {
 			ids = append(ids, id)
 			if c.seenIDs[id] {
 				c.Repeated++

@@ -2,8 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -11,14 +9,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siglake/siglake/internal/columns"
+	"github.com/siglake/siglake/internal/flatten"
 	"github.com/siglake/siglake/schema"
 )
 
 // recorder writes answers: events into their tables, lines, calls and charges into the ledger
 // tables, and their sums into the manifest. One goroutine uses it, in the order of the batches.
 type recorder struct {
-	rows      *rowWriter
-	flattener *flattener
+	rows      *columns.Writer
+	flattener *flatten.Flattener
+	drift     *driftWatch
 	manifest  *Manifest
 	uri       string // of the list
 	// Lines with several questions, by row.
@@ -35,10 +36,11 @@ type recorder struct {
 }
 
 func newRecorder(sink Sink, spec *RunSpec, version int, m *Manifest) *recorder {
-	f := newFlattener(m.Run.ID, spec.PartitionKey(), version)
-	f.drift = newDriftWatch()
+	drift := newDriftWatch()
 	return &recorder{
-		rows: newRowWriter(sink, version), flattener: f, manifest: m, uri: spec.URI, inDoubt: map[string]int{},
+		rows:      columns.NewWriter(sink.Write, version),
+		flattener: flatten.New(flatten.Options{RunID: m.Run.ID, PartitionBy: spec.PartitionKey(), Version: version, Drift: drift}),
+		drift:     drift, manifest: m, uri: spec.URI, inDoubt: map[string]int{},
 		divided: map[int64]*dividedLine{}, searchCosts: map[int64]Credits{}, unknownCosts: map[string]Credits{},
 	}
 }
@@ -47,7 +49,7 @@ func newRecorder(sink Sink, spec *RunSpec, version int, m *Manifest) *recorder {
 func (r *recorder) recordLine(ctx context.Context, l Line) error {
 	credits := creditsValue(r.unknownCosts[l.Call])
 	if l.Status == schema.InDoubt || l.Status == schema.WrittenOff {
-		credits = value{}
+		credits = columns.Value{}
 	}
 	if l.InDoubt != nil {
 		r.addInDoubt(l)
@@ -195,7 +197,7 @@ func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int
 	}
 	credits := creditsValue(paid[i])
 	if a.Status == schema.InDoubt {
-		credits = value{}
+		credits = columns.Value{}
 	} else if left := b.Items[i].TypesLeft; left > 0 {
 		r.manifest.Accounts.addPartlyRequested()
 		a.Warnings = append(slices.Clip(a.Warnings), fmt.Sprintf("%d more signal types are requested on their own: an answer about all of them was cut", left))
@@ -241,17 +243,17 @@ func (r *recorder) recordEvents(ctx context.Context, b *Batch, reply *Reply, ans
 		}
 	}
 	sharesByCall = map[string][]share{}
-	r.flattener.watchAnswers(b, reply, fetchedAt)
-	for i, a := range answers {
-		counter := shareCounter{item: i}
-		for n, e := range a.Events {
-			if err := r.writeEvent(ctx, b, i, n, a, e, fetchedAt[a.CallID]); err != nil {
-				return nil, err
-			}
-			counter.add(e.Type)
+	r.drift.watchAnswers(b, reply, fetchedAt)
+	for i := range answers {
+		a, counter := &answers[i], shareCounter{item: i}
+		if err := r.writeEvents(ctx, b, i, a, fetchedAt[a.CallID]); err != nil {
+			return nil, err
 		}
-		for _, e := range a.Filtered { // paid for, and kept in the journal
-			counter.add(e.Type)
+		for n := range a.Events {
+			counter.add(a.Events[n].Type)
+		}
+		for n := range a.Filtered { // paid for, and kept in the journal
+			counter.add(a.Filtered[n].Type)
 		}
 		r.manifest.Events.Filtered += int64(len(a.Filtered))
 		r.manifest.countCapped(b.Query, counter.shares)
@@ -330,24 +332,27 @@ func (r *recorder) listedShares(shares []share) []share {
 	return listed
 }
 
-// writeEvent writes the n-th event of an item, or of an unmatched entry.
-func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a ItemReply, e RawEvent, fetchedAt time.Time) error {
-	key, requestedBy, requested := "", schema.Unrequested, a.CallID+" "+strconv.Itoa(item)
+// writeEvents writes the events of an item, or of an unmatched entry.
+func (r *recorder) writeEvents(ctx context.Context, b *Batch, item int, a *ItemReply, fetchedAt time.Time) error {
+	if len(a.Events) == 0 {
+		return nil
+	}
+	e := schema.Event{Entity: a.Entity, CallID: a.CallID, FetchedAt: fetchedAt, Source: "poll"}
 	if item < len(b.Items) {
-		key = b.Items[item].Account.Key
-		requestedBy, requested = b.Items[item].requested()
+		e.AccountKey = b.Items[item].Account.Key
+		e.RequestedBy, e.Requested = b.Items[item].requested()
+	} else {
+		e.RequestedBy, e.Requested = schema.Unrequested, a.CallID+" "+strconv.Itoa(item)
 	}
-	entity := a.Entity
-	if entity.Object == "" {
+	if e.Entity.Object == "" {
 		// For a page, which has results about many entities.
-		entity.Object = b.Query.Object
+		e.Entity.Object = b.Query.Object
 	}
-	rows := r.flattener.flattenEvent(schema.Event{
-		Entity: entity, AccountKey: key, RequestedBy: requestedBy, Requested: requested, Type: e.Type, Raw: e.Raw, Note: e.Note,
-		CallID: a.CallID, FetchedAt: fetchedAt, Source: "poll", Origin: originOf(b, item, n, a),
-	})
-	for _, flat := range rows {
-		if err := r.rows.append(ctx, schema.RowTables[flat.table], flat.partition, flat.values); err != nil {
+	addRow := func(row *flatten.Row) error { return r.rows.Add(ctx, row.Table, row.Partition, row.Cells) }
+	for n := range a.Events {
+		e.Type, e.Raw, e.Note = a.Events[n].Type, a.Events[n].Raw, a.Events[n].Note
+		e.Origin = originOf(b, item, n, a)
+		if err := r.flattener.Flatten(&e, addRow); err != nil {
 			return err
 		}
 	}
@@ -355,7 +360,7 @@ func (r *recorder) writeEvent(ctx context.Context, b *Batch, item, n int, a Item
 }
 
 // originOf describes the request for the n-th result of an item; nil for events.
-func originOf(b *Batch, item, n int, a ItemReply) *schema.Origin {
+func originOf(b *Batch, item, n int, a *ItemReply) *schema.Origin {
 	q := b.Query
 	if q.Service() == Signals {
 		return nil
@@ -385,8 +390,8 @@ func originOf(b *Batch, item, n int, a ItemReply) *schema.Origin {
 }
 
 // writeAliases writes the other ids that an answer states for an entity.
-func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a ItemReply, fetchedAt time.Time) error {
-	table := schema.Aliases.AsOf(r.flattener.version)
+func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a *ItemReply, fetchedAt time.Time) error {
+	table := schema.Aliases.AsOf(r.flattener.Version)
 	for _, other := range a.Aliases {
 		if a.Entity.ID == "" || other == "" || other == a.Entity.ID {
 			continue
@@ -395,15 +400,13 @@ func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a ItemR
 		if item < len(b.Items) {
 			key = b.Items[item].Account.Key
 		}
-		h := sha256.New()
-		hashParts(h, "alias", string(b.Query.Object), a.Entity.ID, other)
 		raw, err := json.Marshal([]string{a.Entity.ID, other})
 		if err != nil {
 			return err
 		}
-		if err := r.rows.append(ctx, table, schema.Partition{Table: table.Name}, []value{
-			stringValue(hex.EncodeToString(h.Sum(nil)[:16])), stringValue(string(b.Query.Object)), stringValue(a.Entity.ID), stringValue(other),
-			optionalString(key), optionalTime(fetchedAt), stringValue(r.manifest.Run.ID), stringValue(a.CallID), intValue(int64(table.Version)), stringValue(string(raw)),
+		if err := r.rows.AddValues(ctx, &schema.Aliases, schema.Partition{Table: table.Name}, []columns.Value{
+			columns.Text(flatten.Hash("alias", string(b.Query.Object), a.Entity.ID, other)), columns.Text(string(b.Query.Object)), columns.Text(a.Entity.ID), columns.Text(other),
+			columns.TextOrNull(key), columns.TimeOrNull(fetchedAt), columns.Text(r.manifest.Run.ID), columns.Text(a.CallID), columns.Int(int64(table.Version)), columns.Text(string(raw)),
 		}); err != nil {
 			return err
 		}
@@ -412,7 +415,7 @@ func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a ItemR
 }
 
 // writeAccount writes the row of a line, the answers to which had a number of events.
-func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events int, credits value) error {
+func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events int, credits columns.Value) error {
 	r.manifest.Accounts.addLine(l)
 	acc := l.Account
 	kind := acc.Identifier()
@@ -424,54 +427,54 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events
 	if acc.Reject != nil {
 		column = acc.Reject.Column
 	}
-	original := value{}
+	original := columns.Value{}
 	if l.DuplicateOf > 0 {
-		original = intValue(l.DuplicateOf)
+		original = columns.Int(l.DuplicateOf)
 	}
 	if searchCost := r.searchCosts[acc.Row]; !searchCost.IsKnown() {
-		credits = value{}
-	} else if credits.set {
-		credits.n += searchCost.Min
+		credits = columns.Value{}
+	} else if credits.Set {
+		credits.N += searchCost.Min
 	}
 	extra := acc.Kept
 	r.kept.addCells(extra)
-	if r.flattener.version < schema.EntitiesVersion {
+	if r.flattener.Version < schema.EntitiesVersion {
 		extra = string(a.UnknownFields)
 	}
-	return r.rows.append(ctx, schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []value{
-		stringValue(r.manifest.Run.ID),
-		intValue(acc.Row),
-		optionalString(acc.Key),
-		stringValue(string(l.Status)),
-		optionalString(l.Reason),
-		optionalString(string(acc.Object)),
-		optionalString(string(kind)),
-		optionalString(identifierText(&acc, kind)),
-		optionalString(a.Entity.ID),
-		optionalString(a.Entity.Name),
-		optionalString(a.Entity.Domain),
-		intValue(int64(events)),
+	return r.rows.AddValues(ctx, &schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []columns.Value{
+		columns.Text(r.manifest.Run.ID),
+		columns.Int(acc.Row),
+		columns.TextOrNull(acc.Key),
+		columns.Text(string(l.Status)),
+		columns.TextOrNull(l.Reason),
+		columns.TextOrNull(string(acc.Object)),
+		columns.TextOrNull(string(kind)),
+		columns.TextOrNull(identifierText(&acc, kind)),
+		columns.TextOrNull(a.Entity.ID),
+		columns.TextOrNull(a.Entity.Name),
+		columns.TextOrNull(a.Entity.Domain),
+		columns.Int(int64(events)),
 		credits,
-		optionalString(a.CallID),
+		columns.TextOrNull(a.CallID),
 		original,
-		optionalString(acc.File),
-		intValue(acc.Line),
-		optionalString(column),
-		optionalString(strings.Join(notes, "; ")),
-		optionalString(extra),
-		stringValue(r.manifest.commandName()),
-		intValue(int64(len(a.Events))), // until the sink has compared them with the lake
-		intValue(0),
-		optionalString(acc.Name),
-		optionalString(acc.Email),
-		optionalString(string(a.UnknownFields)),
+		columns.TextOrNull(acc.File),
+		columns.Int(acc.Line),
+		columns.TextOrNull(column),
+		columns.TextOrNull(strings.Join(notes, "; ")),
+		columns.TextOrNull(extra),
+		columns.Text(r.manifest.commandName()),
+		columns.Int(int64(len(a.Events))), // until the sink has compared them with the lake
+		columns.Int(0),
+		columns.TextOrNull(acc.Name),
+		columns.TextOrNull(acc.Email),
+		columns.TextOrNull(string(a.UnknownFields)),
 	})
 }
 
 // describeKept states in the files of accounts which columns of the list they hold.
 func (r *recorder) describeKept(files []File) {
 	for i := range files {
-		if files[i].Table == schema.Accounts.Name && r.flattener.version >= schema.EntitiesVersion {
+		if files[i].Table == schema.Accounts.Name && r.flattener.Version >= schema.EntitiesVersion {
 			files[i].Kept = r.kept.List()
 		}
 	}
@@ -481,28 +484,28 @@ func (r *recorder) describeKept(files []File) {
 // whole call.
 func (r *recorder) writeCredits(ctx context.Context, b *Batch, answers []ItemReply, c Call, shares []share, basis Basis) error {
 	cost := c.Cost()
-	write := func(row value, key, entity, signal string, events int64, credits value) error {
+	write := func(row columns.Value, key, entity, signal string, events int64, credits columns.Value) error {
 		category := ""
 		if signal != "" {
-			category = string(categoryOf(signal))
+			category = string(flatten.Category(signal))
 		}
-		return r.rows.append(ctx, schema.Credits, schema.Partition{Table: schema.Credits.Name}, []value{
-			stringValue(r.manifest.Run.ID), stringValue(c.ID), row, optionalString(key), optionalString(entity),
-			stringValue(string(c.Object)), optionalString(signal), optionalString(category),
-			intValue(events), credits, stringValue(string(basis)),
+		return r.rows.AddValues(ctx, &schema.Credits, schema.Partition{Table: schema.Credits.Name}, []columns.Value{
+			columns.Text(r.manifest.Run.ID), columns.Text(c.ID), row, columns.TextOrNull(key), columns.TextOrNull(entity),
+			columns.Text(string(c.Object)), columns.TextOrNull(signal), columns.TextOrNull(category),
+			columns.Int(events), credits, columns.Text(string(basis)),
 		})
 	}
 	for _, s := range shares {
-		row, key := value{}, ""
+		row, key := columns.Value{}, ""
 		if s.item < len(b.Items) {
 			acc := b.Items[s.item].Account
 			if key = acc.Key; acc.Row > 0 { // a page is not about a line of the list
-				row = intValue(acc.Row)
+				row = columns.Int(acc.Row)
 			}
 		}
-		credits := value{}
+		credits := columns.Value{}
 		if cost.IsKnown() {
-			credits = intValue(s.credits)
+			credits = columns.Int(s.credits)
 		}
 		if err := write(row, key, answers[s.item].Entity.ID, s.signal, s.events, credits); err != nil {
 			return err
@@ -511,7 +514,7 @@ func (r *recorder) writeCredits(ctx context.Context, b *Batch, answers []ItemRep
 	if len(shares) > 0 || cost == (Credits{}) {
 		return nil
 	}
-	return write(value{}, "", "", "", 0, creditsValue(cost))
+	return write(columns.Value{}, "", "", "", 0, creditsValue(cost))
 }
 
 func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []share) error {
@@ -524,33 +527,22 @@ func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []sha
 			c.Warnings = append(slices.Clone(c.Warnings), discrepancyText(excess, events))
 		}
 	}
-	charge := value{}
+	charge := columns.Value{}
 	if c.Outcome != InDoubt {
 		charge = creditsValue(CostOf(c.Outcome, c.Charge, c.Ceiling))
 	}
-	remaining := func(w Window) value {
+	remaining := func(w Window) columns.Value {
 		if w.Left < 0 || w == (Window{}) {
-			return value{}
+			return columns.Value{}
 		}
-		return intValue(w.Left)
+		return columns.Int(w.Left)
 	}
-	return r.rows.append(ctx, schema.Calls, schema.Partition{Table: schema.Calls.Name}, []value{
-		stringValue(r.manifest.Run.ID), stringValue(c.ID), stringValue(c.Batch), intValue(int64(c.Attempt)),
-		stringValue(c.Endpoint), stringValue(string(c.Object)), intValue(int64(c.Entities)), intValue(int64(c.Types)),
-		optionalTime(c.Sent), intValue(c.Duration.Milliseconds()), intValue(int64(c.Status)), stringValue(string(c.Outcome)),
-		charge, optionalString(c.Charge.Text), intValue(c.Ceiling), intValue(events), intValue(c.AnswerBytes()),
-		dateValue(c.StartDate), dateValue(c.EndDate), remaining(c.Rate.Minute), remaining(c.Rate.Hour), remaining(c.Rate.Day),
-		optionalString(c.Problem), optionalString(strings.Join(c.Warnings, "; ")), optionalString(string(c.UnknownFields)),
+	return r.rows.AddValues(ctx, &schema.Calls, schema.Partition{Table: schema.Calls.Name}, []columns.Value{
+		columns.Text(r.manifest.Run.ID), columns.Text(c.ID), columns.Text(c.Batch), columns.Int(int64(c.Attempt)),
+		columns.Text(c.Endpoint), columns.Text(string(c.Object)), columns.Int(int64(c.Entities)), columns.Int(int64(c.Types)),
+		columns.TimeOrNull(c.Sent), columns.Int(c.Duration.Milliseconds()), columns.Int(int64(c.Status)), columns.Text(string(c.Outcome)),
+		charge, columns.TextOrNull(c.Charge.Text), columns.Int(c.Ceiling), columns.Int(events), columns.Int(c.AnswerBytes()),
+		flatten.DateValue(c.StartDate), flatten.DateValue(c.EndDate), remaining(c.Rate.Minute), remaining(c.Rate.Hour), remaining(c.Rate.Day),
+		columns.TextOrNull(c.Problem), columns.TextOrNull(strings.Join(c.Warnings, "; ")), columns.TextOrNull(string(c.UnknownFields)),
 	})
-}
-
-// categoryOf is the dataset of a signal key, known or unknown, or of a product.
-func categoryOf(signal string) schema.Category {
-	if s, ok := schema.LookupSignal(signal); ok {
-		return s.Category
-	}
-	if c, ok := schema.ProductCategory(signal); ok {
-		return c
-	}
-	return schema.CategoryOther
 }

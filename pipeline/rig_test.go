@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"pgregory.net/rapid"
 
+	"github.com/siglake/siglake/internal/columns"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -317,8 +318,8 @@ func (g rig) check(t rapid.TB, accounts []schema.Account) {
 		if !ok || !w.record.Schema().Equal(table.Arrow()) {
 			t.Errorf("a record of %s does not have the layout of its table", w.partition)
 		}
-		if n := w.record.NumRows(); n < 1 || n > maxBufferRows {
-			t.Errorf("a record of %s has %d rows, want 1 to %d", w.partition, n, maxBufferRows)
+		if n := w.record.NumRows(); n < 1 || n > columns.MaxRows {
+			t.Errorf("a record of %s has %d rows, want 1 to %d", w.partition, n, columns.MaxRows)
 		}
 	}
 

@@ -103,7 +103,7 @@ func (r *Runner) Run(ctx context.Context, src Source) (*Manifest, error) {
 	p := &paidPhase{Runner: r, recorder: rec, batcher: r.newBatcher(done)}
 	defer context.AfterFunc(ctx, r.Activity.noteStop)()
 	p.batcher.stopped = p.stop.Load
-	p.stopOnDrift(rec.flattener.drift) // of what an earlier process bought
+	p.stopOnDrift(rec.drift) // of what an earlier process bought
 	if len(r.Searches) > 0 {
 		if err := p.searchIDs(ctx, writeCtx, src); err != nil {
 			return nil, err
@@ -319,7 +319,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	if err := errors.Join(rec.writeDivided(ctx), rec.writeDrift(ctx)); err != nil {
 		return err
 	}
-	if err := rec.rows.flushAll(ctx); err != nil {
+	if err := rec.rows.Flush(ctx); err != nil {
 		return err
 	}
 	files, err := r.Sink.Stage(ctx)
@@ -330,7 +330,7 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	stageEnd := now()
 	m.Timings.Stage = stageEnd.Sub(stageStart).Milliseconds()
 	m.finish(files, r.Sink.Comparison(), stop)
-	m.Drift = rec.flattener.drift.report(r.Contract)
+	m.Drift = rec.drift.report(r.Contract)
 	if r.ReadUsage != nil && m.Calls.Total > 0 {
 		if m.Reconciliation = r.ReadUsage(); m.Reconciliation != nil {
 			m.Reconciliation.Reconcile(&m.Credits)
@@ -365,7 +365,7 @@ func (r *Runner) stageRun(ctx context.Context, rec *recorder) ([]File, error) {
 	if err := rec.writeRun(ctx, &r.Spec, code); err != nil {
 		return nil, err
 	}
-	if err := rec.rows.flushAll(ctx); err != nil {
+	if err := rec.rows.Flush(ctx); err != nil {
 		return nil, err
 	}
 	files, err := r.Sink.Stage(ctx)

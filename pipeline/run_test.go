@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/siglake/siglake/internal/columns"
 	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/schema"
 )
@@ -593,11 +596,11 @@ func TestRunSinkErrors(t *testing.T) {
 // A sink that fails midway ends the requests: what is bought after that is lost.
 func TestRunSinkErrorStopsAsking(t *testing.T) {
 	api := &scriptedAPI{scripts: []script{paidScript(0, scriptedItem{status: schema.NotFound})}}
-	g := run(t, t.Context(), Runner{Fetcher: api, Sink: &memorySink{failWrite: errBroken}, BatchSize: 100, Concurrency: 2}, companies(20*maxBufferRows))
+	g := run(t, t.Context(), Runner{Fetcher: api, Sink: &memorySink{failWrite: errBroken}, BatchSize: 100, Concurrency: 2}, companies(20*columns.MaxRows))
 	if !errors.Is(g.err, errBroken) || g.sink.staged {
 		t.Fatalf("Run() = %v, staged %t, want the sink's error and no staging", g.err, g.sink.staged)
 	}
-	if got, most := api.calls, int64(2*maxBufferRows/100); got > most {
+	if got, most := api.calls, int64(2*columns.MaxRows/100); got > most {
 		t.Errorf("%d batches were requested, want at most %d: the first full record failed", got, most)
 	}
 }
@@ -738,7 +741,7 @@ func TestRunRefusesIncompleteReplies(t *testing.T) {
 
 // Records keep their content after their builders are reused.
 func TestRunRecordsAreTheSinks(t *testing.T) {
-	const n = 2*maxBufferRows + 100
+	const n = 2*columns.MaxRows + 100
 	g := mustRun(t, Runner{Fetcher: &scriptedAPI{scripts: []script{paidScript(100)}}}, companies(n))
 	seen := map[string]bool{}
 	for i, row := range g.sink.read("accounts") {
@@ -760,27 +763,6 @@ func TestRunRecordsAreTheSinks(t *testing.T) {
 	}
 }
 
-// A flush drops the buffers: a partition may not occur again.
-func TestRecorderDropsFlushedBuffers(t *testing.T) {
-	sink := &memorySink{}
-	r := newRecorder(sink, &RunSpec{Partition: "event_day"}, schema.Version, NewManifest(RunInfo{ID: "run-1"}))
-	for day := range 28 {
-		raw := fmt.Appendf(nil, `{"signalDate":"2026-02-%02d"}`, day+1)
-		if err := r.writeEvent(t.Context(), &Batch{Query: &Query{}}, 0, 0, ItemReply{}, RawEvent{Type: "surgeInHiring", Raw: raw}, epoch); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if len(r.rows.buffers) != 28 || len(sink.records) != 0 {
-		t.Errorf("before the flush: %d buffers, %d records written, want 28 and 0", len(r.rows.buffers), len(sink.records))
-	}
-	if err := r.rows.flushAll(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if len(r.rows.buffers) != 0 || r.rows.bufferedBytes != 0 || len(sink.records) != 28 {
-		t.Errorf("after the flush: %d buffers of %d bytes, %d records written, want 0, 0 and 28", len(r.rows.buffers), r.rows.bufferedBytes, len(sink.records))
-	}
-}
-
 // Large texts are flushed before a buffer is full, so memory stays bounded.
 func TestRunFlushesLargeTextsEarly(t *testing.T) {
 	const n, size = 40, 1 << 20
@@ -794,8 +776,18 @@ func TestRunFlushesLargeTextsEarly(t *testing.T) {
 	})
 	g := mustRun(t, Runner{Fetcher: f, BatchSize: 1, Concurrency: 1}, companies(n))
 	for _, w := range g.sink.records {
-		if rows, most := w.record.NumRows(), int64(maxBufferBytes/size+1); w.partition.Table == "growth" && rows > most {
+		if rows, most := w.record.NumRows(), int64(columns.MaxBytes/size+1); w.partition.Table == "growth" && rows > most {
 			t.Errorf("a record holds %d rows of 1 MiB, want at most %d", rows, most)
 		}
 	}
+}
+
+// record is the documented record of a key, as the API sends it.
+func record(t testing.TB, key string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "testdata", "golden", "records", key+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(raw))
 }

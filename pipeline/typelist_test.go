@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/siglake/siglake/internal/proof"
@@ -48,56 +47,5 @@ func TestManyTypes(t *testing.T) {
 	}
 	if rows := sink.read(schema.Credits.Name); len(rows) != n+1 {
 		t.Errorf("%d rows of credits, want one for each type, %d", len(rows), n+1)
-	}
-}
-
-// TestManyNotes: a row lists a bounded number of notes, and how many there are besides. Rows of
-// earlier versions of the schema list all.
-func TestManyNotes(t *testing.T) {
-	t.Parallel()
-	raw := `{"articlePublishedDate":"x"` + strings.Repeat(`,"articlePublishedDate":"x"`, 29) + `}`
-	for version, want := range map[int]int{2: 30, 3: maxNotes} {
-		f := newFlattener("r", "event_month", version)
-		got := f.flattenEvent(schema.Event{Type: "riskNews", Entity: schema.Entity{Object: schema.Company, ID: "1"}, Raw: json.RawMessage(raw)})
-		layout := &f.layouts[got[0].table]
-		notes := got[0].values[layout.index["notes"]].s
-		if n := strings.Count(notes, "articlePublishedDate:"); n != want || strings.HasSuffix(notes, "; and 10 more") != (version == 3) {
-			t.Errorf("version %d: %d notes, want %d: %s", version, n, want, notes)
-		}
-	}
-}
-
-// TestManyTopics: the rows of an intent record with any number of topics take space in proportion to
-// it, and together they hold all of it.
-func TestManyTopics(t *testing.T) {
-	t.Parallel()
-	const n = 2000
-	var topics []string
-	for i := range n {
-		topics = append(topics, fmt.Sprintf(`{"topicName":"topic %d"}`, i))
-	}
-	raw := `{"signalId":"1","extra":"x","detectedTopics":[` + strings.Join(topics, ",") + `]}`
-	e := schema.Event{Type: "intent", Entity: schema.Entity{Object: schema.Company, ID: "1"}, Raw: json.RawMessage(raw)}
-	f := newFlattener("r", "event_month", 3)
-	rows := f.flattenEvent(e)
-	length, uids := 0, map[string]bool{}
-	for i, r := range rows {
-		text := r.values[f.layouts[r.table].index["raw"]].s
-		if length += len(text); !strings.Contains(text, topics[i]) || !strings.Contains(text, `"extra":"x"`) || !json.Valid([]byte(text)) {
-			t.Fatalf("row %d: %s", i, text)
-		}
-		uids[r.uid] = true
-	}
-	if len(uids) != n || length > 10*len(raw) {
-		t.Errorf("%d events of %d bytes, want %d of at most %d", len(uids), length, n, 10*len(raw))
-	}
-	for version, topics := range map[int]int{2: 101, 3: 100} {
-		e.Raw = json.RawMessage(`{"detectedTopics":[{}` + strings.Repeat(`,{}`, topics-1) + `]}`)
-		f := newFlattener("r", "event_month", version)
-		for _, r := range f.flattenEvent(e) {
-			if got := r.values[f.layouts[r.table].index["raw"]].s; got != string(e.Raw) {
-				t.Fatalf("version %d, %d topics: the raw of a row is %s", version, topics, got)
-			}
-		}
 	}
 }

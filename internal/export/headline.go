@@ -3,8 +3,7 @@ package export
 import (
 	"strings"
 
-	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/schema"
+	"github.com/siglake/siglake/internal/flatten"
 )
 
 // maxHeadline is how many characters of a headline are kept.
@@ -33,8 +32,7 @@ func firstText(r *recordRow, columns ...string) string {
 func headline(signalType string, r *recordRow) string {
 	text := firstText(r, "article_title", "summary_text")
 	if text == "" {
-		signal, _ := schema.LookupSignal(signalType)
-		text = pipeline.Summarize(signal, r)
+		text = flatten.Summarize(signalType, r)
 	}
 	if text == "" {
 		text = signalType
@@ -47,7 +45,7 @@ func plainText(s string) string {
 	if isPlain(s) {
 		return s
 	}
-	s = pipeline.OneLine(s)
+	s = flatten.OneLine(s)
 	if runes := []rune(s); len(runes) > maxHeadline {
 		s = strings.TrimSpace(string(runes[:maxHeadline-1])) + "…"
 	}

@@ -18,14 +18,14 @@ func Members(raw []byte) iter.Seq2[string, []byte] {
 		}
 		rest := skipSpace(raw[1:])
 		for len(rest) > 0 && rest[0] == '"' {
-			n := valueLength(rest)
+			n := ValueLength(rest)
 			key := Text(rest[:n])
 			rest = skipSpace(rest[n:])
 			if len(rest) == 0 || rest[0] != ':' {
 				return
 			}
 			rest = skipSpace(rest[1:])
-			n = valueLength(rest)
+			n = ValueLength(rest)
 			if n == 0 || !yield(key, rest[:n]) {
 				return
 			}
@@ -47,14 +47,14 @@ func Elements(raw []byte) iter.Seq[[]byte] {
 			return
 		}
 		if raw[0] != '[' {
-			if n := valueLength(raw); n > 0 {
+			if n := ValueLength(raw); n > 0 {
 				yield(raw[:n])
 			}
 			return
 		}
 		rest := skipSpace(raw[1:])
 		for len(rest) > 0 && rest[0] != ']' {
-			n := valueLength(rest)
+			n := ValueLength(rest)
 			if n == 0 || !yield(rest[:n]) {
 				return
 			}
@@ -69,7 +69,9 @@ func Elements(raw []byte) iter.Seq[[]byte] {
 
 // valueLength is the length of the value that b starts with; 0 when b starts
 // with none.
-func valueLength(b []byte) int {
+// ValueLength is the length of the value that b starts with; 0 when b starts
+// with none.
+func ValueLength(b []byte) int {
 	if len(b) == 0 {
 		return 0
 	}
@@ -89,7 +91,7 @@ func valueLength(b []byte) int {
 		for i := 0; i < len(b); i++ {
 			switch b[i] {
 			case '"':
-				n := valueLength(b[i:])
+				n := ValueLength(b[i:])
 				if n == 0 {
 					return 0
 				}

@@ -161,8 +161,8 @@ func TestScannerAgreesWithEncodingJSON(t *testing.T) {
 		doc := jsontest.Draw(t, 4)
 		suffix := rapid.SampledFrom([]string{"", ",1", "}", "]", " ", "\n"}).Draw(t, "suffix")
 		checkScanner(t, []byte(doc))
-		if got := valueLength([]byte(doc + suffix)); got != len(doc) {
-			t.Fatalf("valueLength(%q) = %d, want %d", doc+suffix, got, len(doc))
+		if got := ValueLength([]byte(doc + suffix)); got != len(doc) {
+			t.Fatalf("ValueLength(%q) = %d, want %d", doc+suffix, got, len(doc))
 		}
 	})
 }

@@ -128,7 +128,7 @@ func nestedLength(b []byte) int {
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; c {
 		case '"':
-			n := valueLength(b[i:])
+			n := ValueLength(b[i:])
 			if n == 0 {
 				return 0
 			}

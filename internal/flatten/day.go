@@ -1,19 +1,20 @@
-package pipeline
+package flatten
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/siglake/siglake/internal/jsonscan"
 	"github.com/siglake/siglake/schema"
 )
 
 // dateRanks are, for each of schema.RowTables, the keys of a record that hold a date of the event,
-// with their places in dateFields.
+// with their places in dateColumns.
 var dateRanks = func() (tables []map[string]int) {
 	for _, t := range schema.RowTables {
 		ranks := map[string]int{}
 		for _, c := range t.Columns {
-			if rank := slices.Index(dateFields[:], c.Name); rank >= 0 {
+			if rank := slices.Index(dateColumns[:], c.Name); rank >= 0 {
 				for _, key := range c.From {
 					ranks[key] = rank
 				}
@@ -24,28 +25,28 @@ var dateRanks = func() (tables []map[string]int) {
 	return tables
 }()
 
-// EventDay is the date of an event, as its row has it, in days since 1970; false if it has none. Of a
+// Day is the date of an event, as its row has it, in days since 1970; false if it has none. Of a
 // record with several topics, which has a row for each, it is the newest one.
-func EventDay(e *RawEvent) (day int64, ok bool) {
-	category := categoryOf(e.Type)
+func Day(signal string, record []byte) (day int64, ok bool) {
+	category := Category(signal)
 	ranks := dateRanks[tableIndex(category)]
 	var dates recordDates
-	dates.read(e.Raw, ranks)
+	dates.read(record, ranks)
 	first := dates.first()
-	day, ok = first.n, first.set
+	day, ok = first.day, first.set
 	if category != schema.CategoryIntent {
 		return day, ok
 	}
 	isFirst := true
-	for key, raw := range jsonscan.Members(e.Raw) {
-		if key != "detectedTopics" {
+	for key, raw := range jsonscan.Members(record) {
+		if key != topicsField {
 			continue
 		}
 		for topic := range jsonscan.Elements(raw) {
 			own := dates
 			own.read(topic, ranks)
-			if date := own.first(); date.set && (isFirst || !ok || date.n > day) {
-				day, ok = date.n, true
+			if date := own.first(); date.set && (isFirst || !ok || date.day > day) {
+				day, ok = date.day, true
 			}
 			isFirst = false
 		}
@@ -53,22 +54,27 @@ func EventDay(e *RawEvent) (day int64, ok bool) {
 	return day, ok
 }
 
-// recordDates are the dates of a record, in the order of dateFields.
-type recordDates [4]value
+// recordDates are the dates of a record, in the order of dateColumns.
+type recordDates [len(dateColumns)]recordDate
+
+type recordDate struct {
+	set bool
+	day int64
+}
 
 // read reads the dates of a record.
 func (d *recordDates) read(record []byte, ranks map[string]int) {
 	for key, raw := range jsonscan.Members(record) {
 		if rank, isDate := ranks[key]; isDate && !jsonscan.IsNull(raw) && raw[0] != '{' && raw[0] != '[' {
-			if v, _ := parseValue(schema.Column{Type: schema.Date}, raw); v.set {
-				d[rank] = v
+			if v := parseText(schema.Date, strings.TrimSpace(jsonscan.Text(raw))); v.set {
+				d[rank] = recordDate{true, v.n}
 			}
 		}
 	}
 }
 
 // first is the first date that the record has.
-func (d *recordDates) first() (date value) {
+func (d *recordDates) first() (date recordDate) {
 	for _, date = range d {
 		if date.set {
 			break

@@ -1,4 +1,4 @@
-package pipeline
+package flatten
 
 import (
 	"encoding/json"
@@ -36,7 +36,7 @@ func TestOneLine(t *testing.T) {
 // TestSummaries: each layout of a record has a sentence.
 func TestSummaries(t *testing.T) {
 	t.Parallel()
-	f := newFlattener("r", "event_month", schema.Version)
+	f := byMonth(schema.Version)
 	for _, test := range []struct{ signal, raw, want string }{
 		{"financialEventsNews", `{"eventType":"funding_round","eventSummary":"<b>Acme</b> raises 5&nbsp;million","articleTitle":"T"}`, "Acme raises 5 million"},
 		{"peopleNews", `{"eventType":"Executive Hire","articleTitle":"A new CFO"}`, "A new CFO"},
@@ -56,9 +56,8 @@ func TestSummaries(t *testing.T) {
 		{"linkedinActivityIntent", `{"activitySummary":"Posted\nabout CRM"}`, "Posted about CRM"},
 		{"somethingNew", `{"a":1}`, ""},
 	} {
-		rows := f.flattenEvent(schema.Event{Type: test.signal, Raw: json.RawMessage(test.raw)})
-		table := f.layouts[rows[0].table].table
-		if got := rows[0].values[table.ColumnIndex("summary_text")].s; len(rows) != 1 || got != test.want {
+		rows := rowsOf(t, f, schema.Event{Type: test.signal, Raw: json.RawMessage(test.raw)})
+		if got := rows[0].value("summary_text").Text; len(rows) != 1 || got != test.want {
 			t.Errorf("summary of %s %s = %q, want %q", test.signal, test.raw, got, test.want)
 		}
 	}

@@ -1,16 +1,16 @@
-package pipeline
+package flatten
 
 import (
-	"encoding/json"
 	"fmt"
 	"testing"
 
+	"github.com/siglake/siglake/internal/columns"
 	"github.com/siglake/siglake/schema"
 )
 
-// TestEventDay: the date of an event is that of its row, for the documented record of every type and
+// TestDay: the date of an event is that of its row, for the documented record of every type and
 // for records whose dates are missing, doubled, of no use or in topics.
-func TestEventDay(t *testing.T) {
+func TestDay(t *testing.T) {
 	records := map[string][]string{}
 	for _, s := range schema.Signals {
 		records[s.Key] = []string{record(t, s.Key)}
@@ -28,19 +28,18 @@ func TestEventDay(t *testing.T) {
 	}
 	for key, list := range records {
 		for _, raw := range list {
-			var want value
-			for _, r := range newFlattener("run-1", "event_month", schema.Version).flattenEvent(event(key, raw)) {
-				column := newFlattener("run-1", "event_month", schema.Version).layouts[r.table].index["event_date"]
-				if date := r.values[column]; date.set && (!want.set || date.n > want.n) {
+			var want columns.Value
+			for _, r := range rowsOf(t, byMonth(schema.Version), event(key, raw)) {
+				if date := r.value("event_date"); date.Set && (!want.Set || date.N > want.N) {
 					want = date
 				}
 			}
-			day, ok := EventDay(&RawEvent{Type: key, Raw: json.RawMessage(raw)})
-			if got := (value{set: ok, n: day}); got != want {
-				t.Errorf("EventDay(%s %s) = %s, want %s", key, raw, dayText(got), dayText(want))
+			day, ok := Day(key, []byte(raw))
+			if got := (columns.Value{Set: ok, N: day}); got != want {
+				t.Errorf("Day(%s %s) = %s, want %s", key, raw, dayText(got), dayText(want))
 			}
 		}
 	}
 }
 
-func dayText(v value) string { return fmt.Sprintf("%v %d", v.set, v.n) }
+func dayText(v columns.Value) string { return fmt.Sprintf("%v %d", v.Set, v.N) }

@@ -1,4 +1,4 @@
-package pipeline
+package flatten
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/siglake/siglake/internal/columns"
 	"github.com/siglake/siglake/internal/jsonscan"
 	"github.com/siglake/siglake/internal/jsonscan/jsontest"
 	"github.com/siglake/siglake/schema"
@@ -28,7 +29,7 @@ const companyFields = `"companyId":"50023","companyName":"Kestrel Loom","domain"
 // record is the documented record of a key, as the API sends it.
 func record(t testing.TB, key string) string {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join("..", "testdata", "golden", "records", key+".json"))
+	raw, err := os.ReadFile(filepath.Join("..", "..", "testdata", "golden", "records", key+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,14 +57,14 @@ type typedRow struct {
 func typedRows(t testing.TB, e schema.Event) []typedRow {
 	t.Helper()
 	var out []typedRow
-	for _, r := range newFlattener("run-1", "event_month", schema.Version).flattenEvent(e) {
+	for _, r := range rowsOf(t, byMonth(schema.Version), e) {
 		columns := schema.EventTables[r.table].Columns
 		if len(r.values) != len(columns) {
 			t.Fatalf("flattenEvent(%s) has %d values, want %d", e.Raw, len(r.values), len(columns))
 		}
 		tr := typedRow{r.partition.String(), map[string]string{}}
 		for i, c := range columns {
-			if r.values[i].set {
+			if r.values[i].Set {
 				tr.cells[c.Name] = formatCell(c.Type, r.values[i])
 			}
 		}
@@ -88,20 +89,20 @@ func flattenOne(t testing.TB, key, raw string) typedRow {
 	return got[0]
 }
 
-func formatCell(typ schema.Type, v value) string {
+func formatCell(typ schema.Type, v columns.Value) string {
 	switch typ {
 	case schema.Int64:
-		return strconv.FormatInt(v.n, 10)
+		return strconv.FormatInt(v.N, 10)
 	case schema.Double:
-		return strconv.FormatFloat(v.double(), 'g', -1, 64)
+		return strconv.FormatFloat(v.Float64(), 'g', -1, 64)
 	case schema.Bool:
-		return strconv.FormatBool(v.n != 0)
+		return strconv.FormatBool(v.N != 0)
 	case schema.Date:
-		return time.Unix(v.n*86400, 0).UTC().Format(time.DateOnly)
+		return time.Unix(v.N*86400, 0).UTC().Format(time.DateOnly)
 	case schema.Time:
-		return time.UnixMicro(v.n).UTC().Format(time.RFC3339Nano)
+		return time.UnixMicro(v.N).UTC().Format(time.RFC3339Nano)
 	default:
-		return v.s
+		return v.Text
 	}
 }
 
@@ -150,7 +151,7 @@ func hasField(record, field string) bool {
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("..", "testdata", "golden", name)
+	path := filepath.Join("..", "..", "testdata", "golden", name)
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -341,11 +342,11 @@ func TestFlattenDates(t *testing.T) {
 		{"last day", "promotion", `{"signalDate":"2099-12-31"}`, map[string]string{"partition": "contact/event_month=2099-12"}},
 		{"after it", "promotion", `{"signalDate":"2100-01-01"}`, map[string]string{"partition": "contact/event_month=unknown"}},
 	})
-	f := newFlattener("run-1", "event_day", schema.Version)
+	f := byDay(schema.Version)
 	for raw, want := range map[string]string{
 		`{"signalDate":"2026-04-20"}`: "contact/event_day=2026-04-20", `{"signalDate":"0001-01-01"}`: "contact/event_day=1970-01-01", `{}`: "contact/event_day=1970-01-01",
 	} {
-		if got := f.flattenEvent(event("promotion", raw))[0].partition.String(); got != want {
+		if got := rowsOf(t, f, event("promotion", raw))[0].partition.String(); got != want {
 			t.Errorf("partition of %s by date = %s, want %s", raw, got, want)
 		}
 	}
@@ -476,12 +477,12 @@ func TestUIDs(t *testing.T) {
 	}
 	a, b := event("surgeInHiring", `{"signalDate":"2026-04-20"}`), event("surgeInHiring", `{"signalDate":"2026-04-20"}`)
 	b.Entity.ID = "50024"
-	if f := newFlattener("run-1", "event_month", schema.Version); f.flattenEvent(a)[0].uid == f.flattenEvent(b)[0].uid {
+	if f := byMonth(schema.Version); rowsOf(t, f, a)[0].uid == rowsOf(t, f, b)[0].uid {
 		t.Error("events of two companies without an id have the same uid, want two")
 	}
 	b = a
 	b.AccountKey, b.CallID, b.FetchedAt, b.Source = "other", "other", time.Time{}, "webhook"
-	if f, g := newFlattener("run-1", "event_month", schema.Version), newFlattener("run-2", "event_day", schema.Version); f.flattenEvent(a)[0].uid != g.flattenEvent(b)[0].uid {
+	if f, g := byMonth(schema.Version), byDay(schema.Version); rowsOf(t, f, a)[0].uid != rowsOf(t, g, b)[0].uid {
 		t.Error("the uid of an event differs between runs, want it stable")
 	}
 }
@@ -509,17 +510,17 @@ func TestFlattenAnything(t *testing.T) {
 		}
 		b.WriteByte('}')
 		e := event(rapid.SampledFrom(keys).Draw(t, "key"), b.String())
-		rows := newFlattener("run-1", "event_month", schema.Version).flattenEvent(e)
+		rows := rowsOf(t, byMonth(schema.Version), e)
 		if len(rows) == 0 {
 			t.Fatalf("flattenEvent(%s) has no rows", e.Raw)
 		}
 		for _, r := range rows {
-			if got := r.values[schema.EventTables[r.table].ColumnIndex("raw")].s; got != string(e.Raw) {
+			if got := r.values[schema.EventTables[r.table].ColumnIndex("raw")].Text; got != strings.ToValidUTF8(string(e.Raw), "\uFFFD") {
 				t.Fatalf("flattenEvent(%s): raw = %s", e.Raw, got)
 			}
 			for i, c := range schema.EventTables[r.table].Columns {
-				if c.List == schema.ListJSON && r.values[i].set && !json.Valid([]byte(r.values[i].s)) {
-					t.Fatalf("flattenEvent(%s): %s = %s, want JSON", e.Raw, c.Name, r.values[i].s)
+				if c.List == schema.ListJSON && r.values[i].Set && !json.Valid([]byte(r.values[i].Text)) {
+					t.Fatalf("flattenEvent(%s): %s = %s, want JSON", e.Raw, c.Name, r.values[i].Text)
 				}
 			}
 		}
@@ -541,7 +542,7 @@ func TestDomainsOfEvents(t *testing.T) {
 
 // TestHardDates: the dates of a recorded answer that pandas and Spark cannot read.
 func TestHardDates(t *testing.T) {
-	text, err := os.ReadFile("../testdata/hard-answers/year-zero-date.json")
+	text, err := os.ReadFile("../../testdata/hard-answers/year-zero-date.json")
 	if err != nil {
 		t.Fatal(err)
 	}

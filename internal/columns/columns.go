@@ -1,0 +1,196 @@
+// Package columns collects the rows of a run as columns and gives them to a sink as Arrow records.
+//
+// A [Writer] has one set of columns for each partition that rows lie in. A row adds its values to the
+// ends of the columns that it has one for; a column that no row of a record touches costs nothing until
+// the record is made, and then gets its nulls at once. The buffers of the columns are used again for the
+// next record. A record owns one piece of memory of exactly its size, which its arrays share.
+package columns
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/apache/arrow/go/v17/arrow"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// Cell is a value of a row that is not null, for the column at an index of the row's table.
+type Cell struct {
+	Column int
+	Text   []byte // of a String column: valid UTF-8; it is copied
+	// Of any other column: an integer, the bits of a double, 0 or 1, days since 1970, or microseconds since
+	// 1970.
+	N int64
+}
+
+// Value is a value of a row that is written whole; the zero value is null.
+type Value struct {
+	Set  bool
+	Text string // of a String column
+	N    int64  // of any other column, as a Cell has it
+}
+
+// Text is the value of a text.
+func Text(s string) Value { return Value{Set: true, Text: s} }
+
+// TextOrNull is the value of a text; null if it is empty.
+func TextOrNull(s string) Value { return Value{Set: s != "", Text: s} }
+
+// Int is the value of an integer.
+func Int(n int64) Value { return Value{Set: true, N: n} }
+
+// Bool is the value of a condition.
+func Bool(b bool) Value {
+	if b {
+		return Int(1)
+	}
+	return Int(0)
+}
+
+// Double is the value of a floating-point number.
+func Double(f float64) Value { return Value{Set: true, N: int64(math.Float64bits(f))} }
+
+// Float64 is the number that Double made a value of.
+func (v Value) Float64() float64 { return math.Float64frombits(uint64(v.N)) }
+
+// TimeOrNull is the value of a time; null if it is zero.
+func TimeOrNull(t time.Time) Value {
+	if t.IsZero() {
+		return Value{}
+	}
+	return Int(t.UnixMicro())
+}
+
+// Rows go to the sink in records of at most MaxRows rows, or sooner if the texts of all partitions
+// together take more than MaxBytes.
+const (
+	MaxRows  = 4096
+	MaxBytes = 16 << 20
+)
+
+// Writer collects rows. One goroutine uses it.
+type Writer struct {
+	write   func(context.Context, schema.Partition, arrow.Record) error
+	version int // of the schema
+	open    map[schema.Partition]*rows
+	// The same by the partition's address, of those that rows were added to by it.
+	byAddress map[*schema.Partition]*rows
+	// Columns without rows, by table, to be used by any partition of it.
+	spare map[string][]*rows
+	bytes int64 // of texts in open
+}
+
+// NewWriter returns a writer for rows in the layout of a version of the schema. It passes records to
+// write, which must retain what it keeps.
+func NewWriter(write func(context.Context, schema.Partition, arrow.Record) error, version int) *Writer {
+	return &Writer{write: write, version: version, open: map[schema.Partition]*rows{}, byAddress: map[*schema.Partition]*rows{}, spare: map[string][]*rows{}}
+}
+
+// Add adds a row of a table to a partition, whose address is a short name for it: it must not change
+// before the next Flush. The order of the cells is of no importance; no column has two.
+func (w *Writer) Add(ctx context.Context, t *schema.Table, p *schema.Partition, cells []Cell) error {
+	r := w.byAddress[p]
+	if r == nil {
+		r = w.rowsOf(t, *p)
+		w.byAddress[p] = r
+	}
+	for i := range cells {
+		c := &cells[i]
+		r.columns[c.Column].add(r.n, c.Text, c.N)
+		r.bytes += len(c.Text)
+		w.bytes += int64(len(c.Text))
+	}
+	return w.endRow(ctx, r)
+}
+
+// AddValues adds a row with a value for each column of the table. Columns that were added since the
+// writer's version of the schema are the last, and are left out.
+func (w *Writer) AddValues(ctx context.Context, t *schema.Table, p schema.Partition, values []Value) error {
+	r := w.rowsOf(t, p)
+	for i := range r.columns {
+		v := &values[i]
+		if !v.Set {
+			continue
+		}
+		text := v.Text
+		if !utf8.ValidString(text) {
+			text = strings.ToValidUTF8(text, "\uFFFD") // some readers refuse a whole file because of one invalid byte
+		}
+		r.columns[i].addString(r.n, text, v.N)
+		r.bytes += len(text)
+		w.bytes += int64(len(text))
+	}
+	return w.endRow(ctx, r)
+}
+
+// rowsOf finds the columns of a partition, or takes others for it.
+func (w *Writer) rowsOf(t *schema.Table, p schema.Partition) *rows {
+	r := w.open[p]
+	if r != nil {
+		return r
+	}
+	if spare := w.spare[t.Name]; len(spare) > 0 {
+		r, w.spare[t.Name] = spare[len(spare)-1], spare[:len(spare)-1]
+	} else {
+		r = newRows(t.AsOf(w.version))
+	}
+	r.partition = p
+	w.open[p] = r
+	return r
+}
+
+// endRow ends a row, and passes on what is full.
+func (w *Writer) endRow(ctx context.Context, r *rows) error {
+	r.n++
+	if w.bytes > MaxBytes {
+		return w.Flush(ctx)
+	}
+	if r.n >= MaxRows {
+		return w.flush(ctx, r)
+	}
+	return nil
+}
+
+// Flush passes on all rows, in the order of the names of their partitions.
+func (w *Writer) Flush(ctx context.Context) error {
+	names := make([]schema.Partition, 0, len(w.open))
+	for p := range w.open {
+		names = append(names, p)
+	}
+	slices.SortFunc(names, func(a, b schema.Partition) int { return strings.Compare(a.String(), b.String()) })
+	for _, p := range names {
+		r := w.open[p]
+		if err := w.flush(ctx, r); err != nil {
+			return err
+		}
+		w.spare[p.Table] = append(w.spare[p.Table], r) // the partition may not occur again
+	}
+	clear(w.open)
+	clear(w.byAddress)
+	return nil
+}
+
+func (w *Writer) flush(ctx context.Context, r *rows) error {
+	if r.n == 0 {
+		return nil
+	}
+	w.bytes -= int64(r.bytes)
+	rec := r.record()
+	defer rec.Release()
+	return w.write(ctx, r.partition, rec)
+}
+
+// arrowSchema is the layout of a table, which is made once for each version of the schema.
+func arrowSchema(t schema.Table) *arrow.Schema {
+	s, _ := arrowSchemas.LoadOrStore(t.Name+" "+strconv.Itoa(len(t.Columns))+" "+strconv.Itoa(t.Version), sync.OnceValue(t.Arrow))
+	return s.(func() *arrow.Schema)()
+}
+
+var arrowSchemas sync.Map

@@ -1,0 +1,317 @@
+package flatten
+
+import (
+	"bytes"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/html"
+
+	"github.com/siglake/siglake/schema"
+)
+
+// summary says what happened in one line of plain text: the record's own summary, or a sentence
+// made of its columns. It is empty if the record has nothing to say.
+func (f *Flattener) summary(signal *schema.Signal) []byte {
+	c := &f.kind.summary
+	switch signal.Record {
+	case "news":
+		return f.oneLine(f.firstText(c.eventSummary, c.articleTitle, c.articleHighlight))
+	case "person":
+		return f.summarizePerson(signal)
+	case "headcount", "traffic", "itSpend":
+		return f.summarizeChange(signal)
+	case "surge", "surgeDepartment", "surgeLocation":
+		return f.summarizeSurge()
+	case "jobPost":
+		return f.oneLine(f.join(": ", jobPost, f.join(", ", f.textAt(c.jobTitle), f.textAt(c.department), f.place())))
+	case "location":
+		return f.oneLine(f.join(": ", newLocation, f.place()))
+	case "intent", "intentGeography":
+		return f.oneLine(f.join(": ", interest, f.join(", ", f.textAt(f.kind.columns.topic), f.place())))
+	case "visitors":
+		return f.summarizeVisits()
+	case "activity":
+		return f.oneLine(f.firstText(c.activitySummary, c.activityType))
+	}
+	return nil
+}
+
+// Values gives the values of a row by the names of its columns.
+type Values interface {
+	Text(column string) string // empty: null
+	Integer(column string) (n int64, isSet bool)
+	Float(column string) (v float64, isSet bool)
+}
+
+// Summarize is what the column summary_text has of an event, for a row that was written before there was
+// the column.
+func Summarize(signal string, row Values) string {
+	f := New(Options{Version: schema.Version})
+	f.kind = f.kindOf(signal)
+	table := &f.kind.layout.table
+	f.reset(len(table.Columns))
+	for i := range table.Columns {
+		f.addValue(i, &table.Columns[i], row)
+	}
+	return string(f.summary(&f.kind.signal))
+}
+
+// addValue adds the value of a column, if it is not null.
+func (c *cells) addValue(at int, column *schema.Column, row Values) {
+	switch column.Type {
+	case schema.String:
+		if text := row.Text(column.Name); text != "" {
+			c.addText(at, text)
+		}
+	case schema.Double:
+		if v, ok := row.Float(column.Name); ok {
+			c.addInt(at, int64(math.Float64bits(v)))
+		}
+	case schema.Int64:
+		if n, ok := row.Integer(column.Name); ok {
+			c.addInt(at, n)
+		}
+	}
+}
+
+// summaryColumns are the positions of the columns that sentences are made of; -1 if the table does not
+// have the column.
+type summaryColumns struct {
+	eventSummary, articleTitle, articleHighlight, activitySummary, activityType int
+	jobTitle, department, city, state, country                                  int
+	title, company, previousTitle, previousCompany                              int
+	baseline, employees, jobsOfMonth, jobsOfWeek, visitors, sessions            int
+}
+
+func (l *layout) findSummaryColumns() (c summaryColumns) {
+	for name, at := range map[string]*int{
+		"event_summary": &c.eventSummary, "article_title": &c.articleTitle, "article_highlight": &c.articleHighlight,
+		"activity_summary": &c.activitySummary, "activity_type": &c.activityType,
+		"job_title": &c.jobTitle, "department": &c.department, "city": &c.city, "state": &c.state, "country": &c.country,
+		"current_title": &c.title, "current_company_name": &c.company, "previous_title": &c.previousTitle, "previous_company_name": &c.previousCompany,
+		"baseline_employees_count": &c.baseline, "new_employees_count": &c.employees, "new_jobs_posted_last_4_weeks": &c.jobsOfMonth,
+		"new_jobs_posted_last_week": &c.jobsOfWeek, "unique_visitors": &c.visitors, "total_sessions": &c.sessions,
+	} {
+		*at = l.column(name)
+	}
+	return c
+}
+
+var jobPost, newLocation, interest, hiringSurge = []byte("Job post"), []byte("New location"), []byte("Interest"), []byte("Hiring surge")
+
+// firstText is the first of some columns that has a text.
+func (c *cells) firstText(columns ...int) []byte {
+	for _, column := range columns {
+		if text := c.textAt(column); !isBlank(text) {
+			return text
+		}
+	}
+	return nil
+}
+
+func isBlank(text []byte) bool { return len(text) == 0 || len(bytes.TrimSpace(text)) == 0 }
+
+// join joins the parts that are not empty.
+func (c *cells) join(separator string, parts ...[]byte) []byte {
+	start, joined := len(c.arena), false
+	for _, part := range parts {
+		if isBlank(part) {
+			continue
+		}
+		if joined {
+			c.arena = append(c.arena, separator...)
+		}
+		c.arena = append(c.arena, part...)
+		joined = true
+	}
+	return c.since(start)
+}
+
+func (f *Flattener) place() []byte {
+	c := &f.kind.summary
+	return f.join(", ", f.textAt(c.city), f.textAt(c.state), f.textAt(c.country))
+}
+
+func (f *Flattener) summarizePerson(signal *schema.Signal) []byte {
+	c := &f.kind.summary
+	now := f.join(" at ", f.textAt(c.title), f.textAt(c.company))
+	before := f.textAt(c.previousTitle)
+	if signal.Key != "promotion" { // there the former company is undefined
+		before = f.join(" at ", before, f.textAt(c.previousCompany))
+	}
+	return f.oneLine(f.join(", before: ", now, before))
+}
+
+// changeNames are what a change is of, by the layout of its record.
+var changeNames = map[string]string{"headcount": "Headcount", "traffic": "Website traffic", "itSpend": "IT spend"}
+
+func (f *Flattener) summarizeChange(signal *schema.Signal) []byte {
+	c, start := &f.kind.summary, len(f.arena)
+	f.say(changeNames[signal.Record], " ", string(signal.Trend))
+	if rate := f.cellAt(f.kind.columns.rateAbs); rate != nil {
+		f.say(" of ")
+		f.arena = strconv.AppendFloat(f.arena, math.Float64frombits(uint64(rate.N)), 'f', -1, 64)
+		f.say(" %")
+	}
+	if signal.WindowMonths == 1 {
+		f.say(" in a month")
+	} else if signal.WindowMonths > 1 {
+		f.sayNumber(" in ", int64(signal.WindowMonths), " months")
+	}
+	if from, to := f.cellAt(c.baseline), f.cellAt(c.employees); from != nil && to != nil {
+		f.sayNumber(", from ", from.N, " to ")
+		f.sayNumber("", to.N, " people")
+	}
+	return f.since(start)
+}
+
+func (f *Flattener) summarizeSurge() []byte {
+	c := &f.kind.summary
+	where := f.join(", ", f.textAt(c.department), f.place())
+	start := len(f.arena)
+	f.join(" in ", hiringSurge, where)
+	if n := f.cellAt(c.jobsOfMonth); n != nil {
+		f.sayNumber(": ", n.N, " jobs posted in four weeks")
+	} else if n := f.cellAt(c.jobsOfWeek); n != nil {
+		f.sayNumber(": ", n.N, " jobs posted in a week")
+	}
+	return f.oneLine(f.since(start))
+}
+
+func (f *Flattener) summarizeVisits() []byte {
+	c, start := &f.kind.summary, len(f.arena)
+	f.say("Website visits")
+	if n := f.cellAt(c.visitors); n != nil {
+		f.sayNumber(" of ", n.N, " people")
+	}
+	if n := f.cellAt(c.sessions); n != nil {
+		f.sayNumber(" in ", n.N, " sessions")
+	}
+	return f.since(start)
+}
+
+// say adds texts to the sentence at the end of the arena.
+func (c *cells) say(texts ...string) {
+	for _, text := range texts {
+		c.arena = append(c.arena, text...)
+	}
+}
+
+func (c *cells) sayNumber(before string, n int64, after string) {
+	c.say(before)
+	c.arena = strconv.AppendInt(c.arena, n, 10)
+	c.say(after)
+}
+
+// oneLine is a text without HTML, control characters and line breaks.
+func (c *cells) oneLine(text []byte) []byte {
+	if isOneLine(text) {
+		return text
+	}
+	return c.keep(OneLine(string(text)))
+}
+
+// isOneLine reports whether a text is one line of words with one space between them, and surely has no
+// HTML in it.
+func isOneLine(text []byte) bool {
+	wasSpace := true
+	for i := 0; i < len(text); {
+		switch b := text[i]; {
+		case b == ' ':
+			if wasSpace {
+				return false
+			}
+			wasSpace = true
+			i++
+			continue
+		case b < ' ', b == 0x7f, b == '<', b == '&' && i+1 < len(text) && text[i+1] != ' ':
+			return false
+		case b < utf8.RuneSelf:
+			i++
+		default:
+			r, n := utf8.DecodeRune(text[i:])
+			if n == 1 || unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r != '\u200d' {
+				return false
+			}
+			i += n
+		}
+		wasSpace = false
+	}
+	return len(text) == 0 || !wasSpace
+}
+
+// OneLine returns a text without HTML, control characters and line breaks. A "<" that begins no element
+// stays, and so does what looks like an entity and is none.
+func OneLine(text string) string {
+	for range 3 { // what is encoded twice is decoded twice
+		if !strings.ContainsAny(text, "<&") {
+			break
+		}
+		plain := withoutElements(text)
+		if plain == text {
+			break
+		}
+		text = plain
+	}
+	return joinWords(text)
+}
+
+// withoutElements leaves the text of HTML, with entities decoded; what scripts and styles contain is no
+// text. The end of an element divides words.
+func withoutElements(text string) string {
+	var out strings.Builder
+	z, hidden := html.NewTokenizer(strings.NewReader(text)), 0
+	for {
+		kind := z.Next()
+		switch kind {
+		case html.ErrorToken:
+			if z.Err() != io.EOF {
+				return text
+			}
+			return out.String()
+		case html.TextToken:
+			if hidden == 0 {
+				out.Write(z.Text())
+			}
+			continue
+		case html.StartTagToken, html.EndTagToken:
+			if name, _ := z.TagName(); string(name) == "script" || string(name) == "style" {
+				hidden = 0
+				if kind == html.StartTagToken {
+					hidden = 1
+				}
+			} else if isInline[string(name)] {
+				continue
+			}
+		}
+		out.WriteByte(' ')
+	}
+}
+
+// isInline are the elements that do not divide words.
+var isInline = map[string]bool{"a": true, "abbr": true, "b": true, "em": true, "i": true, "mark": true, "small": true, "span": true, "strong": true, "sub": true, "sup": true, "u": true}
+
+// joinWords puts one space between words, and drops characters that are not seen.
+func joinWords(text string) string {
+	var out strings.Builder
+	space := false
+	for _, r := range text {
+		switch {
+		case unicode.IsSpace(r):
+			space = out.Len() > 0
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r) && r != '\u200d': // emoji are joined by it
+		default:
+			if space {
+				out.WriteByte(' ')
+				space = false
+			}
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
+}
