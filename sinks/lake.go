@@ -179,8 +179,8 @@ func (l *Lake) partitionFor(part schema.Partition) (*partition, error) {
 	t = t.AsOf(l.options.SchemaVersion)
 	p := &partition{Partition: part, table: &t, originals: newOriginals(&t)}
 	sorted := &t
-	if p.compared = l.comparerFor(part, &t); p.compared != nil {
-		sorted = numberedTable(&t)
+	if l.prefix == "" && isCompared(&t) {
+		p.compared, sorted = l.comparerFor(comparisonScope(part, l.options.SchemaVersion), &t, l.space), numberedTable(&t)
 	}
 	p.Sorter = extsort.New(sorted, part.String(), l.space)
 	l.partitions[part.String()] = p

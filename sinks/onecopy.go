@@ -77,19 +77,20 @@ type comparer struct {
 // wholeTableVersion is the version of the schema since which all rows of a table are compared.
 const wholeTableVersion = 6
 
-// comparerFor is the comparer of a partition's rows; nil: they are not compared.
-func (l *Lake) comparerFor(part schema.Partition, t *schema.Table) *comparer {
-	if l.prefix != "" || !isCompared(t) {
-		return nil
+// comparisonScope is that of the rows which a partition's are compared with: the table, or the partition alone.
+func comparisonScope(part schema.Partition, schemaVersion int) string {
+	if schemaVersion < wholeTableVersion {
+		return part.String()
 	}
-	scope := t.Name
-	if l.options.SchemaVersion < wholeTableVersion {
-		scope = part.String()
-	}
-	c := l.comparers[scope]
+	return part.Table
+}
+
+// comparerFor finds or begins the comparer of a scope.
+func (s *sorters) comparerFor(scope string, t *schema.Table, space *extsort.Space) *comparer {
+	c := s.comparers[scope]
 	if c == nil {
-		c = newComparer(t, scope, l.space)
-		l.comparers[scope] = c
+		c = newComparer(t, scope, space)
+		s.comparers[scope] = c
 	}
 	return c
 }
