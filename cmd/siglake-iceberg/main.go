@@ -176,7 +176,7 @@ func run(ctx context.Context, env *app.Env, lake string, o *options, c *catalogO
 	}
 	defer func() { err = errors.Join(err, connected.close()) }()
 	done := result{Lake: address, Changes: []*change{}}
-	r := &replayer{options: *o, address: address, warehouse: connected.warehouse, lake: inspector, catalog: connected.Catalog, report: func(made *change) {
+	r := &replayer{options: *o, address: address, warehouse: connected.warehouse, lake: inspector, catalog: connected.Catalog, wait: sleep, report: func(made *change) {
 		done.Changes = append(done.Changes, made)
 		if !asJSON && !isQuiet {
 			format.Fprintf(env.Stdout, "generation %d: %s, %s, %d files added, %d removed\n", made.Generation, made.Table, made.Operation, made.Added, made.Removed)

@@ -39,7 +39,7 @@ type replayer struct {
 	report    func(*change) // of every commit; nil: not wanted
 	// hook is called around every step that changes a catalogue, for tests that end the program there. Nil: none.
 	hook func(step string) error
-	// wait waits before a further attempt, for tests that do not. Nil: until the time has passed or the context ends.
+	// wait waits before a further attempt, until the time has passed or the context ends.
 	wait func(ctx context.Context, d time.Duration) error
 }
 
@@ -288,23 +288,17 @@ func (r *replayer) retry(ctx context.Context, t *replica, try func() error) erro
 		case attempt == maxAttempts:
 			return &app.Error{Kind: app.KindLocked, Err: fmt.Errorf("other programs were faster %d times; run siglake-iceberg again: %w", attempt, err)}
 		}
-		if err := r.pause(ctx, t, attempt); err != nil {
+		if err := r.wait(ctx, pauseAfter(attempt)); err != nil {
+			return err
+		}
+		if err := r.reload(ctx, t); err != nil {
 			return err
 		}
 	}
 }
 
-// pause waits after an attempt, and loads the table again.
-func (r *replayer) pause(ctx context.Context, t *replica, attempt int) error {
-	wait := r.wait
-	if wait == nil {
-		wait = sleep
-	}
-	if err := wait(ctx, rand.N(min(firstPause<<(attempt-1), maxPause))); err != nil {
-		return err
-	}
-	return r.reload(ctx, t)
-}
+// pauseAfter is how long to wait after an attempt.
+func pauseAfter(attempt int) time.Duration { return rand.N(min(firstPause<<(attempt-1), maxPause)) }
 
 // sleep waits, or gives the error of a context that ends meanwhile.
 func sleep(ctx context.Context, d time.Duration) error {

@@ -120,7 +120,7 @@ func open(t *testing.T, lake string) *replayer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.close() })
-	return &replayer{options: options{Namespace: "siglake"}, address: address, warehouse: c.warehouse, lake: inspector, catalog: c.Catalog}
+	return &replayer{options: options{Namespace: "siglake"}, address: address, warehouse: c.warehouse, lake: inspector, catalog: c.Catalog, wait: sleep}
 }
 
 // listed is a file as siglake files --json lists it.
