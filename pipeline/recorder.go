@@ -244,8 +244,10 @@ func (r *recorder) recordEvents(ctx context.Context, b *Batch, reply *Reply, ans
 	}
 	sharesByCall = map[string][]share{}
 	r.drift.watchAnswers(b, reply, fetchedAt)
+	var counter shareCounter
 	for i := range answers {
-		a, counter := &answers[i], shareCounter{item: i}
+		a := &answers[i]
+		counter.begin(i)
 		if err := r.writeEvents(ctx, b, i, a, fetchedAt[a.CallID]); err != nil {
 			return nil, err
 		}
@@ -299,23 +301,50 @@ func (r *recorder) recordCall(ctx context.Context, b *Batch, reply *Reply, answe
 type shareCounter struct {
 	item     int
 	shares   []share        // in the order in which the types come up
-	position map[string]int // of a type's share
+	position map[string]int // of a type's share, if there are many
 }
+
+// begin begins with another item.
+func (c *shareCounter) begin(item int) {
+	c.item, c.shares = item, c.shares[:0]
+	clear(c.position)
+}
+
+// fewShares is the number of types up to which looking through all of them is the fastest.
+const fewShares = 32
 
 func (c *shareCounter) add(signal string) {
 	if n := len(c.shares); n > 0 && c.shares[n-1].signal == signal { // events of a type come together
 		c.shares[n-1].events++
 		return
 	}
-	if at, ok := c.position[signal]; ok {
+	if at := c.find(signal); at >= 0 {
 		c.shares[at].events++
 		return
 	}
-	if c.position == nil {
-		c.position = map[string]int{}
+	if len(c.shares) >= fewShares {
+		c.position[signal] = len(c.shares)
 	}
-	c.position[signal] = len(c.shares)
 	c.shares = append(c.shares, share{item: c.item, signal: signal, events: 1})
+}
+
+// find is the place of a type's share; -1 if it has none.
+func (c *shareCounter) find(signal string) int {
+	if len(c.shares) < fewShares {
+		return slices.IndexFunc(c.shares, func(s share) bool { return s.signal == signal })
+	}
+	if len(c.position) == 0 {
+		if c.position == nil {
+			c.position = map[string]int{}
+		}
+		for i := range c.shares {
+			c.position[c.shares[i].signal] = i
+		}
+	}
+	if at, ok := c.position[signal]; ok {
+		return at
+	}
+	return -1
 }
 
 // listedShares are shares under the names by which the manifest lists their types.

@@ -44,6 +44,9 @@ func (c *column) add(row int, text []byte, n int64) {
 	}
 	switch c.kind {
 	case schema.String:
+		if len(c.data)+len(text) > cap(c.data) {
+			c.data = grow(c.data, len(text))
+		}
 		c.data = append(c.data, text...)
 		c.offsets = append(c.offsets, int32(len(c.data)))
 	case schema.Date:
@@ -73,6 +76,11 @@ func (c *column) addString(row int, text string, n int64) {
 	c.add(row, nil, 0)
 	c.data = append(c.data, text...)
 	c.offsets[row] = int32(len(c.data))
+}
+
+// grow makes room for n bytes more, and for as many as there are: the buffers are used again.
+func grow(data []byte, n int) []byte {
+	return append(make([]byte, 0, max(2*len(data), len(data)+n, 256)), data...)
 }
 
 // pad adds nulls up to a row.

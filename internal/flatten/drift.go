@@ -73,8 +73,8 @@ func (f *Flattener) noteMissing() {
 		}
 	}
 	if kind := f.cellAt(f.kind.columns.eventType); kind != nil {
-		if text := string(kind.Text); f.newsKind(kind.Text) == schema.OtherNews && !strings.EqualFold(text, schema.OtherNews) {
-			f.Drift.Add(NewValue, "eventType", schema.String.String(), text)
+		if f.newsKind(kind.Text) == schema.OtherNews && !strings.EqualFold(string(kind.Text), schema.OtherNews) {
+			f.Drift.Add(NewValue, "eventType", schema.String.String(), string(kind.Text))
 		}
 	}
 }

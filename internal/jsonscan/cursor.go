@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 )
 
 // maxDepth bounds the nesting of an answer. The documented answers nest six
@@ -230,8 +231,8 @@ func (c *Cursor) readQuoted() []byte {
 			c.pos = pos + 1
 			return doc[start:c.pos]
 		case '\\':
-			n := escapeLength(doc[pos:])
-			if n == 0 {
+			n, valid := escapedLength(doc[pos:])
+			if !valid {
 				c.pos = pos
 				c.SetError("malformed escape")
 				return nil
@@ -287,6 +288,16 @@ func NewCursor(body []byte) Cursor {
 		c.pos = 3
 	}
 	return c
+}
+
+// NewPlainCursor returns a cursor over a body as it is; ok is false if its bytes are not UTF-8. A body
+// that has anything else to repair leads to an error of the cursor.
+func NewPlainCursor(body []byte) (c Cursor, ok bool) {
+	c.Doc = body
+	if len(body) >= 3 && string(body[:3]) == "\xef\xbb\xbf" {
+		c.pos = 3
+	}
+	return c, utf8.Valid(body)
 }
 
 // compactValue drops the white space between the tokens of a valid value.

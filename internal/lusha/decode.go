@@ -110,8 +110,7 @@ func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pi
 	call.Charge, call.UnknownFields, call.Warnings = pipeline.Charge{}, nil, nil
 	call.StartDate, call.EndDate = "", ""
 	if call.Status/100 == 2 && !call.Corrupt {
-		a := newAnswer(b, call)
-		if a.readDocument(); a.Err == nil && a.answersQuery() {
+		if a := readAnswer(b, call); a.Err == nil && a.answersQuery() {
 			call.Outcome = pipeline.Charged
 			items, unmatched = a.finishCall()
 			return items, unmatched, nil
@@ -167,6 +166,7 @@ type answer struct {
 	warnings    []string
 	unmatched   []entry
 	entryCount  int
+	eventCount  int  // of the last entry that had events
 	hasRoot     bool // the expected root is there, or is null
 	nullRoot    bool // and is null
 	statesError bool // it also has a statusCode or an error
@@ -184,11 +184,27 @@ type entry struct {
 	errCode string
 	unknown jsonscan.ObjectBuilder
 	aliases []string // ids that it states for its entity, apart from its own
+	// Events that the last entry with events has: this one may have as many.
+	expected int
 }
 
-func newAnswer(b *pipeline.Batch, call *pipeline.Call) *answer {
+// readAnswer reads the document of a call. Only one that is not as it should be is repaired, and read
+// again.
+func readAnswer(b *pipeline.Batch, call *pipeline.Call) *answer {
+	if cursor, ok := jsonscan.NewPlainCursor(call.Body); ok {
+		if a := newAnswer(b, call, cursor); a.readDocument() {
+			return a
+		}
+	}
+	call.StartDate, call.EndDate = "", ""
+	a := newAnswer(b, call, jsonscan.NewCursor(call.Body))
+	a.readDocument()
+	return a
+}
+
+func newAnswer(b *pipeline.Batch, call *pipeline.Call, cursor jsonscan.Cursor) *answer {
 	a := &answer{
-		Cursor: jsonscan.NewCursor(call.Body),
+		Cursor: cursor,
 		b:      b, call: call,
 		items:         itemsWithStatus(b, schema.NotFound, "not in the answer", call.ID),
 		hasEntry:      make([]bool, len(b.Items)),
@@ -225,18 +241,18 @@ func appendWarning(warnings []string, format string, args ...any) []string {
 	return warnings
 }
 
-// readDocument walks the document.
-func (a *answer) readDocument() {
+// readDocument walks the document, and reports whether it is valid.
+func (a *answer) readDocument() bool {
 	if a.PeekByte() != '{' {
 		a.SetError("no JSON object")
-		return
+		return false
 	}
 	expected := pluralName(a.b.Query.Object)
 	a.Enter('{')
 	for first := true; a.HasNext(first, '}'); first = false {
 		name := a.ReadName()
 		if a.Err != nil {
-			return
+			return false
 		}
 		switch string(name) {
 		case expected, "results":
@@ -262,6 +278,7 @@ func (a *answer) readDocument() {
 	if note := repairNote(a.CountRepairs(0)); note != "" {
 		a.warnings = appendWarning(a.warnings, "the answer: %s, the original is in the journal", note)
 	}
+	return a.Err == nil
 }
 
 // maxUnknown is the length of an unknown root field up to which the calls table has it.
@@ -327,7 +344,7 @@ func (a *answer) readRoot(name []byte) {
 
 // readEntry reads one entity and gives it to the item it is about.
 func (a *answer) readEntry(key string) {
-	e := entry{key: key}
+	e := entry{key: key, expected: a.eventCount}
 	e.reply.Entity.Object = a.b.Query.Object
 	if a.b.Query.Service().IsPaged() {
 		a.readPageResult()
@@ -361,6 +378,9 @@ func (a *answer) readEntry(key string) {
 		return
 	}
 	a.entryCount++
+	if n := len(e.reply.Events); n > 0 {
+		a.eventCount = n
+	}
 	if note := repairNote(a.CountRepairs(start)); note != "" {
 		e.reply.Warnings = appendWarning(e.reply.Warnings, "%s", note)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/siglake/siglake/internal/jsonscan"
 	"github.com/siglake/siglake/pipeline"
@@ -54,6 +55,8 @@ func (l eventList) addAll(value json.RawMessage, note string) bool {
 // place for it.
 func (l eventList) add(value json.RawMessage, note string) {
 	switch inner := embedded(value); {
+	case isPlainEvent(value):
+		l.addEvent(value, note)
 	case inner != nil:
 		l.warn("%s holds events as texts; the texts were read")
 		l.add(inner, joinNotes(note, "received as a text"))
@@ -63,7 +66,7 @@ func (l eventList) add(value json.RawMessage, note string) {
 			l.add(event, joinNotes(note, "received in an object"))
 		}
 	case value[0] == '{':
-		l.reply.Events = append(l.reply.Events, pipeline.RawEvent{Type: l.key, Raw: slices.Clip(value), Note: note})
+		l.addEvent(value, note)
 	case value[0] == '[':
 		l.warn("%s holds a list in a list; read as one list")
 		for event := range jsonscan.Elements(value) {
@@ -74,6 +77,14 @@ func (l eventList) add(value json.RawMessage, note string) {
 		l.unknown.Add(l.name, value)
 		l.warn("%s holds something that is no event; kept as an extra field")
 	}
+}
+
+// addEvent adds an event.
+func (l eventList) addEvent(value json.RawMessage, note string) {
+	if l.reply.Events == nil {
+		l.reply.Events = make([]pipeline.RawEvent, 0, max(l.expected, 1))
+	}
+	l.reply.Events = append(l.reply.Events, pipeline.RawEvent{Type: l.key, Raw: slices.Clip(value), Note: note})
 }
 
 func (l eventList) warn(format string) {
@@ -112,6 +123,28 @@ func isEventMap(object json.RawMessage) bool {
 		n++
 	}
 	return n > 0
+}
+
+// isPlainEvent reports whether a value surely is an event: an object whose first member is a number, a
+// literal or a text that holds no JSON.
+func isPlainEvent(value json.RawMessage) bool {
+	c := jsonscan.Cursor{Doc: value}
+	if c.PeekByte() != '{' {
+		return false
+	}
+	c.Enter('{')
+	if !c.HasNext(true, '}') {
+		return false
+	}
+	c.ReadName()
+	switch b := c.PeekByte(); b {
+	case '"':
+		b = value[c.Offset()+1]
+		return b == '"' || b > ' ' && b != '{' && b != '[' && b != '\\' && b < utf8.RuneSelf
+	case 'n', '{', '[':
+		return false
+	}
+	return true
 }
 
 func isNumber(text string) bool {
