@@ -1,13 +1,15 @@
 // Package columns collects the rows of a run as columns and gives them to a sink as Arrow records.
 //
-// A [Writer] has one set of columns for each partition that rows lie in. A row adds its values to the
-// ends of the columns that it has one for; a column that no row of a record touches costs nothing until
-// the record is made, and then gets its nulls at once. The buffers of the columns are used again for the
-// next record. A record owns one piece of memory of exactly its size, which its arrays share.
+// A [Writer] has the rows of each partition back to back: their cells, and the texts of the cells. So a
+// row is written to two places in memory, however many columns and partitions there are. A record is
+// made when its size is known: its columns are filled in one pass over the cells, and share one piece of
+// memory. A null is the absence of a cell; a column that no row has a value for costs nothing.
 package columns
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -72,7 +74,7 @@ func TimeOrNull(t time.Time) Value {
 // together take more than MaxBytes.
 const (
 	MaxRows  = 4096
-	MaxBytes = 16 << 20
+	MaxBytes = 8 << 20
 )
 
 // Writer collects rows. One goroutine uses it.
@@ -101,20 +103,20 @@ func (w *Writer) Add(ctx context.Context, t *schema.Table, p *schema.Partition, 
 		r = w.rowsOf(t, *p)
 		w.byAddress[p] = r
 	}
+	before := len(r.text)
 	for i := range cells {
 		c := &cells[i]
-		r.columns[c.Column].add(r.n, c.Text, c.N)
-		r.bytes += len(c.Text)
-		w.bytes += int64(len(c.Text))
+		r.add(c.Column, c.Text, c.N)
 	}
-	return w.endRow(ctx, r)
+	return w.endRow(ctx, r, before)
 }
 
 // AddValues adds a row with a value for each column of the table. Columns that were added since the
 // writer's version of the schema are the last, and are left out.
 func (w *Writer) AddValues(ctx context.Context, t *schema.Table, p schema.Partition, values []Value) error {
 	r := w.rowsOf(t, p)
-	for i := range r.columns {
+	before := len(r.text)
+	for i := range r.kinds {
 		v := &values[i]
 		if !v.Set {
 			continue
@@ -123,11 +125,9 @@ func (w *Writer) AddValues(ctx context.Context, t *schema.Table, p schema.Partit
 		if !utf8.ValidString(text) {
 			text = strings.ToValidUTF8(text, "\uFFFD") // some readers refuse a whole file because of one invalid byte
 		}
-		r.columns[i].addString(r.n, text, v.N)
-		r.bytes += len(text)
-		w.bytes += int64(len(text))
+		r.addString(i, text, v.N)
 	}
-	return w.endRow(ctx, r)
+	return w.endRow(ctx, r, before)
 }
 
 // rowsOf finds the columns of a partition, or takes others for it.
@@ -146,13 +146,14 @@ func (w *Writer) rowsOf(t *schema.Table, p schema.Partition) *rows {
 	return r
 }
 
-// endRow ends a row, and passes on what is full.
-func (w *Writer) endRow(ctx context.Context, r *rows) error {
-	r.n++
+// endRow ends a row whose texts begin at a position, and passes on what is full.
+func (w *Writer) endRow(ctx context.Context, r *rows, start int) error {
+	r.endRow()
+	w.bytes += int64(len(r.text) - start)
 	if w.bytes > MaxBytes {
-		return w.Flush(ctx)
+		return w.flushLargest(ctx)
 	}
-	if r.n >= MaxRows {
+	if len(r.ends) >= MaxRows {
 		return w.flush(ctx, r)
 	}
 	return nil
@@ -160,28 +161,50 @@ func (w *Writer) endRow(ctx context.Context, r *rows) error {
 
 // Flush passes on all rows, in the order of the names of their partitions.
 func (w *Writer) Flush(ctx context.Context) error {
-	names := make([]schema.Partition, 0, len(w.open))
-	for p := range w.open {
-		names = append(names, p)
-	}
-	slices.SortFunc(names, func(a, b schema.Partition) int { return strings.Compare(a.String(), b.String()) })
-	for _, p := range names {
-		r := w.open[p]
-		if err := w.flush(ctx, r); err != nil {
+	for _, r := range w.sorted(func(*rows, *rows) int { return 0 }) {
+		if err := w.close(ctx, r); err != nil {
 			return err
 		}
-		w.spare[p.Table] = append(w.spare[p.Table], r) // the partition may not occur again
 	}
-	clear(w.open)
-	clear(w.byAddress)
 	return nil
 }
 
+// flushLargest passes on half of the texts, those of the largest partitions: few, large records.
+func (w *Writer) flushLargest(ctx context.Context) error {
+	for _, r := range w.sorted(func(a, b *rows) int { return len(b.text) - len(a.text) }) {
+		if w.bytes <= MaxBytes/2 {
+			return nil
+		}
+		if err := w.close(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close passes on the rows of a partition, which may not occur again.
+func (w *Writer) close(ctx context.Context, r *rows) error {
+	if err := w.flush(ctx, r); err != nil {
+		return err
+	}
+	delete(w.open, r.partition)
+	clear(w.byAddress)
+	w.spare[r.partition.Table] = append(w.spare[r.partition.Table], r)
+	return nil
+}
+
+// sorted are the partitions in an order; equal ones in that of their names.
+func (w *Writer) sorted(compare func(a, b *rows) int) []*rows {
+	return slices.SortedFunc(maps.Values(w.open), func(a, b *rows) int {
+		return cmp.Or(compare(a, b), strings.Compare(a.partition.String(), b.partition.String()))
+	})
+}
+
 func (w *Writer) flush(ctx context.Context, r *rows) error {
-	if r.n == 0 {
+	if len(r.ends) == 0 {
 		return nil
 	}
-	w.bytes -= int64(r.bytes)
+	w.bytes -= int64(len(r.text))
 	rec := r.record()
 	defer rec.Release()
 	return w.write(ctx, r.partition, rec)

@@ -131,7 +131,7 @@ func TestFlush(t *testing.T) {
 	for range 40 {
 		add(1, strings.Repeat("x", 1<<20))
 	}
-	if len(names) != 2 || rows != 2*28+2*(MaxBytes>>20+1) {
+	if n := MaxBytes>>20 + 1; len(names) != 40/n || rows != int64(2*28+40/n*n) {
 		t.Errorf("%d records with %d rows of large texts", len(names), rows)
 	}
 	rows, names = 0, nil

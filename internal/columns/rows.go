@@ -1,7 +1,7 @@
 package columns
 
 import (
-	"encoding/binary"
+	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -10,217 +10,228 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// rows are rows of one partition, as columns.
+// rows are rows of one partition: their cells, row by row, and the texts of the cells.
 type rows struct {
 	partition schema.Partition
 	schema    *arrow.Schema
-	columns   []column
-	n         int // complete rows
-	bytes     int // of texts
+	kinds     []schema.Type // of the columns
+	cells     []cell
+	ends      []int // of the rows in cells
+	text      []byte
+}
+
+// cell is a Cell whose text is in rows.text.
+type cell struct {
+	column int32
+	length int32 // of the text
+	n      int64
 }
 
 func newRows(t schema.Table) *rows {
-	r := &rows{schema: arrowSchema(t), columns: make([]column, len(t.Columns))}
-	for i, c := range t.Columns {
-		r.columns[i].kind = c.Type
+	r := &rows{schema: arrowSchema(t)}
+	for _, c := range t.Columns {
+		r.kinds = append(r.kinds, c.Type)
 	}
 	return r
 }
 
-// column is one column. Rows from end on are null in it; they take no memory before the record is made.
-type column struct {
-	kind    schema.Type
-	end     int     // behind the last row that is not null
-	set     int     // rows that are not null
-	valid   []byte  // a bit for each row
-	offsets []int32 // String: where in data each row ends
-	data    []byte
+// add adds a cell to the row that is not complete.
+func (r *rows) add(column int, text []byte, n int64) {
+	r.reserve(len(text))
+	r.cells = append(r.cells, cell{int32(column), int32(len(text)), n})
+	r.text = append(r.text, text...)
 }
 
-// add adds the value of a row, which is at or behind the end.
-func (c *column) add(row int, text []byte, n int64) {
-	if c.end < row {
-		c.pad(row)
+// reserve makes room for a cell. The buffers double, since they are used again.
+func (r *rows) reserve(text int) {
+	if len(r.cells) == cap(r.cells) {
+		r.cells = slices.Grow(r.cells, max(64, cap(r.cells)))
 	}
-	switch c.kind {
-	case schema.String:
-		if len(c.data)+len(text) > cap(c.data) {
-			c.data = grow(c.data, len(text))
-		}
-		c.data = append(c.data, text...)
-		c.offsets = append(c.offsets, int32(len(c.data)))
-	case schema.Date:
-		c.data = binary.NativeEndian.AppendUint32(c.data, uint32(n))
-	case schema.Bool:
-		if row>>3 == len(c.data) {
-			c.data = append(c.data, 0)
-		}
-		c.data[row>>3] |= byte(n) << (row & 7)
-	default:
-		c.data = binary.NativeEndian.AppendUint64(c.data, uint64(n))
+	if len(r.text)+text > cap(r.text) {
+		r.text = slices.Grow(r.text, max(1024, cap(r.text), text))
 	}
-	if row>>3 == len(c.valid) {
-		c.valid = append(c.valid, 0)
-	}
-	c.valid[row>>3] |= 1 << (row & 7)
-	c.end = row + 1
-	c.set++
 }
 
 // addString is add for a text that is a string.
-func (c *column) addString(row int, text string, n int64) {
-	if c.kind != schema.String {
-		c.add(row, nil, n)
-		return
-	}
-	c.add(row, nil, 0)
-	c.data = append(c.data, text...)
-	c.offsets[row] = int32(len(c.data))
+func (r *rows) addString(column int, text string, n int64) {
+	r.reserve(len(text))
+	r.cells = append(r.cells, cell{int32(column), int32(len(text)), n})
+	r.text = append(r.text, text...)
 }
 
-// grow makes room for n bytes more, and for as many as there are: the buffers are used again.
-func grow(data []byte, n int) []byte {
-	return append(make([]byte, 0, max(2*len(data), len(data)+n, 256)), data...)
+// endRow completes the row.
+func (r *rows) endRow() { r.ends = append(r.ends, len(r.cells)) }
+
+// column is a column of a record while it is filled. A column without values has no memory of its own.
+type column struct {
+	kind    schema.Type
+	set     int // values that are not null
+	bytes   int // of texts
+	valid   []byte
+	offsets []int32 // String
+	int64s  []int64 // Int64, Double, Time
+	int32s  []int32 // Date
+	data    []byte  // String, Bool
+	next    int     // String: the first row whose start is not in offsets
+	end     int32   // String: of the texts so far
+	buffers []*memory.Buffer
 }
 
-// pad adds nulls up to a row.
-func (c *column) pad(row int) {
-	for len(c.valid) < (row+7)>>3 {
-		c.valid = append(c.valid, 0)
-	}
-	switch c.kind {
-	case schema.String:
-		for len(c.offsets) < row {
-			c.offsets = append(c.offsets, int32(len(c.data)))
-		}
-	case schema.Date:
-		c.data = append(c.data, zeros[:4*(row-c.end)]...)
-	case schema.Bool:
-		for len(c.data) < (row+7)>>3 {
-			c.data = append(c.data, 0)
-		}
-	default:
-		c.data = append(c.data, zeros[:8*(row-c.end)]...)
-	}
-	c.end = row
-}
-
-// zeros are the buffers of a column without values, for as many rows as a record has.
+// zeros are the buffers of columns without values, for as many rows as a record has.
 var zeros [8 * (MaxRows + 1)]byte
 
-// record makes a record of the rows, and empties the columns.
+// record makes a record of the rows, and empties them.
 func (r *rows) record() arrow.Record {
-	size := 0
-	for i := range r.columns {
-		size += r.columns[i].size(r.n)
+	columns := make([]column, len(r.kinds))
+	for i := range r.cells {
+		c := &columns[r.cells[i].column]
+		c.set++
+		c.bytes += int(r.cells[i].length)
 	}
-	b := builder{
-		rows: r.n, memory: make([]byte, size),
-		buffers: make([]memory.Buffer, 3*len(r.columns)), pointers: make([]*memory.Buffer, 3*len(r.columns)),
+	a := allocator{rows: len(r.ends), buffers: make([]memory.Buffer, 3*len(columns)), pointers: make([]*memory.Buffer, 3*len(columns))}
+	for i := range columns {
+		columns[i].kind = r.kinds[i]
+		a.size += a.sizeOf(&columns[i])
 	}
-	arrays := make([]arrow.Array, len(r.columns))
-	for i := range r.columns {
-		arrays[i] = b.array(&r.columns[i], r.schema.Field(i).Type)
-		r.columns[i].reset()
+	a.memory = make([]byte, a.size)
+	for i := range columns {
+		a.allocate(&columns[i])
 	}
-	rec := array.NewRecord(r.schema, arrays, int64(r.n))
-	for _, a := range arrays {
-		a.Release()
+	r.fill(columns)
+	arrays := make([]arrow.Array, len(columns))
+	for i := range columns {
+		data := array.NewData(r.schema.Field(i).Type, a.rows, columns[i].buffers, nil, a.rows-columns[i].set, 0)
+		arrays[i] = array.MakeFromData(data)
+		data.Release()
 	}
-	r.n, r.bytes = 0, 0
+	rec := array.NewRecord(r.schema, arrays, int64(a.rows))
+	for _, one := range arrays {
+		one.Release()
+	}
+	r.cells, r.ends, r.text = r.cells[:0], r.ends[:0], r.text[:0]
 	return rec
 }
 
-func (c *column) reset() {
-	c.end, c.set = 0, 0
-	c.valid, c.offsets, c.data = c.valid[:0], c.offsets[:0], c.data[:0]
+// fill writes the cells into their columns.
+func (r *rows) fill(columns []column) {
+	text, first := r.text, 0
+	for row, end := range r.ends {
+		for i := first; i < end; i++ {
+			cell := &r.cells[i]
+			c := &columns[cell.column]
+			c.valid[row>>3] |= 1 << (row & 7)
+			switch c.kind {
+			case schema.String:
+				c.addText(row, text[:cell.length])
+			case schema.Date:
+				c.int32s[row] = int32(cell.n)
+			case schema.Bool:
+				c.data[row>>3] |= byte(cell.n) << (row & 7)
+			default:
+				c.int64s[row] = cell.n
+			}
+			text = text[cell.length:]
+		}
+		first = end
+	}
+	for i := range columns {
+		if c := &columns[i]; c.offsets != nil {
+			c.startRows(len(r.ends))
+		}
+	}
 }
 
-// size is the memory that the column takes in a record of n rows.
-func (c *column) size(n int) int {
-	if c.set == 0 {
+// addText writes the text of a row, behind those of earlier rows.
+func (c *column) addText(row int, text []byte) {
+	c.startRows(row)
+	c.end += int32(copy(c.data[c.end:], text))
+}
+
+// startRows notes where the texts of rows up to this one start.
+func (c *column) startRows(row int) {
+	for ; c.next <= row; c.next++ {
+		c.offsets[c.next] = c.end
+	}
+}
+
+// allocator divides one piece of memory among the buffers of a record.
+type allocator struct {
+	rows, size int
+	memory     []byte // what is left of it, zero
+	buffers    []memory.Buffer
+	pointers   []*memory.Buffer
+}
+
+// sizeOf is the memory that a column takes.
+func (a *allocator) sizeOf(c *column) int {
+	switch {
+	case c.set == 0:
 		return 0
+	case c.kind == schema.String:
+		return align(a.bitmap()) + align(4*(a.rows+1)) + align(c.bytes)
 	}
-	size := align(bitmapBytes(n))
-	switch c.kind {
-	case schema.String:
-		return size + align(4*(n+1)) + align(len(c.data))
-	case schema.Date:
-		return size + align(4*n)
-	case schema.Bool:
-		return size + align(bitmapBytes(n))
-	}
-	return size + 8*n
+	return align(a.bitmap()) + align(a.width(c.kind))
 }
 
-func bitmapBytes(n int) int { return (n + 7) >> 3 }
+func (a *allocator) bitmap() int { return (a.rows + 7) >> 3 }
+
+// width is the number of bytes of the values of a column that is no String.
+func (a *allocator) width(kind schema.Type) int {
+	switch kind {
+	case schema.Date:
+		return 4 * a.rows
+	case schema.Bool:
+		return a.bitmap()
+	}
+	return 8 * a.rows
+}
 
 // align rounds up such that what follows may hold numbers of 64 bits.
 func align(n int) int { return (n + 7) &^ 7 }
 
-// builder makes the arrays of a record out of one piece of memory.
-type builder struct {
-	rows     int
-	memory   []byte // what is left of it, zero
-	buffers  []memory.Buffer
-	pointers []*memory.Buffer
-}
-
-// array makes the array of a column.
-func (b *builder) array(c *column, t arrow.DataType) arrow.Array {
-	var buffers []*memory.Buffer
+// allocate gives a column its buffers.
+func (a *allocator) allocate(c *column) {
 	switch {
-	case c.kind == schema.String && c.set == 0:
-		buffers = b.list(zeros[:bitmapBytes(b.rows)], zeros[:4*(b.rows+1)], nil)
-	case c.kind == schema.String:
-		c.pad(b.rows)
-		buffers = b.list(b.copy(c.valid, bitmapBytes(b.rows)), b.offsets(c.offsets), b.copy(c.data, len(c.data)))
+	case c.set == 0 && c.kind == schema.String:
+		c.buffers = a.list(zeros[:a.bitmap():a.bitmap()], zeros[:4*(a.rows+1):4*(a.rows+1)], nil)
+		return
 	case c.set == 0:
-		buffers = b.list(zeros[:bitmapBytes(b.rows)], zeros[:c.width(b.rows)])
-	default:
-		buffers = b.list(b.copy(c.valid, bitmapBytes(b.rows)), b.copy(c.data, c.width(b.rows)))
+		c.buffers = a.list(zeros[:a.bitmap():a.bitmap()], zeros[:a.width(c.kind):a.width(c.kind)])
+		return
 	}
-	data := array.NewData(t, b.rows, buffers, nil, b.rows-c.set, 0)
-	defer data.Release()
-	return array.MakeFromData(data)
-}
-
-// width is the number of bytes of n values that are no texts.
-func (c *column) width(n int) int {
+	c.valid = a.take(a.bitmap())
+	if c.kind == schema.String {
+		offsets := a.take(4 * (a.rows + 1))
+		c.offsets, c.data = arrow.Int32Traits.CastFromBytes(offsets), a.take(c.bytes)
+		c.buffers = a.list(c.valid, offsets, c.data)
+		return
+	}
+	values := a.take(a.width(c.kind))
 	switch c.kind {
 	case schema.Date:
-		return 4 * n
+		c.int32s = arrow.Int32Traits.CastFromBytes(values)
 	case schema.Bool:
-		return bitmapBytes(n)
+		c.data = values
+	default:
+		c.int64s = arrow.Int64Traits.CastFromBytes(values)
 	}
-	return 8 * n
+	c.buffers = a.list(c.valid, values)
 }
 
-// copy copies data into the next size bytes of the memory; what data lacks is zero.
-func (b *builder) copy(data []byte, size int) []byte {
-	piece := b.memory[:size:size]
-	b.memory = b.memory[align(size):]
-	copy(piece, data)
-	return piece
-}
-
-// offsets copies the ends of texts, behind the start of the first.
-func (b *builder) offsets(ends []int32) []byte {
-	size := 4 * (b.rows + 1)
-	piece := b.memory[:size:size]
-	b.memory = b.memory[align(size):]
-	copy(piece[4:], arrow.Int32Traits.CastToBytes(ends))
+func (a *allocator) take(size int) []byte {
+	piece := a.memory[:size:size]
+	a.memory = a.memory[align(size):]
 	return piece
 }
 
 // list makes buffers of pieces of memory.
-func (b *builder) list(pieces ...[]byte) []*memory.Buffer {
+func (a *allocator) list(pieces ...[]byte) []*memory.Buffer {
 	n := len(pieces)
-	list := b.pointers[:n:n]
+	list := a.pointers[:n:n]
 	for i, piece := range pieces {
-		b.buffers[i].Reset(piece)
-		list[i] = &b.buffers[i]
+		a.buffers[i].Reset(piece)
+		list[i] = &a.buffers[i]
 	}
-	b.buffers, b.pointers = b.buffers[n:], b.pointers[n:]
+	a.buffers, a.pointers = a.buffers[n:], a.pointers[n:]
 	return list
 }

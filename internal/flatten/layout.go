@@ -59,9 +59,13 @@ type naturalKey struct {
 	columns []int
 }
 
-// layouts are the layouts of schema.RowTables.
+// layouts are the layouts of schema.RowTables. They are made once for each version of the schema.
 func layouts(version int) []layout {
-	l, _ := layoutsByVersion.LoadOrStore(version, sync.OnceValue(func() (list []layout) {
+	key := [2]int{version}
+	for i := range schema.RowTables {
+		key[1] += len(schema.RowTables[i].Columns) // a schema that learns a column is another one
+	}
+	l, _ := layoutsByVersion.LoadOrStore(key, sync.OnceValue(func() (list []layout) {
 		for _, t := range schema.RowTables {
 			list = append(list, newLayout(t.AsOf(version)))
 		}

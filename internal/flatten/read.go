@@ -182,5 +182,10 @@ func (f *Flattener) text(raw []byte) []byte {
 	if (f.plain || bytes.IndexByte(inner, '\\') < 0) && (f.valid || utf8.Valid(inner)) {
 		return inner
 	}
+	if f.valid {
+		start := len(f.arena)
+		f.arena = jsonscan.AppendText(f.arena, inner)
+		return f.since(start)
+	}
 	return f.keep(jsonscan.Text(raw))
 }

@@ -213,7 +213,12 @@ func (c *cells) oneLine(text []byte) []byte {
 	if isOneLine(text) {
 		return text
 	}
-	return c.keep(OneLine(string(text)))
+	if bytes.ContainsAny(text, "<&") {
+		text = []byte(withoutHTML(string(text)))
+	}
+	start := len(c.arena)
+	c.arena = appendWords(c.arena, text)
+	return c.since(start)
 }
 
 // isOneLine reports whether a text is one line of words with one space between them, and surely has no
@@ -245,20 +250,55 @@ func isOneLine(text []byte) bool {
 	return len(text) == 0 || !wasSpace
 }
 
-// OneLine returns a text without HTML, control characters and line breaks. A "<" that begins no element
-// stays, and so does what looks like an entity and is none.
-func OneLine(text string) string {
+// OneLine returns a text without HTML, control characters and line breaks.
+func OneLine(text string) string { return string(new(cells).oneLine([]byte(text))) }
+
+// withoutHTML is a text without HTML. A "<" that begins no element stays, and so does what looks like an
+// entity and is none.
+func withoutHTML(text string) string {
 	for range 3 { // what is encoded twice is decoded twice
 		if !strings.ContainsAny(text, "<&") {
 			break
 		}
-		plain := withoutElements(text)
+		plain, ok := withoutSimpleElements(text)
+		if !ok {
+			plain = withoutElements(text)
+		}
 		if plain == text {
 			break
 		}
 		text = plain
 	}
-	return joinWords(text)
+	return text
+}
+
+// withoutSimpleElements is withoutElements for a text that has no other elements than those of
+// isInline and isBlock, without attributes; ok is false for any other.
+func withoutSimpleElements(text string) (plain string, ok bool) {
+	if strings.IndexByte(text, '<') < 0 {
+		return html.UnescapeString(text), true
+	}
+	var out strings.Builder
+	for {
+		open := strings.IndexByte(text, '<')
+		if open < 0 {
+			out.WriteString(html.UnescapeString(text))
+			return out.String(), true
+		}
+		end := strings.IndexByte(text[open:], '>')
+		if end < 0 {
+			return "", false
+		}
+		name := strings.TrimPrefix(text[open+1:open+end], "/")
+		out.WriteString(html.UnescapeString(text[:open]))
+		switch {
+		case isBlock[name]:
+			out.WriteByte(' ')
+		case !isInline[name]:
+			return "", false
+		}
+		text = text[open+end+1:]
+	}
 }
 
 // withoutElements leaves the text of HTML, with entities decoded; what scripts and styles contain is no
@@ -296,22 +336,29 @@ func withoutElements(text string) string {
 // isInline are the elements that do not divide words.
 var isInline = map[string]bool{"a": true, "abbr": true, "b": true, "em": true, "i": true, "mark": true, "small": true, "span": true, "strong": true, "sub": true, "sup": true, "u": true}
 
-// joinWords puts one space between words, and drops characters that are not seen.
-func joinWords(text string) string {
-	var out strings.Builder
-	space := false
-	for _, r := range text {
+// isBlock are frequent elements that divide words.
+var isBlock = map[string]bool{"br": true, "div": true, "h1": true, "h2": true, "h3": true, "li": true, "ol": true, "p": true, "ul": true}
+
+// appendWords appends a text with one space between words, and without characters that are not seen.
+func appendWords(out, text []byte) []byte {
+	start, space := len(out), false
+	for i := 0; i < len(text); {
+		r, n := rune(text[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRune(text[i:])
+		}
+		i += n
 		switch {
 		case unicode.IsSpace(r):
-			space = out.Len() > 0
-		case unicode.IsControl(r), unicode.Is(unicode.Cf, r) && r != '\u200d': // emoji are joined by it
+			space = len(out) > start
+		case unicode.IsControl(r), r > unicode.MaxASCII && unicode.Is(unicode.Cf, r) && r != '\u200d': // emoji are joined by it
 		default:
 			if space {
-				out.WriteByte(' ')
+				out = append(out, ' ')
 				space = false
 			}
-			out.WriteRune(r)
+			out = utf8.AppendRune(out, r)
 		}
 	}
-	return out.String()
+	return out
 }

@@ -2,7 +2,10 @@ package flatten
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/siglake/siglake/schema"
 )
@@ -74,4 +77,17 @@ func TestNewsTypes(t *testing.T) {
 			t.Errorf("NormalizeNewsType(%q) = %q, want %q", text, got, want)
 		}
 	}
+}
+
+// TestSimpleElements: simple elements are taken away as all others are.
+func TestSimpleElements(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{
+			"a", " ", "<b>", "</b>", "<p>", "</p>", "<br>", "<br/>", "<B>", "<", ">", "&", "&amp;", "&lt;", "&nbsp", "&#8364;", "&nosuch;", "</", "<p class=x>", "<script>", "<title>", "\r\n", "é", "\x00", "<!--", "-->",
+		})).Draw(t, "parts"), "")
+		if got, ok := withoutSimpleElements(text); ok && string(appendWords(nil, []byte(got))) != string(appendWords(nil, []byte(withoutElements(text)))) {
+			t.Fatalf("withoutSimpleElements(%q) = %q, want %q", text, got, withoutElements(text))
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"iter"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -129,6 +130,65 @@ func Text(raw []byte) string {
 		return strings.ToValidUTF8(string(inner), "\uFFFD")
 	}
 	return s
+}
+
+// AppendText appends the content of a JSON string, which is given without its quotes: it is valid JSON
+// and UTF-8.
+func AppendText(dst, inner []byte) []byte {
+	for {
+		at := bytes.IndexByte(inner, '\\')
+		if at < 0 || at+1 == len(inner) {
+			return append(dst, inner...)
+		}
+		dst, inner = append(dst, inner[:at]...), inner[at:]
+		switch inner[1] {
+		case 'u':
+			r, n := escapedRune(inner)
+			dst, inner = utf8.AppendRune(dst, r), inner[n:]
+			continue
+		case 'b':
+			dst = append(dst, '\b')
+		case 'f':
+			dst = append(dst, '\f')
+		case 'n':
+			dst = append(dst, '\n')
+		case 'r':
+			dst = append(dst, '\r')
+		case 't':
+			dst = append(dst, '\t')
+		default:
+			dst = append(dst, inner[1])
+		}
+		inner = inner[2:]
+	}
+}
+
+// escapedRune is the character of the escape sequence \uXXXX that b begins with, or of two that are a
+// surrogate pair, and its length. Half a pair is U+FFFD.
+func escapedRune(b []byte) (r rune, n int) {
+	if r = hexRune(b); !utf16.IsSurrogate(r) {
+		return r, min(6, len(b))
+	}
+	if len(b) >= 12 && b[6] == '\\' && b[7] == 'u' {
+		if pair := utf16.DecodeRune(r, hexRune(b[6:])); pair != utf8.RuneError {
+			return pair, 12
+		}
+	}
+	return utf8.RuneError, min(6, len(b))
+}
+
+// hexRune is the number of the escape sequence that b begins with.
+func hexRune(b []byte) (r rune) {
+	for _, c := range b[2:min(6, len(b))] {
+		switch {
+		case isDigit(c):
+			c -= '0'
+		default:
+			c = c | 0x20 - 'a' + 10
+		}
+		r = r<<4 | rune(c&15)
+	}
+	return r
 }
 
 func skipSpace(b []byte) []byte {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -194,6 +195,9 @@ func checkScanner(t rapid.TB, raw []byte) {
 		}
 		if got := Text(trimmed); got != want {
 			t.Fatalf("Text(%q) = %q, want %q", trimmed, got, want)
+		}
+		if got := AppendText([]byte("x"), trimmed[1:len(trimmed)-1]); utf8.Valid(trimmed) && string(got) != "x"+want {
+			t.Fatalf("AppendText(%q) = %q, want %q", trimmed, got, want)
 		}
 	}
 }
