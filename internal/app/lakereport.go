@@ -130,7 +130,7 @@ func collectReport(ctx context.Context, env *Env, o *ReportOptions, scope lakere
 		}
 		return nil, UsageErrorf("--run %s: generation %d of the lake has no such run; the newest are %s", o.Run, e.report.Generation, newest)
 	}
-	for _, pass := range []lakereport.Reader{c.ReadRevisions, c.ReadRest} {
+	for _, pass := range []lakereport.Reader{c.ReadRevisions, c.ReadEvents, c.ReadIdentities, c.ReadLines} {
 		if err := e.readWith(ctx, pass); err != nil {
 			return nil, err
 		}

@@ -2,7 +2,9 @@ package lakereport
 
 import (
 	"cmp"
+	"encoding/binary"
 	"encoding/json"
+	"hash/maphash"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,42 +12,101 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// accountTotals hold the lines of the lists as the view accounts_latest has them.
+// accountTotals hold the lines of the lists as the view accounts_latest has them. A lake may have millions, so a
+// line has numbers instead of texts, and digests instead of keys: of 128 bits, so that no two keys share one. Only lines
+// of entities with events keep the texts that the report shows.
 type accountTotals struct {
-	finished   map[string]number    // when a run finished
-	lines      map[string]*lineRows // by what identifies a line
-	identities map[string]*identity // by what a line is requested by
-	aliases    map[string][]string  // object and id to ids of the same entity
-	kept       []*keptColumn
-	files      map[string]string // one copy of each
-	run        string            // the only one of the period; empty: there are others
-	ofRun      []line            // its lines, as it left them
+	finished map[string]number   // when a run finished
+	aliases  map[string][]string // by object and id: ids of the same entity
+	kept     []*keptColumn
+	run      string  // the only one of the period; empty: there are others
+	ofRun    []int32 // its rows, as it left them
+
+	digests    digester
+	runs       numbered[string]
+	groups     numbered[lineGroup]
+	statuses   numbered[string]
+	identities map[keyDigest]int32
+	answers    []answer // by identity
+	// By identity: those of which an id has events.
+	eventful map[int32]*eventful
+
+	lines      map[keyDigest]int32 // the first row of each line that the newest run wrote
+	rows       []lineRow
+	keptValues []uint8 // by row: a value of each kept column
+	free       []int32 // rows that newer ones have replaced
+	shown      map[int32]shownLine
 }
 
-// lineRows are the rows of a line that the newest run wrote: more than one if its list has several with
-// the same key.
-type lineRows struct {
-	run      string
-	finished number
-	rows     []line
+// lineRow is a row of accounts about a line. A line has several if its list has several with the same key.
+type lineRow struct {
+	next       int32 // the next row of the line; noRow: there is none
+	of         int32 // the identity; noIdentity: nothing can be requested about the line
+	run, group int32
 }
 
+const noRow, noIdentity = -1, -1
+
+// lineGroup is what many lines have in common.
+type lineGroup struct {
+	file, object, kind, status string
+	reason, column             string // of a rejected line: the reason without its value
+}
+
+// shownLine are the texts of a line that has events.
+type shownLine struct{ account, entity, name string } // names: of what was found, and on the line
+
+// line is a row of accounts.
 type line struct {
-	file, account       string
-	entity, name        string    // names: of what was found, and on the line
-	of                  *identity // nil: nothing can be requested about it
-	object, kind        string
-	status, reason, col string // reason and column of a rejected line
-	kept                []uint8
+	lineGroup
+	row, of   int32
+	hasEvents bool
+	kept      []uint8
 }
 
-// identity is what all runs say about an identifier.
-type identity struct {
+// answer is what the newest run that was answered says about an identity.
+type answer struct{ run, status int32 } // noRow: none was
+
+// eventful is an identity that has events.
+type eventful struct {
 	object, kind, text string
-	answeredRun        string
-	answered           string // the status
 	ids                []string
 	name               string // of the entity
+}
+
+// numbered gives each of few different values a number.
+type numbered[T comparable] struct {
+	numbers map[T]int32
+	values  []T
+}
+
+func (n *numbered[T]) add(v T) int32 {
+	i, ok := n.numbers[v]
+	if !ok {
+		if n.numbers == nil {
+			n.numbers = map[T]int32{}
+		}
+		i = int32(len(n.values)) //nolint:gosec // few values
+		n.numbers[v], n.values = i, append(n.values, v)
+	}
+	return i
+}
+
+type keyDigest [2]uint64
+
+// digester computes digests of keys, which differ from process to process.
+type digester struct {
+	seeds [2]maphash.Seed
+	key   []byte
+}
+
+// of is the digest of texts.
+func (d *digester) of(texts ...[]byte) keyDigest {
+	d.key = d.key[:0]
+	for _, t := range texts {
+		d.key = append(binary.AppendUvarint(d.key, uint64(len(t))), t...)
+	}
+	return keyDigest{maphash.Bytes(d.seeds[0], d.key), maphash.Bytes(d.seeds[1], d.key)}
 }
 
 // keptColumn is a column of lists with few different values.
@@ -62,10 +123,16 @@ var accountColumns = []string{
 	"input_file", "input_column", schema.ExtraColumn, "command", "line_name",
 }
 
+// identityColumns are those of accountColumns that say what an identifier stands for.
+var identityColumns = []string{"run_id", "status", "object_type", "identifier_type", "identifier", "entity_id", "command"}
+
 var aliasColumns = []string{"object_type", "entity_id", "alias_id"}
 
 func newAccountTotals(kept []string) *accountTotals {
-	a := &accountTotals{finished: map[string]number{}, lines: map[string]*lineRows{}, identities: map[string]*identity{}, aliases: map[string][]string{}, files: map[string]string{}}
+	a := &accountTotals{
+		finished: map[string]number{}, aliases: map[string][]string{}, digests: digester{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}},
+		identities: map[keyDigest]int32{}, eventful: map[int32]*eventful{}, lines: map[keyDigest]int32{}, shown: map[int32]shownLine{},
+	}
 	for _, name := range slices.SortedStableFunc(slices.Values(kept), func(a, b string) int { return order(!isCountry(a), !isCountry(b)) }) {
 		a.kept = append(a.kept, &keptColumn{name: name, values: []string{""}})
 	}
@@ -106,34 +173,125 @@ func (a *accountTotals) addAlias(r *row) {
 
 func entityKey(object, id string) string { return object + " " + id }
 
-// add adds what a run says about a line.
-func (a *accountTotals) add(r *row) {
-	of, status := a.identify(r), r.text("status")
-	if a.run != "" && string(r.bytes("run_id")) == a.run {
-		a.ofRun = append(a.ofRun, a.line(r, of, status))
-	}
-	if command := r.bytes("command"); command != nil && string(command) != "run" {
+// isRun reports whether a row is of a command that requests signals.
+func isRun(r *row) bool {
+	command := r.bytes("command")
+	return command == nil || string(command) == "run"
+}
+
+// addIdentity adds what a run says about what a line is requested by. Events and aliases are known by then.
+func (a *accountTotals) addIdentity(r *row, events *eventTotals) {
+	of := a.identityOf(r)
+	if of == noIdentity {
 		return
 	}
-	if of != nil {
-		of.name = max(of.name, r.text("entity_name"))
-		if run := r.text("run_id"); isAnswer(status) && run > of.answeredRun {
-			of.answeredRun, of.answered = run, status
+	if id := r.text("entity_id"); id != "" && a.isEventful(r.text("object_type"), id, events) {
+		e := a.eventful[of]
+		if e == nil {
+			e = &eventful{object: r.text("object_type"), kind: r.text("identifier_type"), text: r.text("identifier")}
+			a.eventful[of] = e
+		}
+		if !slices.Contains(e.ids, id) {
+			e.ids = append(e.ids, id)
 		}
 	}
-	key := lineKey(r)
-	rows, run := a.lines[string(key)], r.text("run_id")
-	if rows == nil {
-		rows = &lineRows{}
-		a.lines[string(key)] = rows
+	if status := r.text("status"); isRun(r) && isAnswer(status) {
+		run := r.text("run_id")
+		if known := &a.answers[of]; known.run == noRow || run > a.runs.values[known.run] {
+			*known = answer{a.runs.add(run), a.statuses.add(status)}
+		}
 	}
-	switch age := compareRuns(run, a.finished[run], rows.run, rows.finished); {
-	case rows.run == "" || age > 0:
-		rows.run, rows.finished, rows.rows = run, a.finished[run], rows.rows[:0]
-	case age < 0:
+}
+
+// identityOf finds the identity of a row.
+func (a *accountTotals) identityOf(r *row) int32 {
+	text := r.bytes("identifier")
+	if len(text) == 0 {
+		return noIdentity
+	}
+	key := a.digests.of(r.bytes("object_type"), r.bytes("identifier_type"), text)
+	of, ok := a.identities[key]
+	if !ok {
+		of = int32(len(a.answers)) //nolint:gosec // a lake has fewer
+		a.identities[key], a.answers = of, append(a.answers, answer{noRow, noRow})
+	}
+	return of
+}
+
+// isEventful reports whether an id, or another one of its entity, has events.
+func (a *accountTotals) isEventful(object, id string, events *eventTotals) bool {
+	return slices.ContainsFunc(a.withAliases(object, []string{id}), func(id string) bool { return events.entities[entityKey(object, id)] != nil })
+}
+
+// add adds what a run says about a line. The identities are known by then.
+func (a *accountTotals) add(r *row) {
+	of, run := a.identityOf(r), r.text("run_id")
+	if a.run != "" && run == a.run {
+		a.ofRun = append(a.ofRun, a.newRow(r, of, run))
+	}
+	if !isRun(r) {
 		return
 	}
-	rows.rows = append(rows.rows, a.line(r, of, status))
+	if e := a.eventful[of]; e != nil {
+		e.name = max(e.name, r.text("entity_name"))
+	}
+	key := a.lineKey(r)
+	first, ok := a.lines[key]
+	if ok {
+		newest := a.runs.values[a.rows[first].run]
+		switch age := compareRuns(run, a.finished[run], newest, a.finished[newest]); {
+		case age < 0:
+			return
+		case age > 0:
+			a.release(first)
+			ok = false
+		}
+	}
+	at := a.newRow(r, of, run)
+	if ok {
+		a.rows[at].next = first
+	}
+	a.lines[key] = at
+}
+
+// newRow keeps a row.
+func (a *accountTotals) newRow(r *row, of int32, run string) (at int32) {
+	if n := len(a.free); n > 0 {
+		at, a.free = a.free[n-1], a.free[:n-1]
+	} else {
+		at = int32(len(a.rows)) //nolint:gosec // a lake has fewer
+		a.rows, a.keptValues = append(a.rows, lineRow{}), append(a.keptValues, make([]uint8, len(a.kept))...)
+	}
+	g := lineGroup{file: r.text("input_file"), object: r.text("object_type"), kind: r.text("identifier_type"), status: r.text("status")}
+	if g.status == string(schema.Rejected) {
+		g.column = r.text("input_column")
+		g.reason = plainReason(r.text("reason"), g.column)
+	}
+	a.rows[at] = lineRow{noRow, of, a.runs.add(run), a.groups.add(g)}
+	a.readKept(r, a.keptOf(at))
+	if a.eventful[of] != nil {
+		a.shown[at] = shownLine{r.text("account_key"), r.text("entity_name"), r.text("line_name")}
+	}
+	return at
+}
+
+// release gives up the rows of a line.
+func (a *accountTotals) release(first int32) {
+	for at := first; at != noRow; at = a.rows[at].next {
+		delete(a.shown, at)
+		a.free = append(a.free, at)
+	}
+}
+
+// lineAt is a row.
+func (a *accountTotals) lineAt(at int32) *line {
+	r := &a.rows[at]
+	return &line{lineGroup: a.groups.values[r.group], row: at, of: r.of, hasEvents: a.eventful[r.of] != nil, kept: a.keptOf(at)}
+}
+
+func (a *accountTotals) keptOf(at int32) []uint8 {
+	n := len(a.kept)
+	return a.keptValues[int(at)*n : (int(at)+1)*n]
 }
 
 // compareRuns compares runs by age, as accounts_latest does: the id of a run begins with the second in
@@ -143,40 +301,16 @@ func compareRuns(a string, aFinished number, b string, bFinished number) int {
 }
 
 // lineKey is what identifies a line: its list and its key, or else its identifier, or else its place.
-func lineKey(r *row) []byte {
-	key := append([]byte{}, r.bytes("input_file")...)
-	key = append(append(key, 0), r.bytes("object_type")...)
+func (a *accountTotals) lineKey(r *row) keyDigest {
+	file, object := r.bytes("input_file"), r.bytes("object_type")
 	account, identifier := r.bytes("account_key"), r.bytes("identifier")
 	switch {
 	case account != nil:
-		key = append(append(key, 0, 'k'), account...)
+		return a.digests.of(file, object, []byte{'k'}, account)
 	case identifier != nil:
-		key = append(append(key, 0, 'i'), identifier...)
-	default:
-		n := r.number("row").n
-		for ; n > 0; n >>= 8 {
-			key = append(key, byte(n))
-		}
+		return a.digests.of(file, object, []byte{'i'}, identifier)
 	}
-	return key
-}
-
-// identify finds the identity of a row, and notes the id of its entity.
-func (a *accountTotals) identify(r *row) *identity {
-	object, kind, text := r.text("object_type"), r.text("identifier_type"), r.text("identifier")
-	if text == "" {
-		return nil
-	}
-	key := object + " " + kind + " " + text
-	of := a.identities[key]
-	if of == nil {
-		of = &identity{object: object, kind: kind, text: text}
-		a.identities[key] = of
-	}
-	if id := r.bytes("entity_id"); len(id) > 0 && !slices.Contains(of.ids, string(id)) {
-		of.ids = append(of.ids, string(id))
-	}
-	return of
+	return a.digests.of(file, object, binary.AppendVarint(nil, r.number("row").n))
 }
 
 func isAnswer(status string) bool {
@@ -187,45 +321,21 @@ func isAnswer(status string) bool {
 	return false
 }
 
-func (a *accountTotals) line(r *row, of *identity, status string) line {
-	l := line{
-		file: a.file(r), account: r.text("account_key"), entity: r.text("entity_name"), name: r.text("line_name"),
-		of: of, status: status, object: r.text("object_type"), kind: r.text("identifier_type"), kept: a.keptValues(r),
-	}
-	if status == string(schema.Rejected) {
-		l.reason, l.col = r.text("reason"), r.text("input_column")
-	}
-	return l
-}
-
-func (a *accountTotals) file(r *row) string {
-	name := r.bytes("input_file")
-	if known, ok := a.files[string(name)]; ok {
-		return known
-	}
-	a.files[string(name)] = string(name)
-	return string(name)
-}
-
-// keptValues are the values that a line has in the kept columns, as indexes.
-func (a *accountTotals) keptValues(r *row) []uint8 {
-	if len(a.kept) == 0 {
-		return nil
-	}
-	values := make([]uint8, len(a.kept))
+// readKept reads the values that a line has in the kept columns, as indexes.
+func (a *accountTotals) readKept(r *row, values []uint8) {
+	clear(values)
 	text := r.bytes(schema.ExtraColumn)
-	if text == nil {
-		return values
+	if len(values) == 0 || text == nil {
+		return
 	}
 	var cells map[string]any
 	if json.Unmarshal(text, &cells) != nil {
-		return values
+		return
 	}
 	for i, c := range a.kept {
 		cell, _ := cells[c.name].(string)
 		values[i] = c.index(cell)
 	}
-	return values
 }
 
 func (c *keptColumn) index(cell string) uint8 {
@@ -245,12 +355,12 @@ type hits struct {
 }
 
 // add adds a line, with the status of its answer if there is one.
-func (h *hits) add(l *line, answered string, hasEvents bool) {
+func (h *hits) add(l *line, answered string) {
 	h.lines++
 	if l.status == string(schema.Rejected) {
 		h.rejected++
 	}
-	if hasEvents {
+	if l.hasEvents {
 		h.withEvents++
 	}
 	switch schema.Status(answered) {
@@ -265,16 +375,17 @@ func (h *hits) add(l *line, answered string, hasEvents bool) {
 // ofPeriod visits the lines of the period, with the statuses of their answers: the lines of a run as it left them,
 // else those of accounts_latest.
 func (a *accountTotals) ofPeriod(selected func(run string) bool, visit func(l *line, answered string)) {
-	for i := range a.ofRun {
-		visit(&a.ofRun[i], a.ofRun[i].status)
+	for _, at := range a.ofRun {
+		l := a.lineAt(at)
+		visit(l, l.status)
 	}
 	if a.run != "" {
 		return
 	}
 	a.latest(selected, func(l *line) {
 		answered := ""
-		if l.of != nil {
-			answered = l.of.answered
+		if l.of != noIdentity && a.answers[l.of].status != noRow {
+			answered = a.statuses.values[a.answers[l.of].status]
 		}
 		visit(l, answered)
 	})
@@ -282,11 +393,12 @@ func (a *accountTotals) ofPeriod(selected func(run string) bool, visit func(l *l
 
 // latest visits the rows of accounts_latest that a selected run left.
 func (a *accountTotals) latest(selected func(run string) bool, visit func(*line)) {
-	for _, rows := range a.lines {
-		if selected(rows.run) {
-			for i := range rows.rows {
-				visit(&rows.rows[i])
-			}
+	for _, first := range a.lines {
+		if !selected(a.runs.values[a.rows[first].run]) {
+			continue
+		}
+		for at := first; at != noRow; at = a.rows[at].next {
+			visit(a.lineAt(at))
 		}
 	}
 }
@@ -309,20 +421,22 @@ func compareLines(a, b *lineEvents) int {
 func (a *accountTotals) withEvents(events *eventTotals) ([]lineEvents, int64) {
 	type key struct {
 		file, account string
-		of            *identity
+		of            int32
 	}
 	names := map[key]string{}
 	a.latest(func(string) bool { return true }, func(l *line) {
-		if a.hasEvents(l.of, events) {
-			k := key{l.file, l.account, l.of}
-			names[k] = max(names[k], cmp.Or(l.entity, l.of.name, l.name))
+		if l.hasEvents {
+			shown := a.shown[l.row]
+			k := key{l.file, shown.account, l.of}
+			names[k] = max(names[k], cmp.Or(shown.entity, a.eventful[l.of].name, shown.name))
 		}
 	})
 	t := top[lineEvents]{limit: maxAccounts, compare: compareLines}
 	for k, name := range names {
-		e := lineEvents{file: k.file, account: k.account, name: name, object: k.of.object, kind: k.of.kind, identifier: k.of.text, newest: noDay}
-		for _, id := range a.idsOf(k.of) {
-			e.add(events.entities[entityKey(k.of.object, id)])
+		of := a.eventful[k.of]
+		e := lineEvents{file: k.file, account: k.account, name: name, object: of.object, kind: of.kind, identifier: of.text, newest: noDay}
+		for _, id := range a.withAliases(of.object, of.ids) {
+			e.add(events.entities[entityKey(of.object, id)])
 		}
 		t.add(&e)
 	}
@@ -340,24 +454,20 @@ func (e *lineEvents) add(t *entityTotals) {
 	e.newest = max(e.newest, t.newest)
 }
 
-func (a *accountTotals) hasEvents(of *identity, events *eventTotals) bool {
-	return of != nil && slices.ContainsFunc(a.idsOf(of), func(id string) bool { return events.entities[entityKey(of.object, id)] != nil })
-}
-
-// idsOf are the ids that the entity of an identifier had.
-func (a *accountTotals) idsOf(of *identity) []string {
+// withAliases are ids, and the others that their entities had.
+func (a *accountTotals) withAliases(object string, ids []string) []string {
 	if len(a.aliases) == 0 {
-		return of.ids
+		return ids
 	}
-	ids := slices.Clone(of.ids)
-	for _, id := range of.ids {
-		for _, alias := range a.aliases[entityKey(of.object, id)] {
-			if !slices.Contains(ids, alias) {
-				ids = append(ids, alias)
+	all := slices.Clone(ids)
+	for _, id := range ids {
+		for _, alias := range a.aliases[entityKey(object, id)] {
+			if !slices.Contains(all, alias) {
+				all = append(all, alias)
 			}
 		}
 	}
-	return ids
+	return all
 }
 
 var numberedLine = regexp.MustCompile(`line [0-9]+`)

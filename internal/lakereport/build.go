@@ -74,7 +74,7 @@ func (c *builder) figures() []Figure {
 		total.sum.ok = true
 	}
 	var all hits
-	c.accounts.ofPeriod(c.isSelected, func(l *line, answered string) { all.add(l, answered, c.accounts.hasEvents(l.of, c.events)) })
+	c.accounts.ofPeriod(c.isSelected, func(l *line, answered string) { all.add(l, answered) })
 	figures := []Figure{
 		{ID: "new_events", Title: "New events", Kind: Count, Value: c.events.total, SQL: "SELECT count(*) " + c.scope.eventsFrom()},
 		{ID: "entities_with_events", Title: "Companies and people with new events", Kind: Count, Value: int64(len(c.events.entities)),

@@ -123,7 +123,7 @@ func (c hitRates) hitRows(lists map[string]bool, groups func(*line) [2]string, n
 			h = &hits{}
 			counts[groups(l)] = h
 		}
-		h.add(l, answered, c.accounts.hasEvents(l.of, c.events))
+		h.add(l, answered)
 	})
 	var keys [][2]string
 	for k := range counts {
@@ -223,7 +223,7 @@ func (c *builder) rejectsTable() Table {
 		if l.status != string(schema.Rejected) {
 			return
 		}
-		key := [2]string{plainReason(l.reason, l.col), l.col}
+		key := [2]string{l.reason, l.column}
 		g := groups[key]
 		if g == nil {
 			g = &group{key[0], key[1], 0, map[string]bool{}}

@@ -92,8 +92,8 @@ func (c *Collector) ReadRevisions(t schema.Table) (columns []string, add func(ar
 	})
 }
 
-// ReadRest is the last pass.
-func (c *Collector) ReadRest(t schema.Table) (columns []string, add func(arrow.Record) error) {
+// ReadEvents is the third pass, over events, ids, calls and requests.
+func (c *Collector) ReadEvents(t schema.Table) (columns []string, add func(arrow.Record) error) {
 	ofPeriod := func(add func(*row)) func(*row) {
 		return func(r *row) {
 			if c.isSelected(r.text("run_id")) {
@@ -104,8 +104,6 @@ func (c *Collector) ReadRest(t schema.Table) (columns []string, add func(arrow.R
 	switch {
 	case t.IsEvent():
 		return c.readEvents(t)
-	case t.Name == schema.Accounts.Name:
-		return reader(t, accountColumns, c.accounts.add)
 	case t.Name == schema.Aliases.Name:
 		return reader(t, aliasColumns, c.accounts.addAlias)
 	case t.Name == schema.Calls.Name:
@@ -114,6 +112,22 @@ func (c *Collector) ReadRest(t schema.Table) (columns []string, add func(arrow.R
 		return reader(t, requestColumns, ofPeriod(c.requests.add))
 	}
 	return nil, nil
+}
+
+// ReadIdentities is the fourth pass: which lines have events is known before their rows are kept.
+func (c *Collector) ReadIdentities(t schema.Table) (columns []string, add func(arrow.Record) error) {
+	if t.Name != schema.Accounts.Name {
+		return nil, nil
+	}
+	return reader(t, identityColumns, func(r *row) { c.accounts.addIdentity(r, c.events) })
+}
+
+// ReadLines is the last pass.
+func (c *Collector) ReadLines(t schema.Table) (columns []string, add func(arrow.Record) error) {
+	if t.Name != schema.Accounts.Name {
+		return nil, nil
+	}
+	return reader(t, accountColumns, c.accounts.add)
 }
 
 func (c *Collector) readEvents(t schema.Table) (columns []string, add func(arrow.Record) error) {
