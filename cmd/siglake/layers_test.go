@@ -81,7 +81,7 @@ var importRooms = map[string][]string{
 	"golang.org/x/text":                  {"sources"},
 	"github.com/wlynxg/chardet":          {"sources/charset.go"},
 	"github.com/xuri/excelize/v2":        {"sources/workbook.go", "internal/export/xlsx.go"},
-	"github.com/klauspost/compress":      {"sources", "internal/ledger", "sinks/compress.go"},
+	"github.com/klauspost/compress":      {"sources", "internal/ledger", "internal/extsort/block.go", "sinks/compress.go"},
 	"net/http":                           {"cmd/siglake", "internal/app", "internal/lusha", "internal/notify", "internal/simulator", "internal/bucket", "internal/bucket/buckettest", "internal/bench", "internal/bench/answers", "internal/bench/plain"},
 	"github.com/cpuguy83/go-md2man/v2":   {"cmd/siglake/man.go"},
 	"go.yaml.in/yaml/v4":                 {"internal/jobfile", "internal/dictionary/dbt.go"},

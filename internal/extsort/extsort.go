@@ -8,10 +8,8 @@ package extsort
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"math"
-	"slices"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
@@ -206,15 +204,7 @@ func (s *Sorter) sortRecords() *memoryCursor {
 			c.keys.addKey(s.order, r)
 		}
 	}
-	for i := range c.order {
-		c.order[i] = int32(i)
-	}
-	slices.SortFunc(c.order, func(a, b int32) int {
-		if order := bytes.Compare(c.keys.keyAt(int(a)), c.keys.keyAt(int(b))); order != 0 {
-			return order
-		}
-		return cmp.Compare(a, b)
-	})
+	sortByKey(&c.keys, c.order)
 	return c
 }
 

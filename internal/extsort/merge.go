@@ -47,7 +47,7 @@ func mergeSorted(ctx context.Context, cursors []cursor, yield func([]Row) error)
 		}
 		err := yield(rows)
 		for _, b := range finished {
-			b.record.Release()
+			b.release()
 		}
 		rows, finished = rows[:0], finished[:0]
 		return err
@@ -60,7 +60,7 @@ func mergeSorted(ctx context.Context, cursors []cursor, yield func([]Row) error)
 		if err != nil {
 			return err
 		}
-		if _, borrowed := top.cursor.(*runCursor); borrowed && (!ok || top.row.View != current.View) {
+		if current.View.release != nil && (!ok || top.row.View != current.View) {
 			finished = append(finished, current.View)
 		}
 		if !ok {

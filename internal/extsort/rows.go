@@ -11,10 +11,11 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// RecordView reads a record's columns without checking their types on each access.
+// RecordView reads the columns of a record, or of spilled rows, without checking their types on each access.
 type RecordView struct {
-	record  arrow.Record
 	Columns []ColumnView
+	rows    int
+	release func() // of a view that owns its memory; nil: it shares that of a record
 }
 
 // ColumnView is one column of a record. Of the fields for values, only that of its
@@ -41,7 +42,7 @@ type Row struct {
 // NewRecordView opens a record that has the table's layout. It shares the record's
 // memory and holds no reference of its own.
 func NewRecordView(t *schema.Table, rec arrow.Record) *RecordView {
-	v := &RecordView{record: rec, Columns: make([]ColumnView, len(t.Columns))}
+	v := &RecordView{rows: int(rec.NumRows()), Columns: make([]ColumnView, len(t.Columns))}
 	for i, c := range t.Columns {
 		v.Columns[i] = newColumnView(c.Type, rec.Column(i))
 	}

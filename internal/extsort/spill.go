@@ -8,10 +8,6 @@ import (
 	"io"
 	"sync/atomic"
 
-	"github.com/apache/arrow/go/v17/arrow/array"
-	"github.com/apache/arrow/go/v17/arrow/ipc"
-	"github.com/apache/arrow/go/v17/arrow/memory"
-
 	"github.com/siglake/siglake/internal/durable"
 )
 
@@ -35,8 +31,8 @@ type Space struct {
 // NewSpace returns a space in an existing folder, which nothing else writes runs to.
 func NewSpace(dir *durable.Dir, folder string) *Space { return &Space{dir: dir, folder: folder} }
 
-// sortedRun is a file of sorted rows of one sorter, in Arrow's stream format. Runs
-// are scratch: they are not synced and do not outlive the process.
+// sortedRun is a file of blocks of sorted rows of one sorter. Runs are scratch: they are not
+// synced and do not outlive the process.
 type sortedRun struct {
 	name  string
 	level int // how many merges its rows went through
@@ -130,26 +126,22 @@ func (s *Sorter) mergeRuns(ctx context.Context, from, to int) error {
 
 // writeRun merges the cursors into a new run, and closes them.
 func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (name string, err error) {
-	name = fmt.Sprintf("%s/run-%06d.arrow.tmp", s.space.folder, s.space.runs.Add(1))
+	name = fmt.Sprintf("%s/run-%06d.tmp", s.space.folder, s.space.runs.Add(1))
 	f, err := s.space.dir.Create(name)
 	if err != nil {
 		return "", errors.Join(err, closeCursors(cursors))
 	}
 	buffered := bufio.NewWriterSize(f, 256<<10)
-	w := ipc.NewWriter(buffered, ipc.WithSchema(s.arrow), ipc.WithLZ4())
-	b := array.NewRecordBuilder(memory.DefaultAllocator, s.arrow)
-	defer b.Release()
-
+	w := blockWriter{out: buffered, table: s.table, raw: make([]byte, 0, 2*maxBatchBytes)}
 	var rows []Row
 	bytes := 0
 	flush := func() error {
 		if len(rows) == 0 {
 			return nil
 		}
-		rec := BuildRecord(b, s.table, rows)
-		defer rec.Release()
+		err := w.writeRows(rows)
 		rows, bytes = rows[:0], 0
-		return w.Write(rec)
+		return err
 	}
 	err = mergeSorted(ctx, cursors, func(merged []Row) error {
 		for _, r := range merged {
@@ -164,9 +156,6 @@ func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (name string, e
 		return flush() // the rows are valid during this call only
 	})
 	if err == nil {
-		err = w.Close()
-	}
-	if err == nil {
 		err = buffered.Flush()
 	}
 	return name, errors.Join(err, f.Close())
@@ -180,7 +169,8 @@ func (s *Sorter) openRuns(runs []sortedRun) ([]cursor, error) {
 		if err != nil {
 			return nil, errors.Join(err, closeCursors(cursors))
 		}
-		cursors = append(cursors, &runCursor{sorter: s, file: f, buffered: bufio.NewReaderSize(f, 64<<10)})
+		blocks := blockReader{in: bufio.NewReaderSize(f, 64<<10), table: s.table}
+		cursors = append(cursors, &runCursor{sorter: s, file: f, blocks: blocks})
 	}
 	return cursors, nil
 }
@@ -193,20 +183,19 @@ func closeCursors(cursors []cursor) error {
 	return err
 }
 
-// runCursor is a cursor over a run. [mergeSorted] releases its batches.
+// runCursor is a cursor over a run. [mergeSorted] releases its views.
 type runCursor struct {
 	sorter   *Sorter
 	file     *durable.File
-	buffered io.Reader
-	reader   *ipc.Reader
+	blocks   blockReader
 	view     *RecordView
 	keys     sortKeys // of view
 	position int32
 }
 
 func (s *runCursor) nextRow() (Row, []byte, bool, error) {
-	if s.view == nil || int64(s.position) == s.view.record.NumRows() {
-		ok, err := s.readBatch()
+	if s.view == nil || int(s.position) == s.view.rows {
+		ok, err := s.readBlock()
 		if !ok || err != nil {
 			return Row{}, nil, false, err
 		}
@@ -216,38 +205,22 @@ func (s *runCursor) nextRow() (Row, []byte, bool, error) {
 	return r, s.keys.keyAt(int(r.Index)), true, nil
 }
 
-// readBatch reads the next batch and computes its keys.
-func (s *runCursor) readBatch() (ok bool, err error) {
-	if s.reader == nil {
-		s.reader, err = ipc.NewReader(s.buffered, ipc.WithSchema(s.sorter.arrow))
-		if err != nil {
-			return false, s.readError(err)
-		}
-	}
+// readBlock reads the next block and computes its keys.
+func (s *runCursor) readBlock() (ok bool, err error) {
 	s.view = nil
-	rec, err := s.reader.Read()
+	view, err := s.blocks.readRows()
 	if errors.Is(err, io.EOF) {
 		return false, nil
 	}
 	if err != nil {
-		return false, s.readError(err)
+		return false, fmt.Errorf("read spilled rows of %s: %w", s.sorter.name, err)
 	}
-	rec.Retain()
-	s.view, s.position = NewRecordView(s.sorter.table, rec), 0
+	s.view, s.position = view, 0
 	s.keys.reset()
-	for i := range int32(rec.NumRows()) {
-		s.keys.addKey(s.sorter.order, s.view.Row(i))
+	for i := range int32(view.rows) { //nolint:gosec // at most maxBatchRows
+		s.keys.addKey(s.sorter.order, view.Row(i))
 	}
 	return true, nil
 }
 
-func (s *runCursor) readError(err error) error {
-	return fmt.Errorf("read spilled rows of %s: %w", s.sorter.name, err)
-}
-
-func (s *runCursor) close() error {
-	if s.reader != nil {
-		s.reader.Release()
-	}
-	return s.file.Close()
-}
+func (s *runCursor) close() error { return s.file.Close() }
