@@ -255,7 +255,11 @@ func (g *eventGroup) addKey(r extsort.Row) {
 		k.seen = columns[keySeen].Int64At(at)
 	}
 	if k.row != publishedRow {
-		if call := columns[keyCall].TextAt(at); !bytes.Equal(call, g.call) {
+		var call []byte
+		if c := &columns[keyCall]; !c.IsNull(at) {
+			call = c.TextAt(at)
+		}
+		if !bytes.Equal(call, g.call) {
 			g.endAnswer()
 			g.call = append(g.call[:0], call...)
 		}
