@@ -39,7 +39,7 @@ type replayer struct {
 	report    func(*change) // of every commit; nil: not wanted
 	// hook is called around every step that changes a catalogue, for tests that end the program there. Nil: none.
 	hook func(step string) error
-	// wait waits before a further attempt, until the time has passed or the context ends.
+	// wait waits before a further attempt: sleep, but in tests.
 	wait func(ctx context.Context, d time.Duration) error
 }
 
@@ -298,7 +298,9 @@ func (r *replayer) retry(ctx context.Context, t *replica, try func() error) erro
 }
 
 // pauseAfter is how long to wait after an attempt.
-func pauseAfter(attempt int) time.Duration { return rand.N(min(firstPause<<(attempt-1), maxPause)) }
+func pauseAfter(attempt int) time.Duration {
+	return rand.N(min(firstPause<<(attempt-1), maxPause))
+}
 
 // sleep waits, or gives the error of a context that ends meanwhile.
 func sleep(ctx context.Context, d time.Duration) error {
