@@ -112,8 +112,9 @@ type answerKind struct {
 	service Service
 }
 
-// typicalResultBytes is what a result takes, in the documented examples and in practice.
-const typicalResultBytes = 512
+// cautiousResultBytes is several times what a result takes, in the documented examples and in practice:
+// as long as no answer has come, few calls with many possible results start at a time.
+const cautiousResultBytes = 2 << 10
 
 // expect is the estimate for a batch. Without an earlier reply it is the most that the batch can bring.
 func (w *answerWeights) expect(b *Batch) int64 {
@@ -143,7 +144,7 @@ func (w *answerWeights) add(b *Batch, bytes int64) {
 
 // mostMemory is what the reply to a batch takes if the batch brings as many results as it can.
 func mostMemory(b *Batch) int64 {
-	return possibleBytes(len(b.Items), b.ResultCeiling(), typicalResultBytes)
+	return possibleBytes(len(b.Items), b.ResultCeiling(), cautiousResultBytes)
 }
 
 // memory is about how many bytes a reply takes: those of its answers, and of what was read from them.

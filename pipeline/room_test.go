@@ -181,7 +181,8 @@ func TestAnswerMemory(t *testing.T) {
 		{"light", 100, 0, 1 << 20, 8},
 		{"heavy", 4000, 200_000, 200_000, 4},
 		{"each exceeds the bound", 4000, 20_000, 41_000, 1},
-		{"heavier than was possible by the estimate: of the first calls", 20_000, 900_000, 8 * 201_000, 8},
+		{"as heavy as possible by the first estimate", 20_000, 900_000, 900_000, 4},
+		{"heavier than that: all but the first calls", 60_000, 900_000, 2 * 601_000, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

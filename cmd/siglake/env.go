@@ -15,7 +15,7 @@ func processEnv() app.Env {
 	return app.Env{
 		Version: version, Build: buildVersion(),
 		Now: time.Now, Getenv: os.Getenv, Environ: os.Environ, Log: slog.Default(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, SetUmask: setUmask,
-		Interactive: isInteractive(),
+		Interactive: isInteractive(), Memory: processMemory(os.Getenv), LimitHeap: heap.set,
 	}
 }
 

@@ -204,6 +204,8 @@ func workFlags(o *app.WorkOptions) []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "concurrency", Value: o.Concurrency, Destination: &o.Concurrency, EnvVars: []string{"SIGLAKE_CONCURRENCY"}, Category: "Work", Usage: "batches in flight, 1 to 64"},
 		&cli.IntFlag{Name: "batch-size", Value: o.BatchSize, Destination: &o.BatchSize, EnvVars: []string{"SIGLAKE_BATCH_SIZE"}, Category: "Work", Usage: "entities per call, 1 to 100"},
+		&cli.StringFlag{Name: "answer-memory", Destination: &o.AnswerMemory, EnvVars: []string{"SIGLAKE_ANSWER_MEMORY"}, Category: "Work", Action: checkAnswerMemory,
+			Usage: "memory for answers that are under way or wait for their turn, as a `SIZE` from 1MiB; default: a quarter of --memory"},
 		&cli.StringFlag{Name: "partition-by", Destination: &o.PartitionBy, EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Category: "Work",
 			Usage: "partition events by month or day; default: month, or what the lake has. siglake rebuild changes that of a lake"},
 	}
@@ -244,6 +246,8 @@ func storeFlags(o *app.StoreOptions) []cli.Flag {
 	return joinFlags([]cli.Flag{
 		&cli.StringFlag{Name: "umask", Value: fmt.Sprintf("%03o", privateUmask), EnvVars: []string{"SIGLAKE_UMASK"}, Category: "Output", Action: applyUmask,
 			Usage: "permissions that new files do not get, in `OCTAL`: 077 keeps them to you, 007 shares them with your group, 022 lets others read"},
+		&cli.StringFlag{Name: "memory", Destination: &o.Memory, EnvVars: []string{"SIGLAKE_MEMORY"}, Category: "Work", Action: applyMemory,
+			Usage: "memory to keep to, as a `SIZE` from 96MiB; default: GOMEMLIMIT, otherwise 256MiB, or three quarters of a smaller container"},
 		&cli.BoolFlag{Name: "delta-integers", Destination: &o.DeltaIntegers, EnvVars: []string{"SIGLAKE_DELTA_INTEGERS"}, Category: "Output",
 			Usage: "write integers that rarely repeat as differences, for smaller files; Spark before 3.3 and fastparquet cannot read them"},
 		&cli.StringFlag{Name: afterPublishFlag, Destination: &o.AfterPublish, EnvVars: []string{afterPublishVariable}, Category: "Output",
@@ -256,7 +260,7 @@ func storeFlags(o *app.StoreOptions) []cli.Flag {
 }
 
 // writeFlags are those of storeFlags that say how a lake is written.
-var writeFlags = []string{"umask", afterPublishFlag, "delta-integers", "s3-sse", "s3-kms-key", "s3-storage-class", "s3-checksum", "s3-part-size"}
+var writeFlags = []string{"umask", "memory", afterPublishFlag, "delta-integers", "s3-sse", "s3-kms-key", "s3-storage-class", "s3-checksum", "s3-part-size"}
 
 // readFlags are storeFlags of a command that writes no lake. It takes the others, so that one command line serves
 // several commands, and does not list them.

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -30,18 +29,12 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// gcPercent is how much the heap may grow, in percent of what is in use, before
-// it is collected; Go's own default is 100. A run allocates much
-// short-lived data and little that stays, so collecting earlier costs some per cent of time
-// and saves a third of the memory. GOGC overrides it.
-const gcPercent = 40
-
 func main() { os.Exit(run(processEnv())) }
 
 // run is the process: it executes the command line and gives the exit code.
 func run(env app.Env) int {
-	if env.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+	if memory, err := app.NewMemory(&env, "", ""); err == nil && env.Getenv("GOMEMLIMIT") == "" { // which the runtime keeps to
+		env.LimitHeap(memory.Heap)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -140,7 +140,7 @@ func newStack(dir string, script []scriptedReply, maxWait time.Duration, budget 
 		return nil, errors.Join(err, s.close())
 	}
 	s.run = recorder.Run()
-	s.Fetcher = app.NewFetcher(policy.RetryConfig{MaxWait: maxWait}, client, recorder, limiter, app.NewAnswerSizes(&app.Env{}, s.ledger), budget)
+	s.Fetcher = app.NewFetcher(policy.RetryConfig{MaxWait: maxWait}, client, recorder, limiter, app.NewAnswerSizes(&app.Env{}, app.Memory{Answers: 64 << 20}, s.ledger), budget)
 	return s, nil
 }
 

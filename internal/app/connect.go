@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -195,8 +194,8 @@ type AnswerSizes struct {
 }
 
 // NewAnswerSizes goes by the answers in a ledger; nil stands for an empty one.
-func NewAnswerSizes(env *Env, l *ledger.Ledger) AnswerSizes {
-	a := AnswerSizes{new(forecast.AnswerSizes), cmp.Or(env.AnswerTarget, policy.DefaultAnswerTarget)}
+func NewAnswerSizes(env *Env, memory Memory, l *ledger.Ledger) AnswerSizes {
+	a := AnswerSizes{new(forecast.AnswerSizes), memory.answerTarget(env)}
 	if l != nil {
 		a.sizes = l.AnswerSizes()
 	}

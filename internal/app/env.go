@@ -38,6 +38,10 @@ type Env struct {
 	// SetUmask sets the permissions that new files and directories never get. Nil: those of
 	// the process apply.
 	SetUmask func(mask int)
+	// Memory is what a command may take without --memory, in bytes. 0: DefaultMemory.
+	Memory int64
+	// LimitHeap sets the size that the heap of the process should keep to, in bytes. Nil: it has none.
+	LimitHeap func(bytes int64)
 	// Version is that of the program, and Build the same with its commit.
 	Version, Build string
 	// Published is called after each publication to a lake. Nil: not wanted.

@@ -96,7 +96,9 @@ type TTLOptions struct {
 type WorkOptions struct {
 	Concurrency int
 	BatchSize   int
-	PartitionBy string // month or day; empty: as the lake does it
+	// AnswerMemory is a size; empty: a part of StoreOptions.Memory.
+	AnswerMemory string
+	PartitionBy  string // month or day; empty: as the lake does it
 	// What to do when answers differ from what the schema knows: a pipeline.Contract; empty: evolve.
 	Contract    string
 	ContractSet bool // even to the default
@@ -128,6 +130,9 @@ type StoreOptions struct {
 
 	// AfterPublish is the command line that follows a publication; empty: none.
 	AfterPublish string
+
+	// Memory of the whole command, as a size; empty: as much as the process may take.
+	Memory string
 
 	// DeltaIntegers allows an encoding of integers that old readers do not read.
 	DeltaIntegers bool

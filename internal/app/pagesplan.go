@@ -66,9 +66,9 @@ func (p *planner) buildPages(ctx context.Context) (plan *PagesPlan, err error) {
 // addPages adds what was bought before, and what is left to buy in pages as large as those of the run.
 func (p *planner) addPages(ctx context.Context, plan *PagesPlan, q *pipeline.Query) error {
 	j := p.job
-	answers := NewAnswerSizes(j.env, nil)
+	answers := NewAnswerSizes(j.env, j.memory, nil)
 	if p.lake != nil {
-		answers = NewAnswerSizes(j.env, p.lake.ledger)
+		answers = NewAnswerSizes(j.env, j.memory, p.lake.ledger)
 		cursor, _, err := j.paged.progress(ctx, p.lake, q, nil)
 		if err != nil {
 			return err

@@ -264,7 +264,7 @@ func (p *planner) newWalk(ctx context.Context) (*planWalk, error) {
 	if p.lake != nil {
 		journal = p.lake.ledger
 	}
-	answers := NewAnswerSizes(p.job.env, journal)
+	answers := NewAnswerSizes(p.job.env, p.job.memory, journal)
 	w := &planWalk{runner: &pipeline.Runner{BatchSize: p.job.Work.BatchSize, MaxEntities: answers.maxEntities(), Purchases: p.purchases()}}
 	schedule, err := p.schedule(ctx)
 	if err != nil {

@@ -32,6 +32,7 @@ type Job struct {
 
 	// Parsed options.
 	spec        pipeline.RunSpec // as far as options and list decide it
+	memory      Memory
 	listOptions sources.Options
 	inDoubt     inDoubtPolicy
 	caps        []periodCap
@@ -176,6 +177,9 @@ func (j *Job) identify() {
 // parseOptions reads the options that can be wrong by themselves.
 func (j *Job) parseOptions() (err error) {
 	if err := j.Work.check(); err != nil {
+		return err
+	}
+	if j.memory, err = NewMemory(j.env, j.Store.Memory, j.Work.AnswerMemory); err != nil {
 		return err
 	}
 	if err := j.chooseSince(); err != nil {

@@ -263,7 +263,7 @@ func (s *session) announce(ctx context.Context, spec pipeline.RunSpec) error {
 func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sinks.Lake) (m *pipeline.Manifest, err error) {
 	j, l := s.job, s.lake
 	run := recorder.Run()
-	answers := NewAnswerSizes(j.env, l.ledger)
+	answers := NewAnswerSizes(j.env, j.memory, l.ledger)
 	budget := j.allowance.limit(j.spec.Budget, spentBefore(s.match.resume))
 	fetcher := NewFetcher(retryConfig(j.env, j.API), lockedFetcher{j.conn.client, l.store.lock}, recorder, j.conn.limiter, answers, budget)
 	activity := new(pipeline.Activity)
@@ -271,7 +271,7 @@ func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sink
 	defer meter.Close()
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch, Now: j.env.clientClock(),
-		MaxEntities: answers.maxEntities(), ExitCode: ManifestExit, Contract: j.contract(),
+		MaxEntities: answers.maxEntities(), AnswerMemory: j.memory.Answers, ExitCode: ManifestExit, Contract: j.contract(),
 		Purchases: purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show, Activity: activity,
 		Reopen: func() (pipeline.Source, error) { return s.list, s.list.reopen(ctx) },
 		Input:  s.describeInput, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },

@@ -1,0 +1,68 @@
+package app
+
+import (
+	"cmp"
+
+	"github.com/siglake/siglake/internal/policy"
+)
+
+// Memory is what a command may take of the machine's memory, in bytes, and how it is divided. Of the
+// default of 256 MiB:
+//
+//	 64 MiB  answers under way and answers that wait for their turn (pipeline.Runner.AnswerMemory)
+//	 48 MiB  rows to be sorted, of all partitions (sinks.Options.SortMemory)
+//	 96 MiB  the rest of the heap: the list, the journal's index, one long answer that is decoded,
+//	         encoders, and what is not collected yet
+//	 48 MiB  outside of the heap: the program, stacks, and what the system takes back late
+//
+// The first three are the heap, whose size Go's collector keeps to. The heap exceeds it rather than
+// that something paid for is lost: a single answer may be longer than all answers together should be,
+// and a list of many millions of lines takes some 40 bytes a line.
+type Memory struct {
+	Total   int64
+	Heap    int64 // what the collector keeps to
+	Answers int64
+	Sort    int64
+}
+
+const (
+	// DefaultMemory is the memory of a command on a machine that has more.
+	DefaultMemory = 256 << 20
+	// minMemory is the least that a command is given: with less, the collector would run all the time.
+	minMemory = 96 << 20
+	// programMemory is what the process takes outside of its heap.
+	programMemory = 48 << 20
+)
+
+// NewMemory divides the size that --memory gives; without one, what the process may take. answers is
+// the size of --answer-memory; empty: a quarter of the whole.
+func NewMemory(env *Env, total, answers string) (m Memory, err error) {
+	m.Total = max(cmp.Or(env.Memory, DefaultMemory), minMemory)
+	if total != "" {
+		n, ok := parseSize(total)
+		if !ok || n < minMemory {
+			return m, UsageErrorf("--memory %q: expected a size from 96MiB, such as 512MiB or 2GiB", total)
+		}
+		m.Total = n
+	}
+	m.Heap, m.Answers, m.Sort = m.Total-programMemory, m.Total/4, m.Total/16*3
+	if answers != "" {
+		n, ok := parseSize(answers)
+		if !ok || n < 1<<20 {
+			return m, UsageErrorf("--answer-memory %q: expected a size from 1MiB, such as 64MiB or 1GiB", answers)
+		}
+		m.Answers = n
+	}
+	return m, nil
+}
+
+// answerTarget is the length that no answer should exceed.
+func (m *Memory) answerTarget(env *Env) int64 {
+	return cmp.Or(env.AnswerTarget, min(policy.DefaultAnswerTarget, cmp.Or(m.Answers, policy.DefaultAnswerTarget)))
+}
+
+// sortMemory is the memory for sorting. Options that cannot be read are refused where they are set.
+func (o *StoreOptions) sortMemory(env *Env) int64 {
+	m, _ := NewMemory(env, o.Memory, "")
+	return m.Sort
+}

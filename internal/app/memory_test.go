@@ -1,0 +1,42 @@
+package app
+
+import (
+	"testing"
+
+	"github.com/siglake/siglake/internal/policy"
+)
+
+// TestNewMemory: the parts follow the whole, which a flag sets, else the process, and never exceed it.
+func TestNewMemory(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		process              int64
+		total, answers       string
+		wantTotal            int64
+		wantAnswers, wantMax int64 // wantMax: the longest answer that is asked for
+	}{
+		{0, "", "", 256 * mib, 64 * mib, 64 * mib},
+		{192 * mib, "", "", 192 * mib, 48 * mib, 48 * mib},
+		{1024 * mib, "", "", 1024 * mib, 256 * mib, 64 * mib},
+		{10 * mib, "", "", 96 * mib, 24 * mib, 24 * mib},
+		{192 * mib, "512MiB", "", 512 * mib, 128 * mib, 64 * mib},
+		{0, "", "8MiB", 256 * mib, 8 * mib, 8 * mib},
+	} {
+		m, err := NewMemory(&Env{Memory: tt.process}, tt.total, tt.answers)
+		if err != nil || m.Total != tt.wantTotal || m.Answers != tt.wantAnswers || m.answerTarget(&Env{}) != tt.wantMax {
+			t.Errorf("NewMemory(%d, %q, %q) = %+v, answers of %d at most, %v; want %d, %d, %d", tt.process, tt.total, tt.answers, m, m.answerTarget(&Env{}), err, tt.wantTotal, tt.wantAnswers, tt.wantMax)
+		}
+		if m.Answers+m.Sort > m.Heap*9/10 || m.Heap >= m.Total || m.Heap <= 0 {
+			t.Errorf("%+v: the parts leave nothing to the rest", m)
+		}
+	}
+	for _, flags := range [][2]string{{"95MiB", ""}, {"much", ""}, {"-1", ""}, {"", "1MB"}, {"", "1000"}} {
+		if _, err := NewMemory(&Env{}, flags[0], flags[1]); err == nil {
+			t.Errorf("NewMemory(%q, %q) = nil, want an error", flags[0], flags[1])
+		}
+	}
+	if m := new(Memory); m.answerTarget(&Env{}) != policy.DefaultAnswerTarget {
+		t.Errorf("answers of %d bytes at most without memory, want %d: 0 is no bound", m.answerTarget(&Env{}), policy.DefaultAnswerTarget)
+	}
+}
