@@ -291,7 +291,7 @@ func (r *recorder) writeDrift(ctx context.Context) error {
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(r.drift.found), compareDriftKeys) {
 		d := &r.drift.found[key].Drift
-		err := r.rows.AddValues(ctx, &schema.Drift, schema.Partition{Table: schema.Drift.Name}, []columns.Value{
+		err := r.rows.AddValues(ctx, &schema.Drift, []columns.Value{
 			columns.Text(r.manifest.Run.ID), columns.Text(string(d.Kind)), columns.TextOrNull(string(d.Object)), columns.TextOrNull(d.SignalType),
 			columns.TextOrNull(d.Dataset), columns.TextOrNull(d.Path), columns.TextOrNull(d.Expected), columns.TextOrNull(d.Found), columns.TextOrNull(d.KeptIn),
 			columns.Int(d.Events), columns.TextOrNull(d.FirstCall), columns.TimeOrNull(d.FirstReceived),

@@ -38,7 +38,7 @@ func (r *recorder) writeRequests(ctx context.Context, q *Query, c Call, shares [
 		if answered && c.Cost().IsKnown() {
 			row[13] = columns.Int(credits)
 		}
-		if err := r.rows.AddValues(ctx, &schema.Requests, schema.Partition{Table: schema.Requests.Name}, row); err != nil {
+		if err := r.rows.AddValues(ctx, &schema.Requests, row); err != nil {
 			return err
 		}
 	}
@@ -70,7 +70,7 @@ func (r *recorder) writeRun(ctx context.Context, spec *RunSpec, exitCode int) er
 		stop, reason = string(m.Run.Stop.Kind), m.Run.Stop.Reason
 	}
 	count := func(s schema.Status) columns.Value { return columns.Int(m.Accounts.ByStatus[s]) }
-	return r.rows.AddValues(ctx, &schema.Runs, schema.Partition{Table: schema.Runs.Name}, []columns.Value{
+	return r.rows.AddValues(ctx, &schema.Runs, []columns.Value{
 		columns.Text(m.Run.ID), columns.Text(m.commandName()), columns.TextOrNull(spec.Job), columns.TextOrNull(spec.URI), columns.TextOrNull(spec.Input),
 		columns.TextOrNull(strings.Join(signals, "; ")), columns.Bool(m.Run.SinceLast), flatten.DateValue(since), flatten.DateValue(until),
 		columns.TimeOrNull(m.Run.Started), columns.TimeOrNull(m.Run.Finished), columns.Text(string(m.Run.Outcome)), columns.TextOrNull(stop), columns.TextOrNull(reason),

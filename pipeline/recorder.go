@@ -433,7 +433,7 @@ func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a *Item
 		if err != nil {
 			return err
 		}
-		if err := r.rows.AddValues(ctx, &schema.Aliases, schema.Partition{Table: table.Name}, []columns.Value{
+		if err := r.rows.AddValues(ctx, &schema.Aliases, []columns.Value{
 			columns.Text(flatten.Hash("alias", string(b.Query.Object), a.Entity.ID, other)), columns.Text(string(b.Query.Object)), columns.Text(a.Entity.ID), columns.Text(other),
 			columns.TextOrNull(key), columns.TimeOrNull(fetchedAt), columns.Text(r.manifest.Run.ID), columns.Text(a.CallID), columns.Int(int64(table.Version)), columns.Text(string(raw)),
 		}); err != nil {
@@ -470,7 +470,7 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events
 	if r.flattener.Version < schema.EntitiesVersion {
 		extra = string(a.UnknownFields)
 	}
-	return r.rows.AddValues(ctx, &schema.Accounts, schema.Partition{Table: schema.Accounts.Name}, []columns.Value{
+	return r.rows.AddValues(ctx, &schema.Accounts, []columns.Value{
 		columns.Text(r.manifest.Run.ID),
 		columns.Int(acc.Row),
 		columns.TextOrNull(acc.Key),
@@ -518,7 +518,7 @@ func (r *recorder) writeCredits(ctx context.Context, b *Batch, answers []ItemRep
 		if signal != "" {
 			category = string(flatten.Category(signal))
 		}
-		return r.rows.AddValues(ctx, &schema.Credits, schema.Partition{Table: schema.Credits.Name}, []columns.Value{
+		return r.rows.AddValues(ctx, &schema.Credits, []columns.Value{
 			columns.Text(r.manifest.Run.ID), columns.Text(c.ID), row, columns.TextOrNull(key), columns.TextOrNull(entity),
 			columns.Text(string(c.Object)), columns.TextOrNull(signal), columns.TextOrNull(category),
 			columns.Int(events), credits, columns.Text(string(basis)),
@@ -566,7 +566,7 @@ func (r *recorder) writeCall(ctx context.Context, c Call, q *Query, shares []sha
 		}
 		return columns.Int(w.Left)
 	}
-	return r.rows.AddValues(ctx, &schema.Calls, schema.Partition{Table: schema.Calls.Name}, []columns.Value{
+	return r.rows.AddValues(ctx, &schema.Calls, []columns.Value{
 		columns.Text(r.manifest.Run.ID), columns.Text(c.ID), columns.Text(c.Batch), columns.Int(int64(c.Attempt)),
 		columns.Text(c.Endpoint), columns.Text(string(c.Object)), columns.Int(int64(c.Entities)), columns.Int(int64(c.Types)),
 		columns.TimeOrNull(c.Sent), columns.Int(c.Duration.Milliseconds()), columns.Int(int64(c.Status)), columns.Text(string(c.Outcome)),

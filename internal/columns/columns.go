@@ -23,20 +23,11 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// Cell is a value of a row that is not null, for the column at an index of the row's table.
-type Cell struct {
-	Column int
-	Text   []byte // of a String column: valid UTF-8; it is copied
-	// Of any other column: an integer, the bits of a double, 0 or 1, days since 1970, or microseconds since
-	// 1970.
-	N int64
-}
-
 // Value is a value of a row that is written whole; the zero value is null.
 type Value struct {
 	Set  bool
 	Text string // of a String column
-	N    int64  // of any other column, as a Cell has it
+	N    int64  // of any other column: an integer, the bits of a double, 0 or 1, days or microseconds since 1970
 }
 
 // Text is the value of a text.
@@ -87,47 +78,52 @@ type Writer struct {
 	// Columns without rows, by table, to be used by any partition of it.
 	spare map[string][]*rows
 	bytes int64 // of texts in open
+	// The partitions of tables that have one, by the table's address.
+	whole map[*schema.Table]*schema.Partition
+	row   Row // for AddValues
 }
 
 // NewWriter returns a writer for rows in the layout of a version of the schema. It passes records to
 // write, which must retain what it keeps.
 func NewWriter(write func(context.Context, schema.Partition, arrow.Record) error, version int) *Writer {
-	return &Writer{write: write, version: version, open: map[schema.Partition]*rows{}, byAddress: map[*schema.Partition]*rows{}, spare: map[string][]*rows{}}
+	return &Writer{write: write, version: version, open: map[schema.Partition]*rows{}, byAddress: map[*schema.Partition]*rows{}, whole: map[*schema.Table]*schema.Partition{}, spare: map[string][]*rows{}}
 }
 
 // Add adds a row of a table to a partition, whose address is a short name for it: it must not change
-// before the next Flush. The order of the cells is of no importance; no column has two.
-func (w *Writer) Add(ctx context.Context, t *schema.Table, p *schema.Partition, cells []Cell) error {
+// before the next Flush.
+func (w *Writer) Add(ctx context.Context, t *schema.Table, p *schema.Partition, row *Row) error {
 	r := w.byAddress[p]
 	if r == nil {
 		r = w.rowsOf(t, *p)
 		w.byAddress[p] = r
 	}
-	before := len(r.text)
-	for i := range cells {
-		c := &cells[i]
-		r.add(c.Column, c.Text, c.N)
-	}
-	return w.endRow(ctx, r, before)
+	r.add(row)
+	w.bytes += int64(len(row.text))
+	return w.passOn(ctx, r)
 }
 
-// AddValues adds a row with a value for each column of the table. Columns that were added since the
-// writer's version of the schema are the last, and are left out.
-func (w *Writer) AddValues(ctx context.Context, t *schema.Table, p schema.Partition, values []Value) error {
-	r := w.rowsOf(t, p)
-	before := len(r.text)
-	for i := range r.kinds {
-		v := &values[i]
-		if !v.Set {
-			continue
-		}
-		text := v.Text
-		if !utf8.ValidString(text) {
-			text = strings.ToValidUTF8(text, "\uFFFD") // some readers refuse a whole file because of one invalid byte
-		}
-		r.addString(i, text, v.N)
+// AddValues adds a row with a value for each column of the table to the table's partition. Columns that
+// were added since the writer's version of the schema are the last, and are left out.
+func (w *Writer) AddValues(ctx context.Context, t *schema.Table, values []Value) error {
+	p := w.whole[t]
+	if p == nil {
+		p = &schema.Partition{Table: t.Name}
+		w.whole[t] = p
 	}
-	return w.endRow(ctx, r, before)
+	w.row.Reset()
+	for i := range len(t.AsOf(w.version).Columns) {
+		v := &values[i]
+		switch {
+		case !v.Set:
+		case t.Columns[i].Type != schema.String:
+			w.row.AddInt(i, v.N)
+		case utf8.ValidString(v.Text):
+			w.row.AddString(i, v.Text)
+		default:
+			w.row.AddString(i, strings.ToValidUTF8(v.Text, "\uFFFD")) // some readers refuse a whole file because of one invalid byte
+		}
+	}
+	return w.Add(ctx, t, p, &w.row)
 }
 
 // rowsOf finds the columns of a partition, or takes others for it.
@@ -146,10 +142,8 @@ func (w *Writer) rowsOf(t *schema.Table, p schema.Partition) *rows {
 	return r
 }
 
-// endRow ends a row whose texts begin at a position, and passes on what is full.
-func (w *Writer) endRow(ctx context.Context, r *rows, start int) error {
-	r.endRow()
-	w.bytes += int64(len(r.text) - start)
+// passOn passes on what is full.
+func (w *Writer) passOn(ctx context.Context, r *rows) error {
 	if w.bytes > MaxBytes {
 		return w.flushLargest(ctx)
 	}
@@ -171,7 +165,7 @@ func (w *Writer) Flush(ctx context.Context) error {
 
 // flushLargest passes on half of the texts, those of the largest partitions: few, large records.
 func (w *Writer) flushLargest(ctx context.Context) error {
-	for _, r := range w.sorted(func(a, b *rows) int { return len(b.text) - len(a.text) }) {
+	for _, r := range w.sorted(func(a, b *rows) int { return len(b.all.text) - len(a.all.text) }) {
 		if w.bytes <= MaxBytes/2 {
 			return nil
 		}
@@ -204,7 +198,7 @@ func (w *Writer) flush(ctx context.Context, r *rows) error {
 	if len(r.ends) == 0 {
 		return nil
 	}
-	w.bytes -= int64(len(r.text))
+	w.bytes -= int64(len(r.all.text))
 	rec := r.record()
 	defer rec.Release()
 	return w.write(ctx, r.partition, rec)

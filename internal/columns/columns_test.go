@@ -29,12 +29,12 @@ func TestRecordsAgreeWithBuilders(t *testing.T) {
 			got = append(got, rec)
 			return nil
 		}, 1)
-		p := &schema.Partition{Table: "sample"}
+		p := schema.Partition{Table: "sample"}
 		for range rapid.IntRange(1, 3).Draw(t, "records") {
 			want := array.NewRecordBuilder(memory.DefaultAllocator, sample.Arrow())
 			nulls := rapid.IntRange(0, 10).Draw(t, "nulls")
 			for range rapid.IntRange(1, 70).Draw(t, "rows") {
-				var cells []Cell
+				var row Row
 				values := make([]Value, len(sample.Columns))
 				for i := range sample.Columns[:6] {
 					if rapid.IntRange(0, 9).Draw(t, "null") < nulls {
@@ -43,16 +43,24 @@ func TestRecordsAgreeWithBuilders(t *testing.T) {
 					}
 					text, n := rapid.SampledFrom([]string{"", "a", "é", strings.Repeat("long", 20)}).Draw(t, "text"), rapid.Int64().Draw(t, "n")
 					n = appendTo(want.Field(i), text, n)
-					cells = append(cells, Cell{Column: i, Text: []byte(text), N: n})
+					if rapid.IntRange(0, 9).Draw(t, "drop") == 0 { // the cell is replaced
+						row.AddText(i, []byte("dropped"))
+						row.Drop(row.Len() - 1)
+					}
+					if sample.Columns[i].Type == schema.String {
+						row.AddText(i, []byte(text))
+					} else {
+						row.AddInt(i, n)
+					}
 					values[i] = Value{Set: true, Text: text, N: n}
 				}
 				want.Field(6).AppendNull()
 				want.Field(7).AppendNull()
 				var err error
 				if rapid.Bool().Draw(t, "whole") {
-					err = w.AddValues(t.Context(), &sample, *p, values)
+					err = w.AddValues(t.Context(), &sample, values)
 				} else {
-					err = w.Add(t.Context(), &sample, p, cells)
+					err = w.Add(t.Context(), &sample, &p, &row)
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -112,7 +120,9 @@ func TestFlush(t *testing.T) {
 	}, schema.Version)
 	add := func(day int, text string) {
 		p := schema.Partition{Table: "growth", Key: schema.ByDay, Value: fmt.Sprintf("2026-02-%02d", day)}
-		if err := w.Add(t.Context(), &schema.EventTables[1], &p, []Cell{{Column: 0, Text: []byte(text)}}); err != nil {
+		var row Row
+		row.AddString(0, text)
+		if err := w.Add(t.Context(), &schema.EventTables[1], &p, &row); err != nil {
 			t.Fatal(err)
 		}
 	}

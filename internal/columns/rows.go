@@ -10,21 +10,13 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// rows are rows of one partition: their cells, row by row, and the texts of the cells.
+// rows are rows of one partition, back to back.
 type rows struct {
 	partition schema.Partition
 	schema    *arrow.Schema
 	kinds     []schema.Type // of the columns
-	cells     []cell
-	ends      []int // of the rows in cells
-	text      []byte
-}
-
-// cell is a Cell whose text is in rows.text.
-type cell struct {
-	column int32
-	length int32 // of the text
-	n      int64
+	all       Row
+	ends      []int // of the rows in all.cells
 }
 
 func newRows(t schema.Table) *rows {
@@ -35,32 +27,17 @@ func newRows(t schema.Table) *rows {
 	return r
 }
 
-// add adds a cell to the row that is not complete.
-func (r *rows) add(column int, text []byte, n int64) {
-	r.reserve(len(text))
-	r.cells = append(r.cells, cell{int32(column), int32(len(text)), n})
-	r.text = append(r.text, text...)
-}
-
-// reserve makes room for a cell. The buffers double, since they are used again.
-func (r *rows) reserve(text int) {
-	if len(r.cells) == cap(r.cells) {
-		r.cells = slices.Grow(r.cells, max(64, cap(r.cells)))
+// add adds a row. The buffers double, since they are used again.
+func (r *rows) add(row *Row) {
+	if n := len(r.all.cells) + len(row.cells); n > cap(r.all.cells) {
+		r.all.cells = slices.Grow(r.all.cells, n)
 	}
-	if len(r.text)+text > cap(r.text) {
-		r.text = slices.Grow(r.text, max(1024, cap(r.text), text))
+	if n := len(r.all.text) + len(row.text); n > cap(r.all.text) {
+		r.all.text = slices.Grow(r.all.text, n)
 	}
+	r.all.AddRow(row)
+	r.ends = append(r.ends, len(r.all.cells))
 }
-
-// addString is add for a text that is a string.
-func (r *rows) addString(column int, text string, n int64) {
-	r.reserve(len(text))
-	r.cells = append(r.cells, cell{int32(column), int32(len(text)), n})
-	r.text = append(r.text, text...)
-}
-
-// endRow completes the row.
-func (r *rows) endRow() { r.ends = append(r.ends, len(r.cells)) }
 
 // column is a column of a record while it is filled. A column without values has no memory of its own.
 type column struct {
@@ -83,10 +60,12 @@ var zeros [8 * (MaxRows + 1)]byte
 // record makes a record of the rows, and empties them.
 func (r *rows) record() arrow.Record {
 	columns := make([]column, len(r.kinds))
-	for i := range r.cells {
-		c := &columns[r.cells[i].column]
-		c.set++
-		c.bytes += int(r.cells[i].length)
+	for i := range r.all.cells {
+		if cell := &r.all.cells[i]; cell.column != dropped {
+			c := &columns[cell.column]
+			c.set++
+			c.bytes += int(cell.length)
+		}
 	}
 	a := allocator{rows: len(r.ends), buffers: make([]memory.Buffer, 3*len(columns)), pointers: make([]*memory.Buffer, 3*len(columns))}
 	for i := range columns {
@@ -108,29 +87,35 @@ func (r *rows) record() arrow.Record {
 	for _, one := range arrays {
 		one.Release()
 	}
-	r.cells, r.ends, r.text = r.cells[:0], r.ends[:0], r.text[:0]
+	r.all.Reset()
+	r.ends = r.ends[:0]
 	return rec
 }
 
 // fill writes the cells into their columns.
 func (r *rows) fill(columns []column) {
-	text, first := r.text, 0
+	text, first := r.all.text, 0
 	for row, end := range r.ends {
+		valid, bit := row>>3, byte(1)<<(row&7)
 		for i := first; i < end; i++ {
-			cell := &r.cells[i]
+			cell := &r.all.cells[i]
+			own := text[:cell.length]
+			text = text[cell.length:]
+			if cell.column == dropped {
+				continue
+			}
 			c := &columns[cell.column]
-			c.valid[row>>3] |= 1 << (row & 7)
+			c.valid[valid] |= bit
 			switch c.kind {
 			case schema.String:
-				c.addText(row, text[:cell.length])
+				c.addText(row, own)
 			case schema.Date:
 				c.int32s[row] = int32(cell.n)
 			case schema.Bool:
-				c.data[row>>3] |= byte(cell.n) << (row & 7)
+				c.data[valid] |= byte(cell.n) << (row & 7)
 			default:
 				c.int64s[row] = cell.n
 			}
-			text = text[cell.length:]
 		}
 		first = end
 	}

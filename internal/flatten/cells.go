@@ -8,101 +8,123 @@ import (
 	"github.com/siglake/siglake/internal/columns"
 )
 
-// cells are the values of a row. Its texts lie in the record, or in an arena.
+// cells are the values of a row.
 type cells struct {
-	list  []columns.Cell
-	ranks []int // of the keys that the cells were read from
-	at    []int // 1 + the place in list, by column; 0: null
-	arena []byte
-	// All texts are valid UTF-8.
-	valid bool
+	columns.Row
+	fixed int // cells of the type, which nothing is derived from
+	// 1 + the place of the column's cell, and the rank of the key that it was read from, by column; 0: null.
+	at    []int32
+	ranks []int32
+	arena []byte // texts that are not in the record
+	valid bool   // all texts are valid UTF-8
 }
 
-// reset empties the row, for a table with so many columns.
-func (c *cells) reset(width int) {
-	for i := range c.list {
-		c.at[c.list[i].Column] = 0
+// reset begins a row with the cells of its type, for a table with so many columns.
+func (c *cells) reset(fixed *columns.Row, width int) {
+	for i := c.fixed; i < c.Len(); i++ {
+		if column := c.Column(i); column >= 0 {
+			c.at[column] = 0
+		}
 	}
 	if len(c.at) < width {
-		c.at = make([]int, width)
+		c.at, c.ranks = make([]int32, width), make([]int32, width)
 	}
-	c.list, c.ranks, c.arena, c.valid = c.list[:0], c.ranks[:0], c.arena[:0], true
+	c.Reset()
+	c.AddRow(fixed)
+	c.fixed, c.arena, c.valid = fixed.Len(), c.arena[:0], true
 }
 
-// cellAt is the value of a column; nil if it is null, or the table does not have it.
-func (c *cells) cellAt(column int) *columns.Cell {
-	if column < 0 || c.at[column] == 0 {
-		return nil
-	}
-	return &c.list[c.at[column]-1]
-}
+// has reports whether a column is not null.
+func (c *cells) has(column int) bool { return column >= 0 && c.at[column] > 0 }
 
 // textAt is the text of a column; empty if it is null.
 func (c *cells) textAt(column int) []byte {
-	if cell := c.cellAt(column); cell != nil {
-		return cell.Text
+	if !c.has(column) {
+		return nil
 	}
-	return nil
+	return c.Text(int(c.at[column] - 1))
+}
+
+// intAt is the number of a column; false if it is null.
+func (c *cells) intAt(column int) (n int64, ok bool) {
+	if !c.has(column) {
+		return 0, false
+	}
+	return c.Int(int(c.at[column] - 1)), true
 }
 
 // isTaken reports whether a column was read from a key of a lower rank.
 func (c *cells) isTaken(column, rank int) bool {
-	at := c.at[column]
-	return at > 0 && c.ranks[at-1] < rank
+	return c.at[column] > 0 && int(c.ranks[column]) < rank
 }
 
-// set sets a column, in place of the value that it has.
-func (c *cells) set(column int, text []byte, n int64, rank int) {
+// startCell makes room for a column's cell, the next one.
+func (c *cells) startCell(column, rank int) {
 	if at := c.at[column]; at > 0 {
-		c.list[at-1] = columns.Cell{Column: column, Text: text, N: n}
-		c.ranks[at-1] = rank
-		return
+		c.Drop(int(at - 1))
 	}
-	c.list = append(c.list, columns.Cell{Column: column, Text: text, N: n})
-	c.ranks = append(c.ranks, rank)
-	c.at[column] = len(c.list)
+	c.at[column], c.ranks[column] = int32(c.Len()+1), int32(rank)
 }
 
-// add sets a column that is null, if the table has it.
-func (c *cells) add(column int, text []byte) {
+// setText sets a column, in place of the value that it has.
+func (c *cells) setText(column int, text []byte, rank int) {
+	c.startCell(column, rank)
+	c.AddText(column, text)
+}
+
+// setInt is setText for a number.
+func (c *cells) setInt(column int, n int64, rank int) {
+	c.startCell(column, rank)
+	c.AddInt(column, n)
+}
+
+// addText adds a text, if the table has the column.
+func (c *cells) addText(column int, text []byte) {
 	if column >= 0 {
-		c.set(column, text, 0, 0)
+		c.setText(column, text, 0)
 	}
 }
 
-// addOptional is add for a text that stands for null if it is empty.
+// addOptional is addText for a text that stands for null if it is empty.
 func (c *cells) addOptional(column int, text []byte) {
 	if len(text) > 0 {
-		c.add(column, text)
+		c.addText(column, text)
 	}
 }
 
-// addText is add for a string.
-func (c *cells) addText(column int, text string) {
+// addString is addText for a string.
+func (c *cells) addString(column int, text string) {
 	if column >= 0 {
-		c.set(column, c.keep(text), 0, 0)
+		c.check(text)
+		c.startCell(column, 0)
+		c.AddString(column, text)
 	}
 }
 
-// addInt is add for a number.
+// addInt is addText for a number.
 func (c *cells) addInt(column int, n int64) {
 	if column >= 0 {
-		c.set(column, nil, n, 0)
+		c.setInt(column, n, 0)
 	}
 }
 
-// addTime is add for a time; a zero one stands for null.
+// addTime is addInt for a time; a zero one stands for null.
 func (c *cells) addTime(column int, t time.Time) {
 	if v := columns.TimeOrNull(t); v.Set {
 		c.addInt(column, v.N)
 	}
 }
 
-// keep copies a string into the arena.
-func (c *cells) keep(text string) []byte {
+// check looks whether a text is valid.
+func (c *cells) check(text string) {
 	if !utf8.ValidString(text) {
 		c.valid = false
 	}
+}
+
+// keep copies a string into the arena.
+func (c *cells) keep(text string) []byte {
+	c.check(text)
 	start := len(c.arena)
 	c.arena = append(c.arena, text...)
 	return c.since(start)
@@ -111,12 +133,10 @@ func (c *cells) keep(text string) []byte {
 // since is what the arena has from a position on. It stays valid while the arena grows.
 func (c *cells) since(start int) []byte { return c.arena[start:len(c.arena):len(c.arena)] }
 
-// complete returns the cells. Some readers refuse a whole file because of one invalid byte.
-func (c *cells) complete() []columns.Cell {
+// complete completes the row. Some readers refuse a whole file because of one invalid byte.
+func (c *cells) complete() *columns.Row {
 	if !c.valid {
-		for i := range c.list {
-			c.list[i].Text = bytes.ToValidUTF8(c.list[i].Text, []byte("\uFFFD"))
-		}
+		c.ReplaceTexts(func(text []byte) []byte { return bytes.ToValidUTF8(text, []byte("\uFFFD")) })
 	}
-	return c.list
+	return &c.Row
 }

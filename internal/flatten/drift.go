@@ -72,9 +72,10 @@ func (f *Flattener) noteMissing() {
 			f.Drift.Add(MissingField, c.From[0], c.Type.String(), "")
 		}
 	}
-	if kind := f.cellAt(f.kind.columns.eventType); kind != nil {
-		if f.newsKind(kind.Text) == schema.OtherNews && !strings.EqualFold(string(kind.Text), schema.OtherNews) {
-			f.Drift.Add(NewValue, "eventType", schema.String.String(), string(kind.Text))
+	if column := f.kind.columns.eventType; f.has(column) {
+		text := f.textAt(column)
+		if f.newsKind(text) == schema.OtherNews && !strings.EqualFold(string(text), schema.OtherNews) {
+			f.Drift.Add(NewValue, "eventType", schema.String.String(), string(text))
 		}
 	}
 }

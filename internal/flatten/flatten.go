@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/siglake/siglake/internal/columns"
 	"github.com/siglake/siglake/internal/jsonscan"
@@ -38,7 +39,7 @@ type Row struct {
 	Table     *schema.Table // as the current version of the schema has it
 	Partition *schema.Partition
 	UID       []byte
-	Cells     []columns.Cell
+	Cells     *columns.Row
 }
 
 // Flattener types events. One goroutine uses it.
@@ -84,6 +85,7 @@ type kind struct {
 	*layout
 	expected []int        // columns that every record fills
 	natural  []naturalKey // of schema.EventKeys
+	fixed    fixedCells
 }
 
 // New returns a flattener.
@@ -216,18 +218,15 @@ func (f *Flattener) readRow(k *kind, e *schema.Event, topic []byte) {
 	} else {
 		f.setEvent(id)
 	}
-	f.add(c.uid, f.row.UID)
-	f.addText(c.signalType, e.Type)
-	f.addText(c.object, string(e.Entity.Object))
+	f.addText(c.uid, f.row.UID)
 	f.addOptional(c.entityID, id)
-	f.addOptional(c.account, f.keep(e.AccountKey))
-	f.addTime(c.fetchedAt, e.FetchedAt)
-	f.addText(c.run, f.RunID)
-	f.addText(c.call, e.CallID)
-	f.addText(c.source, e.Source)
-	f.addInt(c.version, int64(k.layout.table.Version))
-	f.addOptional(c.notes, f.keep(f.noteText()))
-	f.add(c.raw, e.Raw)
+	if e.AccountKey != "" {
+		f.addString(c.account, e.AccountKey)
+	}
+	if len(f.notes) > 0 {
+		f.addString(c.notes, f.noteText())
+	}
+	f.addText(c.raw, e.Raw)
 	f.row.Cells = f.complete()
 }
 
@@ -236,42 +235,82 @@ func (f *Flattener) setEvent(id []byte) {
 	k, c, e := f.kind, &f.kind.columns, f.event
 	day, dated := f.eventDate()
 	f.row.Partition = f.places[k.table].at(f, k.table, day, dated)
-	f.setSignal()
+	if rate, ok := f.intAt(c.rate); ok {
+		f.addInt(c.rateAbs, int64(math.Float64bits(math.Abs(math.Float64frombits(uint64(rate))))))
+	}
 	f.row.UID = f.eventUID(day, dated, id)
 	if dated {
 		f.addInt(c.eventDate, day)
 	}
-	f.addTime(c.firstSeen, e.FetchedAt)
-	f.addInt(c.revision, 1) // until the sink has compared it with the lake
 	if c.summary >= 0 {
 		f.addOptional(c.summary, f.summary(&k.signal))
 	}
-	if kind := f.cellAt(c.eventType); kind != nil && c.newsKind >= 0 {
-		f.addText(c.newsKind, f.newsKind(kind.Text))
+	if c.newsKind >= 0 && f.has(c.eventType) {
+		f.addString(c.newsKind, f.newsKind(f.textAt(c.eventType)))
 	}
 	if f.content.wanted {
-		f.add(c.digest, f.content.digest(&f.cells, e.Raw))
+		f.addText(c.digest, f.content.digest(&f.cells, e.Raw))
 	}
 }
 
-// setSignal sets the columns that the catalogue knows about a signal type.
-func (f *Flattener) setSignal() {
-	c, signal := &f.kind.columns, &f.kind.signal
-	if rate := f.cellAt(c.rate); rate != nil {
-		f.set(c.rateAbs, nil, int64(math.Float64bits(math.Abs(math.Float64frombits(uint64(rate.N))))), 0)
+// fixedCells are the cells that rows of one type, answer and kind of object have in common.
+type fixedCells struct {
+	made      bool
+	call      string
+	source    string
+	fetchedAt time.Time
+	object    schema.Object
+	valid     bool // they are valid UTF-8
+	row       columns.Row
+}
+
+// fixedCells are those of an event.
+func (f *Flattener) fixedCells(k *kind, e *schema.Event) *fixedCells {
+	x := &k.fixed
+	if x.made && x.call == e.CallID && x.object == e.Entity.Object && x.source == e.Source && x.fetchedAt.Equal(e.FetchedAt) {
+		return x
 	}
-	f.addOptional(c.direction, f.keep(string(signal.Trend)))
+	x.made, x.call, x.object, x.source, x.fetchedAt = true, e.CallID, e.Entity.Object, e.Source, e.FetchedAt
+	x.valid = true
+	x.row.Reset()
+	c, signal := &k.columns, &k.signal
+	x.addString(c.signalType, e.Type)
+	x.addString(c.object, string(e.Entity.Object))
+	x.addString(c.run, f.RunID)
+	x.addString(c.call, e.CallID)
+	x.addString(c.source, e.Source)
+	x.addInt(c.version, columns.Int(int64(k.layout.table.Version)))
+	x.addInt(c.fetchedAt, columns.TimeOrNull(e.FetchedAt))
+	x.addInt(c.firstSeen, columns.TimeOrNull(e.FetchedAt))
+	x.addInt(c.revision, columns.Int(1)) // until the sink has compared it with the lake
+	x.addInt(c.isRisk, columns.Bool(signal.Risk))
+	if signal.Trend != "" {
+		x.addString(c.direction, string(signal.Trend))
+	}
 	if signal.WindowMonths > 0 {
-		f.addInt(c.window, int64(signal.WindowMonths))
+		x.addInt(c.window, columns.Int(int64(signal.WindowMonths)))
 	}
-	f.addInt(c.isRisk, columns.Bool(signal.Risk).N)
+	return x
+}
+
+func (x *fixedCells) addString(column int, text string) {
+	if column >= 0 {
+		x.row.AddString(column, text)
+		x.valid = x.valid && utf8.ValidString(text)
+	}
+}
+
+func (x *fixedCells) addInt(column int, v columns.Value) {
+	if column >= 0 && v.Set {
+		x.row.AddInt(column, v.N)
+	}
 }
 
 // eventDate is the first date that the record has, in days since 1970.
 func (f *Flattener) eventDate() (day int64, ok bool) {
 	for _, column := range f.kind.columns.dates {
-		if date := f.cellAt(column); date != nil {
-			return date.N, true
+		if day, ok := f.intAt(column); ok {
+			return day, true
 		}
 	}
 	return 0, false
@@ -308,7 +347,7 @@ func ResultID(raw []byte) (id string) {
 // setOrigin sets the columns about the request for a product's result.
 func (f *Flattener) setOrigin(o *schema.Origin) {
 	l := f.kind.layout
-	if name := l.column("name"); f.cellAt(name) == nil {
+	if name := l.column("name"); !f.has(name) {
 		first, last := f.textAt(l.column("first_name")), f.textAt(l.column("last_name"))
 		f.addOptional(name, bytes.TrimSpace(slices.Concat(first, []byte(" "), last)))
 	}

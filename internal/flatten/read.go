@@ -15,8 +15,9 @@ func (f *Flattener) begin(k *kind, e *schema.Event, topic []byte) {
 	f.kind, f.event, f.topic = k, e, topic
 	f.notes, f.cut = f.notes[:0], 0
 	f.plain = bytes.IndexByte(e.Raw, '\\') < 0 && bytes.IndexByte(topic, '\\') < 0
-	f.reset(len(k.layout.table.Columns))
-	f.valid = utf8.Valid(e.Raw) && utf8.Valid(topic)
+	fixed := f.fixedCells(k, e)
+	f.reset(&fixed.row, len(k.layout.table.Columns))
+	f.valid = fixed.valid && utf8.Valid(e.Raw) && utf8.Valid(topic)
 	f.content.begin(f.Version >= 3 && e.Origin == nil, topic != nil, e.Entity.Object)
 }
 
@@ -114,8 +115,12 @@ func (f *Flattener) readMember(m *field, val []byte) {
 			f.note(fmt.Sprintf("%s: %s", m.path, v.problem))
 			f.noteProblem(t, m.path, val, v.problem)
 		}
-		if v.set {
-			f.set(t.column, v.text, v.n, t.rank)
+		switch {
+		case !v.set:
+		case t.Type == schema.String:
+			f.setText(t.column, v.text, t.rank)
+		default:
+			f.setInt(t.column, v.n, t.rank)
 		}
 	}
 }

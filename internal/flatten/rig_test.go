@@ -25,11 +25,19 @@ func rowsOf(t rapid.TB, f *Flattener, e schema.Event) (rows []row) {
 	err := f.Flatten(&e, func(r *Row) error {
 		table := tableIndex(schema.Category(r.Table.Name))
 		one := row{table, string(r.UID), *r.Partition, make([]columns.Value, len(r.Table.Columns))}
-		for _, c := range r.Cells {
-			if one.values[c.Column].Set {
-				t.Errorf("flatten(%s): two cells of %s", e.Raw, r.Table.Columns[c.Column].Name)
+		for i := range r.Cells.Len() {
+			at := r.Cells.Column(i)
+			if at < 0 {
+				continue
 			}
-			one.values[c.Column] = columns.Value{Set: true, Text: string(c.Text), N: c.N}
+			if one.values[at].Set {
+				t.Errorf("flatten(%s): two cells of %s", e.Raw, r.Table.Columns[at].Name)
+			}
+			if one.values[at].Set = true; r.Table.Columns[at].Type == schema.String {
+				one.values[at].Text = string(r.Cells.Text(i))
+			} else {
+				one.values[at].N = r.Cells.Int(i)
+			}
 		}
 		rows = append(rows, one)
 		return nil

@@ -153,9 +153,9 @@ var changeNames = map[string]string{"headcount": "Headcount", "traffic": "Websit
 func (f *Flattener) summarizeChange(signal *schema.Signal) []byte {
 	c, start := &f.kind.summary, len(f.arena)
 	f.say(changeNames[signal.Record], " ", string(signal.Trend))
-	if rate := f.cellAt(f.kind.columns.rateAbs); rate != nil {
+	if rate, ok := f.intAt(f.kind.columns.rateAbs); ok {
 		f.say(" of ")
-		f.arena = strconv.AppendFloat(f.arena, math.Float64frombits(uint64(rate.N)), 'f', -1, 64)
+		f.arena = strconv.AppendFloat(f.arena, math.Float64frombits(uint64(rate)), 'f', -1, 64)
 		f.say(" %")
 	}
 	if signal.WindowMonths == 1 {
@@ -163,9 +163,10 @@ func (f *Flattener) summarizeChange(signal *schema.Signal) []byte {
 	} else if signal.WindowMonths > 1 {
 		f.sayNumber(" in ", int64(signal.WindowMonths), " months")
 	}
-	if from, to := f.cellAt(c.baseline), f.cellAt(c.employees); from != nil && to != nil {
-		f.sayNumber(", from ", from.N, " to ")
-		f.sayNumber("", to.N, " people")
+	from, known := f.intAt(c.baseline)
+	if to, ok := f.intAt(c.employees); ok && known {
+		f.sayNumber(", from ", from, " to ")
+		f.sayNumber("", to, " people")
 	}
 	return f.since(start)
 }
@@ -175,10 +176,10 @@ func (f *Flattener) summarizeSurge() []byte {
 	where := f.join(", ", f.textAt(c.department), f.place())
 	start := len(f.arena)
 	f.join(" in ", hiringSurge, where)
-	if n := f.cellAt(c.jobsOfMonth); n != nil {
-		f.sayNumber(": ", n.N, " jobs posted in four weeks")
-	} else if n := f.cellAt(c.jobsOfWeek); n != nil {
-		f.sayNumber(": ", n.N, " jobs posted in a week")
+	if n, ok := f.intAt(c.jobsOfMonth); ok {
+		f.sayNumber(": ", n, " jobs posted in four weeks")
+	} else if n, ok := f.intAt(c.jobsOfWeek); ok {
+		f.sayNumber(": ", n, " jobs posted in a week")
 	}
 	return f.oneLine(f.since(start))
 }
@@ -186,11 +187,11 @@ func (f *Flattener) summarizeSurge() []byte {
 func (f *Flattener) summarizeVisits() []byte {
 	c, start := &f.kind.summary, len(f.arena)
 	f.say("Website visits")
-	if n := f.cellAt(c.visitors); n != nil {
-		f.sayNumber(" of ", n.N, " people")
+	if n, ok := f.intAt(c.visitors); ok {
+		f.sayNumber(" of ", n, " people")
 	}
-	if n := f.cellAt(c.sessions); n != nil {
-		f.sayNumber(" in ", n.N, " sessions")
+	if n, ok := f.intAt(c.sessions); ok {
+		f.sayNumber(" in ", n, " sessions")
 	}
 	return f.since(start)
 }
