@@ -9,11 +9,11 @@ import (
 // Memory is what a command may take of the machine's memory, in bytes, and how it is divided. Of the
 // default of 256 MiB:
 //
-//	 64 MiB  answers under way and answers that wait for their turn (pipeline.Runner.AnswerMemory)
-//	 48 MiB  rows to be sorted, of all partitions (sinks.Options.SortMemory)
-//	 96 MiB  the rest of the heap: the list, the journal's index, one long answer that is decoded,
-//	         encoders, and what is not collected yet
-//	 48 MiB  outside of the heap: the program, stacks, and what the system takes back late
+//	64 MiB  answers under way and answers that wait for their turn (pipeline.Runner.AnswerMemory)
+//	48 MiB  rows to be sorted, of all partitions (sinks.Options.SortMemory)
+//	96 MiB  the rest of the heap: the list, the journal's index, one long answer that is decoded,
+//	        encoders, and what is not collected yet
+//	48 MiB  outside of the heap: the program, stacks, and what the system takes back late
 //
 // The first three are the heap, whose size Go's collector keeps to. The heap exceeds it rather than
 // that something paid for is lost: a single answer may be longer than all answers together should be,
