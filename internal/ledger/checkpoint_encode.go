@@ -412,20 +412,20 @@ var outcomes = []pipeline.Outcome{"", pipeline.Charged, pipeline.NotCharged, pip
 
 func outcomeCode(o pipeline.Outcome) int { return slices.Index(outcomes, o) }
 
-func (k *kept) encodeIndex() (b []byte) {
-	total := 0
-	for _, e := range k.index {
-		total += len(e.calls)
-	}
-	b = appendUvarints(b, uint64(len(k.index)), uint64(total))
-	for _, e := range k.index {
+func (k *kept) encodeIndex() []byte {
+	const perKey, perCall = len(idmap.Key{}) + 1, 3 // about
+	b := make([]byte, 0, perKey*len(k.index.keys)+perCall*len(k.index.calls))
+	b = appendUvarints(b, uint64(len(k.index.keys)), uint64(len(k.index.calls)))
+	rest := k.index.calls
+	for _, e := range k.index.keys {
 		b = append(b, e.key[:]...)
-		b = binary.AppendUvarint(b, uint64(len(e.calls)))
+		b = binary.AppendUvarint(b, uint64(e.calls))
 		last := int64(0)
-		for _, n := range e.calls {
+		for _, n := range rest[:e.calls] {
 			b = binary.AppendVarint(b, int64(n)-last)
 			last = int64(n)
 		}
+		rest = rest[e.calls:]
 	}
 	return b
 }

@@ -17,14 +17,21 @@ type kept struct {
 	state *state
 	past  past
 	calls map[int]bool // by number; those that are left behind are absent
-	index []keptKey    // by identity
+	index keptIndex
 	runs  map[*Run]pastCalls
 }
 
-// keptKey is an identity with the numbers of calls that are kept.
+// keptIndex has the identities, in ascending order, with the numbers of the calls that are kept of each. There
+// are as many as lines in all lists.
+type keptIndex struct {
+	keys  []keptKey
+	calls []uint32 // of all keys
+}
+
+// keptKey is an identity, and how many calls it has.
 type keptKey struct {
 	key   idmap.Key
-	calls []uint32
+	calls uint32
 }
 
 // chooseKept chooses what a checkpoint of a state keeps:
@@ -56,8 +63,10 @@ func chooseKept(s *state) *kept {
 	}
 	current := maps.Clone(k.calls)
 	for key, calls := range s.index.Sorted() {
-		if calls = k.keptOf(current, calls); len(calls) > 0 {
-			k.index = append(k.index, keptKey{key, calls})
+		before := len(k.index.calls)
+		k.index.calls = k.appendKept(k.index.calls, current, calls)
+		if n := len(k.index.calls) - before; n > 0 {
+			k.index.keys = append(k.index.keys, keptKey{key, uint32(n)}) //nolint:gosec // calls have numbers of 32 bits
 		}
 	}
 	for _, c := range s.calls {
@@ -80,8 +89,9 @@ func (c *Call) isOpen() bool {
 	return !settled || c.reread != nil || len(c.decisions) > 0 || c.Run.Published == nil
 }
 
-// keptOf chooses from the calls about one identity. current are those that are kept anyway.
-func (k *kept) keptOf(current map[int]bool, calls []uint32) (chosen []uint32) {
+// appendKept adds those of the calls about one identity that are kept to chosen. current are those that are
+// kept anyway.
+func (k *kept) appendKept(chosen []uint32, current map[int]bool, calls []uint32) []uint32 {
 	var inDoubt []string // ends of windows
 	var search uint32
 	for _, n := range calls {
