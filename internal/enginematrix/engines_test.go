@@ -530,10 +530,32 @@ func (m *matrix) compareOlder(prefix, fixture, list string) {
 	siglake(m.t, "run", list, "--lake", lake, "--base-url", startSimulator(m.t), "--plan", "unlimited", "--since", "30d", "--signals", "news", "--new-run", "--quiet")
 	m.restartSpark()
 	before := m.compare(fixture+", continued", queries, lake, "--prefix", prefix)
-	siglake(m.t, "compact", "--lake", lake, "--quiet", "--min-files", "2", "--as-of", yesterday())
-	m.prune(lake)
+	compactAndPrune(m.t, lake)
 	m.restartSpark()
 	m.expectSame(fixture+", pruned", before, m.compare(fixture+", pruned", queries, lake, "--prefix", prefix))
+}
+
+// compactAndPrune compacts a lake as if it were three days ago, and prunes it. The program itself rehearses other days only
+// in lakes of simulated answers.
+func compactAndPrune(t *testing.T, lake string) {
+	t.Helper()
+	now := time.Now().UTC()
+	earlier := sinks.Options{Now: func() time.Time { return now.AddDate(0, 0, -3) }}
+	if m, err := sinks.Compact(t.Context(), lake, earlier, sinks.CompactOptions{MinFiles: 2}); err != nil || m == nil {
+		t.Fatalf("Compact() = %v, %v, want a generation", m, err)
+	}
+	inspector, err := sinks.Inspect(t.Context(), lake, sinks.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inspector.Close() //nolint:errcheck // it was only read
+	plan, err := inspector.PlanPrune(t.Context(), now.AddDate(0, 0, -1), now)
+	if err != nil || len(plan.Replaced) == 0 {
+		t.Fatalf("PlanPrune() = %+v, %v, want files to remove", plan, err)
+	}
+	if _, err := sinks.Prune(t.Context(), lake, sinks.Options{}, plan, sinks.PruneOptions{Proceed: func() error { return nil }}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func isDir(path string) bool {
