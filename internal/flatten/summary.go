@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/siglake/siglake/internal/columns"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -54,7 +55,7 @@ func Summarize(signal string, row Values) string {
 	f := New(Options{Version: schema.Version})
 	f.kind = f.kindOf(signal)
 	table := &f.kind.layout.table
-	f.reset(len(table.Columns))
+	f.reset(new(columns.Row), len(table.Columns))
 	for i := range table.Columns {
 		f.addValue(i, &table.Columns[i], row)
 	}
@@ -66,7 +67,7 @@ func (c *cells) addValue(at int, column *schema.Column, row Values) {
 	switch column.Type {
 	case schema.String:
 		if text := row.Text(column.Name); text != "" {
-			c.addText(at, text)
+			c.addString(at, text)
 		}
 	case schema.Double:
 		if v, ok := row.Float(column.Name); ok {

@@ -1,6 +1,6 @@
 // Command plain is the yardstick of the benchmarks: what a Go programmer writes in a day to bring the
 // same answers into the same columns and the same files as siglake. encoding/json fills a struct, Arrow's
-// builders take its fields, and pqarrow writes one Parquet file for each table and month.
+// builders take its fields, and pqarrow with zstd writes one Parquet file for each table and month.
 //
 // It shares nothing with siglake but the names and types of the columns, and keeps none of its promises:
 // no journal, no comparison with what the lake has, no order of rows, no bill, no unknown fields, no

@@ -113,18 +113,8 @@ func newFile(out, name string, table schema.Table) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.writer, err = pqarrow.NewFileWriter(table.Arrow(), w, properties(table), pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
+	f.writer, err = pqarrow.NewFileWriter(table.Arrow(), w, parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Zstd)), pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
 	return f, err
-}
-
-// properties are zstd, and a dictionary for columns whose values repeat.
-func properties(table schema.Table) *parquet.WriterProperties {
-	options := []parquet.WriterProperty{parquet.WithCompression(compress.Codecs.Zstd), parquet.WithStats(true)}
-	for _, c := range table.Columns {
-		repeats := !c.Rare && c.Type != schema.Double && c.Type != schema.Bool
-		options = append(options, parquet.WithDictionaryFor(c.Name, repeats))
-	}
-	return parquet.NewWriterProperties(options...)
 }
 
 func (f *file) append(e *event) error {
