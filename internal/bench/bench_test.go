@@ -32,8 +32,8 @@ func TestParseMetrics(t *testing.T) {
 func TestFigures(t *testing.T) {
 	t.Parallel()
 	b := &bench{served: served{Events: 1000}}
-	for _, plain := range []time.Duration{3, 8, 2} {
-		b.rounds = append(b.rounds, round{plain: usage{cpu: plain * time.Second}, run: usage{cpu: time.Second}})
+	for _, plain := range []time.Duration{3 * time.Second, 8 * time.Second, 2 * time.Second} {
+		b.rounds = append(b.rounds, round{plain: usage{cpu: plain}, run: usage{cpu: time.Second}})
 	}
 	var out bytes.Buffer
 	if err := b.print(&out); err != nil {

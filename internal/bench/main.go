@@ -44,12 +44,12 @@ func dispatch(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
 	b := &bench{options: o, work: work}
+	do := b.run
 	if o.profileDir != "" {
-		return b.profile(ctx)
+		do = b.profile
 	}
-	return b.run(ctx)
+	return errors.Join(do(ctx), os.RemoveAll(work))
 }
 
 func parseOptions(args []string) (o options, err error) {

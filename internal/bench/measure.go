@@ -24,7 +24,7 @@ type usage struct {
 // measure runs a program to its end. variables are added to an environment without settings of siglake
 // and of the Go runtime.
 func measure(ctx context.Context, variables []string, program string, args ...string) (usage, error) {
-	cmd := exec.CommandContext(ctx, program, args...)
+	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // what is measured
 	cmd.Env = append(cleanEnviron(), variables...)
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems

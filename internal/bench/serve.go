@@ -77,8 +77,8 @@ func startServer(ctx context.Context, companies, heavy int, list string) (s serv
 	if err != nil {
 		return s, nil, err
 	}
-	cmd := exec.CommandContext(ctx, program, serveCommand, "-list", list,
-		"-companies", strconv.Itoa(companies), "-heavy", strconv.Itoa(heavy))
+	args := []string{serveCommand, "-list", list, "-companies", strconv.Itoa(companies), "-heavy", strconv.Itoa(heavy)}
+	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // the program itself
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -14,6 +14,7 @@ package answers
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -144,7 +145,7 @@ func (s *Server) add(id int64, e entry) {
 func (s *Server) render(id int64) (entry, error) {
 	body := fmt.Sprintf(`{"companyIds":[%d],"signals":["allSignals"],"startDate":%q,"maxResultsPerSignal":%d}`, id, Since, maxResults)
 	w := httptest.NewRecorder()
-	s.simulator.ServeHTTP(w, newRequest(body))
+	s.simulator.ServeHTTP(w, newRequest(context.Background(), body)) // no connection is behind it
 	if w.Code != http.StatusOK {
 		return entry{}, fmt.Errorf("the simulator answers %d about company %d: %s", w.Code, id, w.Body)
 	}
@@ -156,8 +157,8 @@ func (s *Server) render(id int64) (entry, error) {
 	return entry{text: a.Companies[name], id: name, events: a.CreditCharged}, nil
 }
 
-func newRequest(body string) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, path, bytes.NewReader([]byte(body)))
+func newRequest(ctx context.Context, body string) *http.Request {
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader([]byte(body)))
 	r.Header = http.Header{"Api_key": {"bench"}, "User-Agent": {"bench/1"}, "Content-Type": {"application/json"}}
 	return r
 }

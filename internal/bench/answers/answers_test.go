@@ -18,7 +18,7 @@ func post(t *testing.T, s *Server, ids []int64, since string) *httptest.Response
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, newRequest(string(body)))
+	s.ServeHTTP(w, newRequest(t.Context(), string(body)))
 	return w
 }
 
@@ -41,7 +41,7 @@ func TestAnswers(t *testing.T) {
 		name := strconv.FormatInt(id, 10)
 		entry := got.Companies[name]
 		if direct := httptest.NewRecorder(); true {
-			s.simulator.ServeHTTP(direct, newRequest(`{"companyIds":[`+name+`],"signals":["allSignals"],"startDate":"`+Since+`","maxResultsPerSignal":100}`))
+			s.simulator.ServeHTTP(direct, newRequest(t.Context(), `{"companyIds":[`+name+`],"signals":["allSignals"],"startDate":"`+Since+`","maxResultsPerSignal":100}`))
 			if !bytes.Contains(direct.Body.Bytes(), entry) || len(entry) == 0 {
 				t.Errorf("the entry of company %s differs from the simulator's: %s", name, entry)
 			}
