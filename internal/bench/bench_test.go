@@ -18,10 +18,10 @@ import (
 func TestParseMetrics(t *testing.T) {
 	t.Parallel()
 	output := "goos: linux\nBenchmarkColumns-2   \t       3\t2511572757 ns/op\t         9.268 MB/cpu-s\t       115.6 allocs/event\n" +
-		"BenchmarkEncode/siglake-16 \t 1\t 5 ns/op\nPASS\n"
+		"BenchmarkEncode/siglake-16 \t 1\t 5 ns/op\nBenchmarkDuckDB/lookup-entity 15 1.5 lake-ms\nPASS\n"
 	want := metrics{
 		"BenchmarkColumns":        {"ns/op": 2511572757, "MB/cpu-s": 9.268, "allocs/event": 115.6},
-		"BenchmarkEncode/siglake": {"ns/op": 5},
+		"BenchmarkEncode/siglake": {"ns/op": 5}, "BenchmarkDuckDB/lookup-entity": {"lake-ms": 1.5},
 	}
 	if diff := cmp.Diff(want, parseMetrics(output)); diff != "" {
 		t.Errorf("parseMetrics() (-want +got):\n%s", diff)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,9 @@ func cleanEnviron() (list []string) {
 // and by unit.
 type metrics map[string]map[string]float64
 
+// processorCount is what go test appends to the name of a benchmark.
+var processorCount = regexp.MustCompile(`-[0-9]+$`)
+
 // parseMetrics reads what a test binary prints.
 func parseMetrics(output string) metrics {
 	m := metrics{}
@@ -62,10 +66,7 @@ func parseMetrics(output string) metrics {
 		if len(words) < 4 || !strings.HasPrefix(words[0], "Benchmark") {
 			continue
 		}
-		name := words[0]
-		if i := strings.LastIndexByte(name, '-'); i > 0 {
-			name = name[:i]
-		}
+		name := processorCount.ReplaceAllString(words[0], "")
 		m[name] = map[string]float64{}
 		for i := 2; i+1 < len(words); i += 2 {
 			if v, err := strconv.ParseFloat(words[i], 64); err == nil {

@@ -28,7 +28,7 @@ var peerFigures = []figure{
 		return r.encode["bytes/row"] / r.peers.duckdb["BenchmarkDuckDB/encode"]["bytes/row"]
 	}},
 	query("DuckDB by entity_id, unsorted / lake", "lookup-entity"),
-	query("  the same, 4 columns", "lookup-entity-4"),
+	query("  the same, 4 columns", "lookup-columns"),
 	query("  an absent entity_id", "lookup-absent"),
 	query("  by account_key", "lookup-account"),
 	query("  count in a range of dates", "range-count"),

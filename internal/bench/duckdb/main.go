@@ -147,7 +147,7 @@ func measureQueries(ctx context.Context, db *sql.DB, lake, work string) error {
 	}
 	for _, q := range []struct{ name, columns, where string }{
 		{"lookup-entity", "*", "WHERE entity_id = " + quote(entity)},
-		{"lookup-entity-4", "signal_type, event_date, event_type, event_summary", "WHERE entity_id = " + quote(entity)},
+		{"lookup-columns", "signal_type, event_date, event_type, event_summary", "WHERE entity_id = " + quote(entity)},
 		{"lookup-absent", "*", "WHERE entity_id = '1'"},
 		{"lookup-account", "*", "WHERE account_key = " + quote(account)},
 		{"range-count", "count(*)", "WHERE event_date BETWEEN DATE '2026-03-10' AND DATE '2026-03-20'"},

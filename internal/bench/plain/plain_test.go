@@ -20,7 +20,7 @@ import (
 // TestPlain: the files have every event of the answers, with its text and its columns.
 func TestPlain(t *testing.T) {
 	t.Parallel()
-	s, err := answers.New(answers.Config{Companies: 5})
+	s, err := answers.New(answers.Config{Companies: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
