@@ -161,3 +161,42 @@ func TestStageFails(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestCompactSideBySide: partitions that are merged at once give the same files as one after another, also if
+// their rows are spilled.
+func TestCompactSideBySide(t *testing.T) {
+	t.Parallel()
+	rows := newsRecords(t, 1500, 50)
+	var want []pipeline.File
+	for _, o := range []Options{{Jobs: 1}, {Jobs: 4, SortMemory: 100 << 20}, {Jobs: 4, SortMemory: 4 * encoderMemory, TargetFileSize: 1 << 20}} {
+		lake := filepath.Join(t.TempDir(), "lake")
+		for i, run := range []string{"r1", "r2", "r3"} {
+			l := openLake(t, lake, Options{RunID: run})
+			monthsOfNews(t, l, rows[10*i:10*i+10])
+			stageAndPublish(t, l)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var begun int
+		var read atomic.Int64
+		o.Hook = skipSync
+		m, err := Compact(t.Context(), lake, o, CompactOptions{MinFiles: 2, Begin: func(n int) { begun = n }, Read: func() { read.Add(1) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if begun != len(m.Replaces) || read.Load() != int64(begun) {
+			t.Errorf("%d files were announced and %d read, want %d", begun, read.Load(), len(m.Replaces))
+		}
+		for i := range m.Files {
+			m.Files[i].Path = strings.ReplaceAll(m.Files[i].Path, m.Run.ID, "compact") // the name depends on the target size
+			m.Files[i].SHA256, m.Files[i].Bytes = "", 0
+		}
+		if want == nil {
+			want = m.Files
+		}
+		if diff := gocmp.Diff(want, m.Files); diff != "" || len(m.Files) < 7 {
+			t.Errorf("with %d jobs %d other files are written (-1 +%d):\n%s", o.Jobs, len(m.Files), o.Jobs, diff)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 
 	"github.com/siglake/siglake/internal/extsort"
+	"github.com/siglake/siglake/internal/parallel"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -23,6 +24,10 @@ import (
 type CompactOptions struct {
 	MinFiles int               // small files that a partition must have; 0 = 8, at least 2
 	Versions map[string]string // for the manifest
+	// Begin is called before files are read, with their number, and Read after each of them, by several
+	// goroutines; nil: not wanted.
+	Begin func(files int)
+	Read  func()
 }
 
 const defaultMinFiles = 8
@@ -72,13 +77,16 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 		}
 		return nil, l.recordMerges(ctx)
 	}
+	if c.Begin != nil {
+		c.Begin(countFiles(groups))
+	}
 	l.prefix, l.options.RunID = compactDir, compactionID(newest.Generation, groups, l.options.TargetFileSize)
 	m = pipeline.NewManifest(pipeline.RunInfo{ID: l.options.RunID, Kind: pipeline.CompactionGeneration, Started: started, Outcome: pipeline.RunComplete})
 	m.Versions, m.Queries = c.Versions, []pipeline.Query{}
+	if err := l.compactGroups(ctx, groups, c.Read); err != nil {
+		return nil, err
+	}
 	for _, group := range groups {
-		if err := l.compactFiles(ctx, group); err != nil {
-			return nil, fmt.Errorf("compact %s: %w", strings.TrimSpace(group[0].Table+" "+group[0].Partition), err)
-		}
 		for _, f := range group {
 			m.Replaces = append(m.Replaces, f.Path)
 		}
@@ -116,6 +124,13 @@ func groupSmallFiles(files []DataFile, minFiles int, target int64) (groups [][]D
 		}
 	}
 	return groups
+}
+
+func countFiles(groups [][]DataFile) (n int) {
+	for _, group := range groups {
+		n += len(group)
+	}
+	return n
 }
 
 // isCompacted reports whether files are the result of one compaction, which another one
@@ -160,9 +175,40 @@ func describeKept(files []pipeline.File, groups [][]DataFile) {
 	}
 }
 
+// compactGroups stages the rows of the files of each group, several groups at once. They share the
+// memory.
+func (l *Lake) compactGroups(ctx context.Context, groups [][]DataFile, read func()) error {
+	atOnce := min(l.options.stagedAtOnce(), len(groups))
+	parts := make([]*Lake, len(groups))
+	err := parallel.Do(ctx, atOnce, len(groups), func(ctx context.Context, i int) error {
+		parts[i] = l.share(atOnce)
+		if err := parts[i].compactFiles(ctx, groups[i], read); err != nil {
+			return fmt.Errorf("compact %s: %w", strings.TrimSpace(groups[i][0].Table+" "+groups[i][0].Partition), err)
+		}
+		return nil
+	})
+	for _, part := range parts {
+		if part != nil {
+			l.staged = append(l.staged, part.staged...)
+			part.release()
+		}
+	}
+	return err
+}
+
+// share is a lake that stages into the same directory as this one, with a share of its memory.
+func (l *Lake) share(of int) *Lake {
+	s := &Lake{
+		generations: l.generations, uri: l.uri, options: l.options, dir: l.dir, runDir: l.runDir, space: l.space, prefix: l.prefix,
+		sorters: newSorters(), fileCount: l.fileCount,
+	}
+	s.options.SortMemory, s.options.Jobs = max(1, l.options.SortMemory/int64(of)), 1
+	return s
+}
+
 // compactFiles stages the rows of one partition's files, and verifies by reading them
 // back that they are exactly those rows.
-func (l *Lake) compactFiles(ctx context.Context, files []DataFile) error {
+func (l *Lake) compactFiles(ctx context.Context, files []DataFile, read func()) error {
 	part := schema.Partition{Table: files[0].Table}
 	part.Key, part.Value, _ = strings.Cut(files[0].Partition, "=")
 	p, err := l.partitionFor(part)
@@ -186,13 +232,15 @@ func (l *Lake) compactFiles(ctx context.Context, files []DataFile) error {
 		for _, r := range fileRuns {
 			runs[r] = true
 		}
+		if read != nil {
+			read()
+		}
 	}
 	l.options.sourceRuns = slices.Sorted(maps.Keys(runs))
 	staged, err := l.stagePartitions(ctx, []*partition{p})
 	if err != nil {
 		return err
 	}
-	delete(l.partitions, part.String())
 	for _, f := range staged {
 		o, err := l.dir.Open(l.stagedName(f.Path))
 		if err != nil {

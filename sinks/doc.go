@@ -24,10 +24,17 @@
 //
 // [Lake.Write] gives Arrow records to the sorter of their partition (package extsort).
 // When they exceed the memory allowed for all partitions together, the largest are
-// spilled. [Lake.Stage] merges one partition after another, drops duplicate rows, and
-// streams the rest through one Parquet writer at a time: memory depends on the limits
-// in [Options], not on the number of rows or partitions. Before Stage returns a file, it
-// syncs the file, reads it back from the disk and compares it with what it was to hold.
+// spilled. [Lake.Stage] first decides which rows of all partitions are written: of
+// events those that the lake does not have. From then on partitions depend on nothing but
+// themselves, and several are merged and streamed through Parquet writers at once; accounts
+// come last, since they say which of their events are new. How many depends on the
+// memory allowed, so memory depends on the limits in [Options], not on the number of rows,
+// partitions or cores. What is written, its order and an error do not depend on how many work
+// at once. Before Stage returns a file, it syncs the file, reads it back from the disk
+// and compares it with what it was to hold.
+//
+// A [Check] does the same for a run that is published, and takes the digests of the rows
+// instead of writing them.
 //
 // # How files become visible
 //

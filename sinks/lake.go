@@ -1,16 +1,19 @@
 package sinks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"sync/atomic"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/extsort"
+	"github.com/siglake/siglake/internal/parallel"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -36,7 +39,7 @@ type Lake struct {
 
 	prefix string // compactDir for a compaction, which keeps every row
 	sorters
-	fileCount atomic.Int64 // files written so far
+	fileCount *atomic.Int64 // files written so far
 
 	comparison comparison // of events
 	staged     []pipeline.File
@@ -72,7 +75,7 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 	if err := p.Add(rec); err != nil {
 		return fmt.Errorf("write %s: %w", part, err)
 	}
-	return l.limitMemory(ctx, l.options.SortMemory)
+	return l.limitMemory(ctx, l.options.SortMemory, l.options.Jobs)
 }
 
 // sorters are what keeps rows in memory until they are staged.
@@ -81,21 +84,26 @@ type sorters struct {
 	comparers  map[string]*comparer // by scope
 }
 
-// limitMemory spills rows and keys if they take more memory than they may. Half is freed at once, largest
-// first: few, large runs.
-func (s *sorters) limitMemory(ctx context.Context, limit int64) error {
+func newSorters() sorters { return sorters{map[string]*partition{}, map[string]*comparer{}} }
+
+// limitMemory spills rows and keys if they take more memory than they may, several sorters at once. Half is
+// freed, largest first: few, large runs.
+func (s *sorters) limitMemory(ctx context.Context, limit int64, jobs int) error {
 	memory := s.memory()
 	if memory <= limit {
 		return nil
 	}
-	for memory > limit/2 {
-		name, largest := s.largest()
-		memory -= largest.Memory()
-		if err := largest.Spill(ctx); err != nil {
-			return fmt.Errorf("spill %s: %w", name, err)
-		}
+	largest := s.bySize()
+	n := 0
+	for ; memory > limit/2; n++ {
+		memory -= largest[n].Memory()
 	}
-	return nil
+	return parallel.Do(ctx, jobs, n, func(ctx context.Context, i int) error {
+		if err := largest[i].Spill(ctx); err != nil {
+			return fmt.Errorf("spill %s: %w", largest[i].name, err)
+		}
+		return nil
+	})
 }
 
 // all are the sorters by name.
@@ -120,13 +128,21 @@ func (s *sorters) memory() (n int64) {
 	return n
 }
 
-func (s *sorters) largest() (name string, largest *extsort.Sorter) {
-	for n, of := range s.all {
-		if largest == nil || of.Memory() > largest.Memory() || of.Memory() == largest.Memory() && n < name {
-			name, largest = n, of
-		}
+// namedSorter is one of the sorters.
+type namedSorter struct {
+	*extsort.Sorter
+	name string
+}
+
+// bySize are the sorters, largest first.
+func (s *sorters) bySize() (all []namedSorter) {
+	for name, of := range s.all {
+		all = append(all, namedSorter{of, name})
 	}
-	return name, largest
+	slices.SortFunc(all, func(a, b namedSorter) int {
+		return cmp.Or(cmp.Compare(b.Memory(), a.Memory()), cmp.Compare(a.name, b.name))
+	})
+	return all
 }
 
 // release drops what is in memory.

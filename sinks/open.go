@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -172,7 +173,7 @@ func Open(ctx context.Context, uri string, o Options) (*Lake, error) {
 }
 
 func newLake(uri string, o Options) *Lake {
-	l := &Lake{uri: uri, options: o, runDir: stagingDir + "/" + o.RunID, sorters: sorters{map[string]*partition{}, map[string]*comparer{}}}
+	l := &Lake{uri: uri, options: o, runDir: stagingDir + "/" + o.RunID, sorters: newSorters(), fileCount: new(atomic.Int64)}
 	l.comparison = comparison{published: &l.generations, options: &l.options, dropped: map[uint64]int64{}}
 	return l
 }

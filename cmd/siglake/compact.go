@@ -8,7 +8,7 @@ import (
 )
 
 func compactCommand() *cli.Command {
-	o := app.CompactOptions{MinFiles: 8, TargetSize: "256MiB", Store: app.DefaultStore()}
+	o := app.CompactOptions{MinFiles: 8, TargetSize: "256MiB", Store: app.DefaultStore(), Jobs: app.DefaultJobs()}
 	out := defaultOutput()
 	return &cli.Command{
 		Name:  "compact",
@@ -22,6 +22,7 @@ func compactCommand() *cli.Command {
 			asOfFlag(),
 			&cli.IntFlag{Name: "min-files", Value: o.MinFiles, Destination: &o.MinFiles, EnvVars: []string{"SIGLAKE_MIN_FILES"}, Usage: "merge a partition only if it has at least this many small files, from 2"},
 			&cli.StringFlag{Name: "target-size", Value: o.TargetSize, Destination: &o.TargetSize, EnvVars: []string{"SIGLAKE_TARGET_SIZE"}, Usage: "approximate size of a merged file, from 1MiB; a file of less than half this size is small"},
+			jobsFlag(&o.Jobs, "partitions"),
 		}, storeFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -34,6 +35,7 @@ func compactCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			o.Meter = newWorkMeter(env.Stderr, out.Quiet)
 			m, err := app.CompactLake(c.Context, env, o)
 			if err == nil && !out.Quiet {
 				report.PrintCompaction(env.Stdout, o, m)

@@ -27,10 +27,8 @@ func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64, activity *
 	if quiet {
 		return none
 	}
-	if f, ok := format.Below(w).(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 { // else no terminal, or one that shows nothing
-			return newBarMeter(f, total, activity)
-		}
+	if f := terminalOf(w); f != nil {
+		return newBarMeter(f, total, activity)
 	}
 	lastLogged := time.Now()
 	return app.Meter{
@@ -46,6 +44,46 @@ func newMeter(w io.Writer, log *slog.Logger, quiet bool, total int64, activity *
 			log.Info("progress", "lines", p.Lines, "of", total, "calls", p.Calls, "events", p.Events, "credits", p.Credits, "deferred", p.Deferred, "held", p.InDoubt)
 		},
 		Close: func() {},
+	}
+}
+
+// terminalOf is the terminal that a writer writes to; nil: it is none, or one that shows nothing.
+func terminalOf(w io.Writer) *os.File {
+	if f, ok := format.Below(w).(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return f
+		}
+	}
+	return nil
+}
+
+// newWorkMeter makes the meters of commands that work on a lake. They show nothing where there is no
+// terminal.
+func newWorkMeter(w io.Writer, quiet bool) app.NewWorkMeter {
+	f := terminalOf(w)
+	if quiet || f == nil {
+		return nil
+	}
+	return func(what string, total int) app.WorkMeter { return newWorkBar(f, what, int64(max(total, 1))) }
+}
+
+func newWorkBar(w io.Writer, what string, total int64) app.WorkMeter {
+	bars := mpb.New(mpb.WithOutput(w), mpb.WithWidth(24), mpb.WithRefreshRate(150*time.Millisecond))
+	bar := bars.AddBar(total, // what is counted may turn out more
+		mpb.PrependDecorators(decor.CountersNoUnit(what+" %d / %d ")),
+		mpb.AppendDecorators(decor.Percentage(decor.WCSyncSpace), decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WC{W: 8}), "")),
+		mpb.BarRemoveOnComplete(),
+	)
+	var done atomic.Int64
+	return app.WorkMeter{
+		Add: func(n int) {
+			// The bar ends when the work does, and not when as much is done as was expected.
+			bar.SetCurrent(min(done.Add(int64(n)), total-1))
+		},
+		Close: func() {
+			bar.SetTotal(-1, true)
+			bars.Wait()
+		},
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func rebuildCommand() *cli.Command {
-	o, out := app.RebuildOptions{Store: app.DefaultStore()}, defaultOutput()
+	o, out := app.RebuildOptions{Store: app.DefaultStore(), Jobs: app.DefaultJobs()}, defaultOutput()
 	return &cli.Command{
 		Name:  "rebuild",
 		Usage: "rebuild a lake from its journal, at no cost",
@@ -25,6 +25,7 @@ func rebuildCommand() *cli.Command {
 			lakeFlag(&o.Lake),
 			&cli.StringFlag{Name: "into", Destination: &o.Into, EnvVars: []string{"SIGLAKE_INTO"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the new lake; it must be empty or not exist"},
 			&cli.StringFlag{Name: "partition-by", Destination: &o.PartitionBy, EnvVars: []string{"SIGLAKE_PARTITION_BY"}, Usage: "partition the events of all runs by month or day; default: what the lake has"},
+			jobsFlag(&o.Jobs, "runs and partitions"),
 		}, storeFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -34,6 +35,7 @@ func rebuildCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			o.Meter = newWorkMeter(env.Stderr, out.Quiet)
 			r, err := app.RebuildLake(c.Context, env, o)
 			for _, run := range r.Unfinished {
 				invocationOf(c).console.print(slog.LevelWarn, fmt.Sprintf("run %s is unfinished and was not rebuilt; repeat its command to continue it", format.Text(run)))

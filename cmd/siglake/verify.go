@@ -32,6 +32,7 @@ func verifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			o.Meter = newWorkMeter(env.Stderr, out.Quiet)
 			findings, err := app.VerifyLake(c.Context, env, o)
 			report.PrintFindings(env.Stdout, findings, out.Quiet)
 			var broken *app.Error

@@ -14,7 +14,9 @@ type CompactOptions struct {
 	Lake       string
 	MinFiles   int
 	TargetSize string
+	Jobs       int // partitions that are merged at once
 	Store      StoreOptions
+	Meter      NewWorkMeter
 }
 
 // Check finds options that are wrong by themselves.
@@ -25,7 +27,7 @@ func (o *CompactOptions) Check() error {
 	if o.MinFiles < 2 {
 		return UsageErrorf("--min-files %d: expected a number from 2", o.MinFiles)
 	}
-	return nil
+	return checkJobs(o.Jobs)
 }
 
 // CompactLake merges a lake's small files; the manifest is nil when there are too few.
@@ -42,7 +44,7 @@ func CompactLake(ctx context.Context, env *Env, o CompactOptions) (*pipeline.Man
 	if err := l.recoverRuns(ctx); err != nil {
 		return nil, lakeError(err)
 	}
-	m, err := l.compact(ctx, o.MinFiles, target)
+	m, err := l.compact(ctx, &o, target)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil, &Error{KindDeferred, errors.New("stopped before publishing anything; run the same command again")}
@@ -55,8 +57,13 @@ func CompactLake(ctx context.Context, env *Env, o CompactOptions) (*pipeline.Man
 }
 
 // compact merges the lake's small files; nil when there are too few.
-func (l *lake) compact(ctx context.Context, minFiles int, target int64) (*pipeline.Manifest, error) {
-	o := l.options
-	o.TargetFileSize = target
-	return sinks.Compact(ctx, l.uri, o, sinks.CompactOptions{MinFiles: minFiles, Versions: ComponentVersions(l.env.Build)})
+func (l *lake) compact(ctx context.Context, c *CompactOptions, target int64) (*pipeline.Manifest, error) {
+	o, meter := l.options, NewWorkMeter(nil).begin("", 0)
+	o.TargetFileSize, o.Jobs = target, c.Jobs
+	defer func() { meter.Close() }()
+	return sinks.Compact(ctx, l.uri, o, sinks.CompactOptions{
+		MinFiles: c.MinFiles, Versions: ComponentVersions(l.env.Build),
+		Begin: func(files int) { meter = c.Meter.begin("files", files) },
+		Read:  func() { meter.Add(1) },
+	})
 }

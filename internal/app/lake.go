@@ -24,6 +24,8 @@ type lake struct {
 	store   journalStore
 	ledger  *ledger.Ledger
 	windows windowClock
+	// Called after each answer that was read; nil: not wanted. It is set before answers are read.
+	answerRead func()
 }
 
 // openLake locks a lake for who, and opens its journal. An onlooker locks nothing
@@ -34,7 +36,7 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 		return nil, err
 	}
 	options := ledger.Options{
-		Decode: DecodeRecorded, ReadOnly: holder == readOnly, Now: env.Now, CheckpointEvery: env.CheckpointEvery,
+		Decode: l.decode, ReadOnly: holder == readOnly, Now: env.Now, CheckpointEvery: env.CheckpointEvery,
 		Debug: func(message string) { env.Log.Debug(message, "lake", uri) },
 	}
 	if holder != readOnly {
@@ -49,6 +51,15 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
+}
+
+// decode is DecodeRecorded.
+func (l *lake) decode(b *pipeline.Batch, c *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
+	items, unmatched = DecodeRecorded(b, c)
+	if l.answerRead != nil {
+		l.answerRead()
+	}
+	return items, unmatched
 }
 
 // openOrCreateLake opens the journal of a lake for a command that begins a run. Nothing is created

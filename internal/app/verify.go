@@ -36,6 +36,7 @@ type VerifyOptions struct {
 	Quick bool // no answer is read: manifests, bytes and sums only
 	Jobs  int  // runs and files that are checked at once
 	Store StoreOptions
+	Meter NewWorkMeter
 }
 
 // VerifyLake checks the invariants of a lake. When some are violated it returns an
@@ -82,12 +83,15 @@ func checkInvariants(ctx context.Context, l *lake, o VerifyOptions) ([]Finding, 
 	}
 	defer sink.Close() //nolint:errcheck // it was only read
 	p := &publicationCheck{lake: l, sink: sink, jobs: o.Jobs, listed: map[string]pipeline.File{}}
+	defer func() { p.meter.Close() }()
 	if o.Quick {
+		p.meter = NewWorkMeter(nil).begin("", 0)
 		if err := p.checkQuickly(ctx); err != nil {
 			return nil, err
 		}
 		return quickFindings(p), nil
 	}
+	p.showAnswers(o.Meter)
 	if key := strings.TrimSpace(l.env.Getenv(KeyVariable)); len(key) >= minSecret {
 		p.secret = []byte(key)
 	}
@@ -98,6 +102,16 @@ func checkInvariants(ctx context.Context, l *lake, o VerifyOptions) ([]Finding, 
 		return nil, err
 	}
 	return completeFindings(p), nil
+}
+
+// showAnswers shows how many answers were read: each is audited, and later compared with rows.
+func (p *publicationCheck) showAnswers(meter NewWorkMeter) {
+	answers := 0
+	for _, r := range p.lake.ledger.Runs() {
+		answers += r.CallCount()
+	}
+	p.meter = meter.begin("answers", 2*answers)
+	p.lake.answerRead = func() { p.meter.Add(1) }
 }
 
 // minSecret is the length of a key that can be told from other text.
@@ -188,7 +202,8 @@ func (p *publicationCheck) secretText() string {
 type publicationCheck struct {
 	lake   *lake
 	sink   *sinks.Inspector
-	jobs   int                      // runs and files that are checked at once
+	jobs   int // runs and files that are checked at once
+	meter  WorkMeter
 	secret []byte                   // the API key; nil: it is not searched
 	audit  *ledger.Audit            // nil: no answer was read
 	chain  []*pipeline.Manifest     // of all generations

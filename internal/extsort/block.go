@@ -210,6 +210,9 @@ func (b *blockReader) memory(size int) []byte {
 	return make([]byte, size, align(size+size/8))
 }
 
+// zeros are the values of a column that is null throughout: as in an Arrow array, they can be read.
+var zeros = arrow.Int64Traits.CastToBytes(make([]int64, maxBatchRows+1))
+
 // view opens a block. Its checksum was right, so that its lengths are.
 func (b *blockReader) view(raw []byte, rows int) *RecordView {
 	columns := b.table.Columns
@@ -223,10 +226,11 @@ func (b *blockReader) view(raw []byte, rows int) *RecordView {
 	for i, c := range columns {
 		view := &v.Columns[i]
 		view.Type = c.Type
+		take := take
 		switch raw[i] {
 		case onlyNulls:
-			view.valid = make([]byte, (rows+7)/8)
-			continue
+			take = func(n int) []byte { return zeros[:n] }
+			view.valid = take((rows + 7) / 8)
 		case someNulls:
 			view.valid = take((rows + 7) / 8)
 		}

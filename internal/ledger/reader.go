@@ -17,6 +17,10 @@ type Reader struct{ *loader }
 // Reader is the Reader of every run.
 func (l *Ledger) Reader() Reader { return Reader{l.loader} }
 
+// LoadCalls reads what a checkpoint has left behind, of all runs. Afterwards the answers of several runs
+// can be read at once.
+func (r Reader) LoadCalls(ctx context.Context) error { return r.readPast(ctx) }
+
 // Answers decodes a run's calls again, by batch and attempt: an order that does not depend on
 // which answer came first.
 func (r Reader) Answers(ctx context.Context, run *Run) func(yield func(pipeline.AnsweredBatch, error) bool) {
