@@ -78,15 +78,21 @@ type Writer struct {
 	// Columns without rows, by table, to be used by any partition of it.
 	spare map[string][]*rows
 	bytes int64 // of texts in open
-	// The partitions of tables that have one, by the table's address.
-	whole map[*schema.Table]*schema.Partition
+	// Tables with one partition, by the table's address.
+	whole map[*schema.Table]*wholeTable
 	row   Row // for AddValues
+}
+
+// wholeTable is a table with one partition.
+type wholeTable struct {
+	schema.Partition
+	columns []schema.Column
 }
 
 // NewWriter returns a writer for rows in the layout of a version of the schema. It passes records to
 // write, which must retain what it keeps.
 func NewWriter(write func(context.Context, schema.Partition, arrow.Record) error, version int) *Writer {
-	return &Writer{write: write, version: version, open: map[schema.Partition]*rows{}, byAddress: map[*schema.Partition]*rows{}, whole: map[*schema.Table]*schema.Partition{}, spare: map[string][]*rows{}}
+	return &Writer{write: write, version: version, open: map[schema.Partition]*rows{}, byAddress: map[*schema.Partition]*rows{}, whole: map[*schema.Table]*wholeTable{}, spare: map[string][]*rows{}}
 }
 
 // Add adds a row of a table to a partition, whose address is a short name for it: it must not change
@@ -105,17 +111,17 @@ func (w *Writer) Add(ctx context.Context, t *schema.Table, p *schema.Partition, 
 // AddValues adds a row with a value for each column of the table to the table's partition. Columns that
 // were added since the writer's version of the schema are the last, and are left out.
 func (w *Writer) AddValues(ctx context.Context, t *schema.Table, values []Value) error {
-	p := w.whole[t]
-	if p == nil {
-		p = &schema.Partition{Table: t.Name}
-		w.whole[t] = p
+	whole := w.whole[t]
+	if whole == nil {
+		whole = &wholeTable{schema.Partition{Table: t.Name}, t.AsOf(w.version).Columns}
+		w.whole[t] = whole
 	}
 	w.row.Reset()
-	for i := range len(t.AsOf(w.version).Columns) {
+	for i := range whole.columns {
 		v := &values[i]
 		switch {
 		case !v.Set:
-		case t.Columns[i].Type != schema.String:
+		case whole.columns[i].Type != schema.String:
 			w.row.AddInt(i, v.N)
 		case utf8.ValidString(v.Text):
 			w.row.AddString(i, v.Text)
@@ -123,7 +129,7 @@ func (w *Writer) AddValues(ctx context.Context, t *schema.Table, values []Value)
 			w.row.AddString(i, strings.ToValidUTF8(v.Text, "\uFFFD")) // some readers refuse a whole file because of one invalid byte
 		}
 	}
-	return w.Add(ctx, t, p, &w.row)
+	return w.Add(ctx, t, &whole.Partition, &w.row)
 }
 
 // rowsOf finds the columns of a partition, or takes others for it.

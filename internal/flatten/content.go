@@ -70,11 +70,11 @@ func (c *content) sort() {
 		return
 	}
 	for i := 1; i < len(c.facts); i++ {
-		if compareFacts(&c.facts[i-1], &c.facts[i]) <= 0 {
+		if c.facts[i-1].place < c.facts[i].place {
 			continue
 		}
 		moved, at := c.facts[i], i
-		for ; at > 0 && compareFacts(&c.facts[at-1], &moved) > 0; at-- {
+		for ; at > 0 && (c.facts[at-1].place > moved.place || compareFacts(&c.facts[at-1], &moved) > 0); at-- {
 			c.facts[at] = c.facts[at-1]
 		}
 		c.facts[at] = moved

@@ -128,14 +128,22 @@ const maxRemembered = 1000
 
 // Category is the dataset of a signal key, known or unknown, or of a product.
 func Category(signal string) schema.Category {
-	if s, ok := schema.LookupSignal(signal); ok {
-		return s.Category
-	}
-	if c, ok := schema.ProductCategory(signal); ok {
+	if c, ok := categories[signal]; ok {
 		return c
 	}
 	return schema.CategoryOther
 }
+
+var categories = func() map[string]schema.Category {
+	m := map[string]schema.Category{}
+	for _, product := range []string{schema.ProductMatch, schema.ProductScore, schema.ProductLookalike, schema.ProductVisit} {
+		m[product], _ = schema.ProductCategory(product)
+	}
+	for i := range schema.Signals {
+		m[schema.Signals[i].Key] = schema.Signals[i].Category
+	}
+	return m
+}()
 
 // Flatten types one event and passes on its row. An intent record with several nested topics has one
 // row for each, with the same raw unless they are many. It ends with the first error of add.
