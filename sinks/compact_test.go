@@ -580,22 +580,36 @@ func TestCompactRefuses(t *testing.T) {
 		if _, err := readRows(f, size, &earlier, func(arrow.Record) error { return nil }); err == nil || !strings.Contains(err.Error(), "use the program that wrote it") {
 			t.Errorf("readRows of a later version's file = %v, want what to do", err)
 		}
-		// The other way round, the columns that came later are null.
-		rows := rowtest.AwkwardRows(earlier, 10, rand.New(rand.NewPCG(7, 8)))
-		path = encodeFile(t, earlier, rows, unchanged)
-		f, size = openFile(t, path)
-		var got []rowtest.Values
-		if _, err := readRows(f, size, &table, func(rec arrow.Record) error {
-			got = append(got, rowtest.ValuesOf(t, rec)...)
-			return nil
-		}); err != nil {
-			t.Fatalf("readRows of an earlier version's file = %v, want no error", err)
+		// The other way round, the columns that came later are null, wherever they stand in the table.
+		last := len(table.Columns) - 1
+		for _, missing := range [][]int{{last, last - 1, last - 2}, {last, 21}, {0}} {
+			earlier := table
+			earlier.Columns = slices.DeleteFunc(slices.Clone(table.Columns), func(c schema.Column) bool { return slices.Contains(missing, table.ColumnIndex(c.Name)) })
+			rows := rowtest.AwkwardRows(earlier, 10, rand.New(rand.NewPCG(7, 8)))
+			f, size := openFile(t, encodeFile(t, earlier, rows, unchanged))
+			var got []rowtest.Values
+			if _, err := readRows(f, size, &table, func(rec arrow.Record) error {
+				got = append(got, rowtest.ValuesOf(t, rec)...)
+				return nil
+			}); err != nil {
+				t.Fatalf("readRows of a file without %v = %v, want no error", missing, err)
+			}
+			slices.Sort(missing)
+			for i := range rows {
+				for _, at := range missing {
+					rows[i] = slices.Insert(rows[i], at, nil)
+				}
+			}
+			if diff := gocmp.Diff(rowtest.Format(rows), rowtest.Format(got)); diff != "" {
+				t.Errorf("rows of a file without %v (-want +got):\n%s", missing, diff)
+			}
 		}
-		for i := range rows {
-			rows[i] = append(rows[i], nil, nil, nil)
-		}
-		if diff := gocmp.Diff(rowtest.Format(rows), rowtest.Format(got)); diff != "" {
-			t.Errorf("rows of an earlier version's file (-want +got):\n%s", diff)
+		other := table
+		other.Columns = slices.Clone(table.Columns)
+		other.Columns[3].Name = "elsewhere"
+		f, size = openFile(t, encodeFile(t, other, rowtest.AwkwardRows(other, 10, rand.New(rand.NewPCG(9, 8))), unchanged))
+		if _, err := readRows(f, size, &table, func(arrow.Record) error { return nil }); err == nil || !strings.Contains(err.Error(), "elsewhere") {
+			t.Errorf("readRows of a file with a column of another table = %v, want its name", err)
 		}
 	})
 }

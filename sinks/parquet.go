@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -241,23 +240,33 @@ func tableAsWritten(file *parquet.File, t *schema.Table) (*schema.Table, error) 
 		return nil, fmt.Errorf("it has version %d of table %s with %d columns, this program knows version %d with %d: use the program that wrote it", version, t.Name, len(fields), t.Version, len(t.Columns))
 	}
 	written := *t
-	written.Version, written.Columns = version, t.Columns[:len(fields)]
+	written.Version, written.Columns = version, make([]schema.Column, len(fields))
 	for i, f := range fields {
-		if c := written.Columns[i]; f.Name() != c.Name || !f.Optional() || f.Type().Kind() != leafNode(c, &Options{}).Type().Kind() {
-			return nil, fmt.Errorf("column %d is %s, a %s; table %s has %s there", i+1, f.Name(), f.Type(), t.Name, c.Name)
+		at := t.ColumnIndex(f.Name())
+		if at < 0 {
+			return nil, fmt.Errorf("column %d is %s, a %s, which table %s does not have", i+1, f.Name(), f.Type(), t.Name)
 		}
+		c := t.Columns[at]
+		if !f.Optional() || f.Type().Kind() != leafNode(c, &Options{}).Type().Kind() {
+			return nil, fmt.Errorf("column %d, %s, is a %s; table %s has a %s there", i+1, f.Name(), f.Type(), t.Name, c.Type)
+		}
+		written.Columns[i] = c
 	}
 	return &written, nil
 }
 
-// addMissingColumns adds the columns that were added later; the caller owns the record.
+// addMissingColumns gives a record the columns of the table: those that were added later are null. The caller owns the
+// record.
 func addMissingColumns(t *schema.Table, rec arrow.Record) arrow.Record {
 	s := t.Arrow()
-	columns := slices.Clone(rec.Columns())
-	for _, f := range s.Fields()[len(columns):] {
-		nulls := array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, int(rec.NumRows()))
-		defer nulls.Release()
-		columns = append(columns, nulls)
+	columns := make([]arrow.Array, s.NumFields())
+	for i, f := range s.Fields() {
+		if at := rec.Schema().FieldIndices(f.Name); len(at) > 0 {
+			columns[i] = rec.Column(at[0])
+			continue
+		}
+		columns[i] = array.MakeArrayOfNull(memory.DefaultAllocator, f.Type, int(rec.NumRows()))
+		defer columns[i].Release()
 	}
 	return array.NewRecord(s, columns, rec.NumRows())
 }
