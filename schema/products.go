@@ -159,7 +159,7 @@ func newProductTable(c Category, doc string, groups ...[]Column) Table {
 		Name: string(c), Version: productVersion, Doc: doc,
 		Columns: slices.Clone(productColumns),
 		Sort:    []string{"object_type", "account_key", "entity_id", "row_uid"},
-		Bloom:   []string{"entity_id"},
+		Bloom:   []string{"entity_id", "account_key"},
 		Unique:  "row_uid",
 	}
 	if c == CategoryLookalikes {

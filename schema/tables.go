@@ -30,8 +30,8 @@ var eventColumns = []Column{
 	{Name: "event_uid", Type: String, Doc: "Stable id of the event, derived from whom it is about, its type and what identifies it: the same event has the same id in every run, API version and source", Rare: true},
 	{Name: "signal_type", Type: String, Doc: "Signal key, as received"},
 	{Name: "object_type", Type: String, Doc: "What the event is about: contact or company"},
-	{Name: "entity_id", Type: String, Doc: "The API's id of the contact or company", Rare: true},
-	{Name: "account_key", Type: String, Doc: "The key of the input line that asked first; null when the answer was about something never asked", Rare: true},
+	{Name: "entity_id", Type: String, Doc: "The API's id of the contact or company"},
+	{Name: "account_key", Type: String, Doc: "The key of the input line that asked first; null when the answer was about something never asked"},
 	{Name: "event_date", Type: Date, Doc: "Date of the event: the first present of the record's signal, publication, effective and activity dates"},
 	{Name: "fetched_at", Type: Time, Doc: "When the answer that holds the event was received"},
 	{Name: "run_id", Type: String, Doc: "Run that bought the event"},
@@ -58,9 +58,9 @@ const ContentDigest = "content_digest"
 
 // companyColumns are the identity fields that every company record repeats.
 var companyColumns = []Column{
-	{Name: "company_id", Type: String, Doc: "The API's company id in the record", From: []string{"companyId"}, Rare: true},
-	{Name: "company_name", Type: String, Doc: "Company name in the record", From: []string{"companyName"}, Rare: true},
-	{Name: "company_domain", Type: String, Doc: "Company domain in the record, without a leading www", From: []string{"domain"}, Host: true, Rare: true},
+	{Name: "company_id", Type: String, Doc: "The API's company id in the record", From: []string{"companyId"}},
+	{Name: "company_name", Type: String, Doc: "Company name in the record", From: []string{"companyName"}},
+	{Name: "company_domain", Type: String, Doc: "Company domain in the record, without a leading www", From: []string{"domain"}, Host: true},
 	{Name: "signal_id", Type: String, Doc: "The API's id of the event", From: []string{"signalId"}, Rare: true},
 }
 
@@ -354,7 +354,7 @@ func newEventTable(c Category, doc string, groups ...[]Column) Table {
 		Name: string(c), Version: Version, Doc: doc,
 		Columns: append([]Column(nil), eventColumns...),
 		Sort:    []string{"signal_type", "entity_id", "event_date", "event_uid"},
-		Bloom:   []string{"entity_id"},
+		Bloom:   []string{"entity_id", "account_key"},
 		Unique:  "event_uid",
 	}
 	for _, g := range groups {

@@ -221,7 +221,7 @@ func TestCompactSplits(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for run := range 6 {
 		l := openLake(t, lake, Options{RunID: fmt.Sprintf("run-%d", run)})
-		rows := make([]rowtest.Values, 500)
+		rows := make([]rowtest.Values, 1000)
 		for i := range rows {
 			raw := make([]byte, 400)
 			for j := range raw {

@@ -7,9 +7,11 @@ import (
 	"github.com/parquet-go/parquet-go/compress/zstd"
 )
 
-// pageCodec compresses pages as [zstd.Codec] does, byte for byte, with encoders
-// that outlive a garbage collection: one takes 1.3 MB, and the pool of the
-// library makes a new one for the first page after every collection.
+// pageCodec compresses pages with encoders that outlive a garbage collection: the pool
+// of [zstd.Codec] makes a new one for the first page after every collection. They use
+// the fastest level: the next one takes a third more CPU time for files that are 1.5 %
+// smaller. Ids and digests in hexadecimal repeat nothing, but take half the room once
+// their characters are coded by frequency, which this level leaves out by default.
 type pageCodec struct{ zstd.Codec }
 
 // pageEncoder is safe for concurrent use. Pages are complete in memory, so that
@@ -17,8 +19,8 @@ type pageCodec struct{ zstd.Codec }
 var pageEncoder = newPageEncoder()
 
 func newPageEncoder() *kzstd.Encoder {
-	e, err := kzstd.NewWriter(nil, kzstd.WithEncoderLevel(zstd.DefaultLevel), kzstd.WithZeroFrames(true), kzstd.WithEncoderCRC(false),
-		kzstd.WithEncoderConcurrency(min(4, runtime.GOMAXPROCS(0))))
+	e, err := kzstd.NewWriter(nil, kzstd.WithEncoderLevel(kzstd.SpeedFastest), kzstd.WithAllLitEntropyCompression(true),
+		kzstd.WithZeroFrames(true), kzstd.WithEncoderCRC(false), kzstd.WithEncoderConcurrency(min(4, runtime.GOMAXPROCS(0))))
 	if err != nil {
 		panic(err) // of constant options
 	}

@@ -35,19 +35,48 @@ func ReadLayout(r io.ReaderAt, size int64) (t schema.Table, err error) {
 	if t.Version, err = strconv.Atoi(version); err != nil {
 		return t, fmt.Errorf("it states no schema version: %q", version)
 	}
+	known, _ := schema.TableNamed(name)
 	for _, f := range file.Schema().Fields() {
-		text, _ := file.Lookup(metaColumn + f.Name())
-		var stated struct{ Type, Doc, Unit string }
-		if err := json.Unmarshal([]byte(text), &stated); err != nil {
-			return t, fmt.Errorf("it does not describe its column %q: %w", f.Name(), err)
-		}
-		c := schema.Column{Name: f.Name(), Doc: stated.Doc, Unit: stated.Unit}
-		if c.Type, ok = schema.TypeNamed(stated.Type); !ok {
-			return t, fmt.Errorf("its column %q has an unknown type %q", f.Name(), stated.Type)
+		c, err := statedColumn(file, f, &known)
+		if err != nil {
+			return t, err
 		}
 		t.Columns = append(t.Columns, c)
 	}
 	return t, nil
+}
+
+// statedColumn is a column as its file states it. Small files do not describe their columns: what they mean is
+// known, unless a later version of the program wrote the file.
+func statedColumn(file *parquet.File, f parquet.Field, known *schema.Table) (c schema.Column, err error) {
+	c.Name = f.Name()
+	text, ok := file.Lookup(metaColumn + f.Name())
+	if !ok {
+		if at := known.ColumnIndex(c.Name); at >= 0 {
+			c.Doc, c.Unit = known.Columns[at].Doc, known.Columns[at].Unit
+		}
+		c.Type, err = columnType(f)
+		return c, err
+	}
+	var stated struct{ Type, Doc, Unit string }
+	if err := json.Unmarshal([]byte(text), &stated); err != nil {
+		return c, fmt.Errorf("it does not describe its column %q: %w", f.Name(), err)
+	}
+	c.Doc, c.Unit = stated.Doc, stated.Unit
+	if c.Type, ok = schema.TypeNamed(stated.Type); !ok {
+		return c, fmt.Errorf("its column %q has an unknown type %q", f.Name(), stated.Type)
+	}
+	return c, nil
+}
+
+// columnType is the type of which leafNode makes the type of a column in a file.
+func columnType(f parquet.Field) (schema.Type, error) {
+	for t := schema.String; f.Leaf() && t <= schema.Time; t++ {
+		if leafNode(schema.Column{Type: t}, &Options{}, true).Type().String() == f.Type().String() {
+			return t, nil
+		}
+	}
+	return schema.String, fmt.Errorf("its column %q has an unknown type %s", f.Name(), f)
 }
 
 // ReadLayouts are the layouts of the tables of a snapshot in the newest version of the schema that it has, in the order

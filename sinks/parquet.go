@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -32,16 +33,22 @@ const (
 )
 
 // maxRowGroupBytes ends a row group early: its encoded pages and dictionaries are in
-// memory until it is complete.
-const maxRowGroupBytes = 16 << 20
+// memory until it is complete. Each row group repeats the dictionaries.
+const maxRowGroupBytes = 32 << 20
 
-// pageSize is what a page may take before it is encoded. Small pages make the page index worth
-// reading and keep fifty open columns affordable; pages of 64 KiB make files 6 % larger.
-const pageSize = 256 << 10
+// pageSize is what a page may take before it is encoded. Small pages make look-ups fast and
+// keep fifty open columns affordable; pages of 256 KiB make files 1.7 % larger.
+const pageSize = 512 << 10
 
-// encoder writes one Parquet file, column by column.
+// encoder writes one Parquet file, column by column. It keeps the first rows until it is known
+// whether the file is small.
 type encoder struct {
-	w          *parquet.GenericWriter[any]
+	out     io.Writer
+	table   *schema.Table
+	options *Options
+	small   smallFile
+
+	w          *parquet.GenericWriter[any] // nil: the file may be small
 	columns    []*parquet.ColumnWriter
 	values     []parquet.Value
 	maxRows    int   // rows of a row group
@@ -50,8 +57,19 @@ type encoder struct {
 }
 
 func newEncoder(out io.Writer, t *schema.Table, o *Options) *encoder {
+	return &encoder{out: out, table: t, options: o, maxRows: o.RowGroupRows}
+}
+
+// begin starts the file with the rows that were kept.
+func (e *encoder) begin(out io.Writer, small bool) error {
+	e.w = parquet.NewGenericWriter[any](out, writerOptions(e.table, e.options, small)...)
+	e.columns = e.w.ColumnWriters()
+	return e.small.moveRows(e.table, e.encodeRows)
+}
+
+func writerOptions(t *schema.Table, o *Options, small bool) []parquet.WriterOption {
 	options := []parquet.WriterOption{
-		parquetSchema(t, o),
+		parquetSchema(t, o, small),
 		&parquet.WriterConfig{CreatedBy: "siglake version " + o.Version},
 		parquet.Compression(new(pageCodec)),
 		parquet.PageBufferSize(pageSize),
@@ -69,22 +87,41 @@ func newEncoder(out io.Writer, t *schema.Table, o *Options) *encoder {
 		}
 		options = append(options, parquet.SortingWriterConfig(parquet.SortingColumns(order...)))
 	}
-	if len(t.Bloom) > 0 {
+	if len(t.Bloom) > 0 && !small {
 		var filters []parquet.BloomFilterColumn
 		for _, name := range t.Bloom {
 			filters = append(filters, parquet.SplitBlockFilter(10, name))
 		}
 		options = append(options, parquet.BloomFilters(filters...))
 	}
-	for key, value := range fileMetadata(t, o) {
+	metadata := fileMetadata(t, o)
+	if !small {
+		maps.Copy(metadata, columnMetadata(t))
+	}
+	for key, value := range metadata {
 		options = append(options, parquet.KeyValueMetadata(key, value))
 	}
-	w := parquet.NewGenericWriter[any](out, options...)
-	return &encoder{w: w, columns: w.ColumnWriters(), maxRows: o.RowGroupRows}
+	return options
 }
 
 // writeRows appends rows and retains none of them.
 func (e *encoder) writeRows(rows []extsort.Row) error {
+	if e.w != nil {
+		return e.encodeRows(rows)
+	}
+	if e.small.keepRows(e.table, rows) {
+		if !e.small.isSmall(e.options.TargetFileSize) {
+			return e.begin(e.out, false)
+		}
+		return nil
+	}
+	if err := e.begin(e.out, false); err != nil {
+		return err
+	}
+	return e.encodeRows(rows)
+}
+
+func (e *encoder) encodeRows(rows []extsort.Row) error {
 	for len(rows) > 0 {
 		n := min(len(rows), e.maxRows-e.groupRows)
 		for i, c := range e.columns {
@@ -118,7 +155,7 @@ func (e *encoder) writeColumn(w *parquet.ColumnWriter, index int, rows []extsort
 	for _, r := range rows {
 		c := &r.View.Columns[index]
 		if c.IsNull(r.Index) {
-			values = append(values, parquet.Value{}.Level(0, 0, index))
+			values = append(values, parquet.Value{})
 			continue
 		}
 		var v parquet.Value
@@ -135,7 +172,8 @@ func (e *encoder) writeColumn(w *parquet.ColumnWriter, index int, rows []extsort
 		case schema.Bool:
 			v = parquet.BooleanValue(c.BoolAt(r.Index))
 		}
-		values = append(values, v.Level(0, 1, index))
+		values = append(values, v)
+		values[len(values)-1].SetDefinitionLevel(1)
 		if text >= pageSize/4 {
 			if _, err := w.WriteRowValues(values); err != nil {
 				return err
@@ -152,12 +190,38 @@ func (e *encoder) writeColumn(w *parquet.ColumnWriter, index int, rows []extsort
 }
 
 // encodedSize is the current size of the file, including pages in memory.
-func (e *encoder) encodedSize() int64 { return e.w.Size() }
+func (e *encoder) encodedSize() int64 {
+	if e.w == nil {
+		return 0
+	}
+	return e.w.Size()
+}
 
 // closeWithDigest writes the footer, with the digest of the rows.
 func (e *encoder) closeWithDigest(digest string) error {
+	if e.w == nil {
+		return e.writeSmall(digest)
+	}
 	e.w.SetKeyValueMetadata(metaDigest, digest)
 	return e.w.Close()
+}
+
+// writeSmall writes all of a small file.
+func (e *encoder) writeSmall(digest string) error {
+	var file bytes.Buffer
+	if err := e.begin(&file, true); err != nil {
+		return err
+	}
+	e.w.SetKeyValueMetadata(metaDigest, digest)
+	if err := e.w.Close(); err != nil {
+		return err
+	}
+	trimmed, err := trimFooter(file.Bytes())
+	if err != nil {
+		return err
+	}
+	_, err = e.out.Write(trimmed)
+	return err
 }
 
 // footer is what a file states about itself, readable without its rows.
@@ -247,7 +311,7 @@ func tableAsWritten(file *parquet.File, t *schema.Table) (*schema.Table, error) 
 			return nil, fmt.Errorf("column %d is %s, a %s, which table %s does not have", i+1, f.Name(), f.Type(), t.Name)
 		}
 		c := t.Columns[at]
-		if !f.Optional() || f.Type().Kind() != leafNode(c, &Options{}).Type().Kind() {
+		if !f.Optional() || f.Type().Kind() != leafNode(c, &Options{}, false).Type().Kind() {
 			return nil, fmt.Errorf("column %d, %s, is a %s; table %s has a %s there", i+1, f.Name(), f.Type(), t.Name, c.Type)
 		}
 		written.Columns[i] = c
@@ -375,10 +439,10 @@ func appendValue(b array.Builder, v parquet.Value) {
 
 // parquetSchema lays the table out with its columns in their order, all
 // optional and with their field ids.
-func parquetSchema(t *schema.Table, o *Options) *parquet.Schema {
+func parquetSchema(t *schema.Table, o *Options, small bool) *parquet.Schema {
 	root := orderedGroup{Group: parquet.Group{}}
 	for i, c := range t.Columns {
-		node := parquet.FieldID(parquet.Optional(leafNode(c, o)), t.FieldID(i))
+		node := parquet.FieldID(parquet.Optional(leafNode(c, o, small)), t.FieldID(i))
 		root.Group[c.Name] = node
 		root.fields = append(root.fields, &columnField{Node: node, name: c.Name})
 	}
@@ -391,7 +455,7 @@ var text = parquet.Leaf(boundedText{parquet.String().Type()})
 // leafNode picks a column's type and encoding. Every reader knows PLAIN and dictionaries.
 // Deltas are smaller where integers are close to their neighbours, as row numbers are, but
 // Spark before 3.3 refuses them and fastparquet misreads them.
-func leafNode(c schema.Column, o *Options) parquet.Node {
+func leafNode(c schema.Column, o *Options, small bool) parquet.Node {
 	node, code := text, encoding.Encoding(&parquet.RLEDictionary)
 	switch c.Type {
 	case schema.Int64:
@@ -408,7 +472,7 @@ func leafNode(c schema.Column, o *Options) parquet.Node {
 	switch {
 	case c.Rare && c.Type == schema.Int64 && o.DeltaIntegers:
 		code = &parquet.DeltaBinaryPacked
-	case c.Rare:
+	case c.Rare, small:
 		code = &parquet.Plain
 	}
 	return parquet.Encoded(node, code)
@@ -437,7 +501,7 @@ func (f *columnField) Value(base reflect.Value) reflect.Value {
 	return base.MapIndex(reflect.ValueOf(f.name))
 }
 
-// fileMetadata is the metadata that describes a file and each of its columns to readers.
+// fileMetadata is the metadata that describes a file.
 func fileMetadata(t *schema.Table, o *Options) map[string]string {
 	md := map[string]string{
 		schema.MetaTable:   t.Name,
@@ -445,11 +509,16 @@ func fileMetadata(t *schema.Table, o *Options) map[string]string {
 		schema.MetaDoc:     t.Doc,
 		schema.MetaRun:     o.RunID,
 		metaVersion:        o.Version,
-		metaArrow:          encodeArrowSchema(t.Arrow()),
 	}
 	if len(o.sourceRuns) > 0 {
 		md[metaRuns] = strings.Join(o.sourceRuns, ",")
 	}
+	return md
+}
+
+// columnMetadata is the metadata that describes each column to readers, twice: Arrow reads its own.
+func columnMetadata(t *schema.Table) map[string]string {
+	md := map[string]string{metaArrow: encodeArrowSchema(t.Arrow())}
 	for _, f := range t.Arrow().Fields() {
 		fieldMeta := func(key string) string {
 			value, _ := f.Metadata.GetValue(key)

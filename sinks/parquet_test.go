@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -30,7 +31,9 @@ func writeNews(t testing.TB, n int, o Options) (*Lake, []rowtest.Values, []pipel
 	var rows []rowtest.Values
 	for i := range n {
 		raw := fmt.Sprintf(`{"n":%d,"noise":"%x%x"}`, i, rng.Uint64(), rng.Uint64())
-		rows = append(rows, newsRow(fmt.Sprint("signal", rng.IntN(4)), fmt.Sprint(rng.IntN(1000)), nil, fmt.Sprintf("%016x", rng.Uint64()), raw, fmt.Sprint(i)))
+		row := newsRow(fmt.Sprint("signal", rng.IntN(4)), fmt.Sprint(rng.IntN(1000)), nil, fmt.Sprintf("%016x", rng.Uint64()), raw, fmt.Sprint(i))
+		row[table.ColumnIndex("account_key")] = fmt.Sprint("key", i)
+		rows = append(rows, row)
 	}
 	l := openLake(t, t.TempDir(), o)
 	for piece := range slices.Chunk(rows, 300) {
@@ -69,6 +72,15 @@ func TestFileProperties(t *testing.T) {
 		var doc struct{ Type, Doc, Unit, Source string }
 		if err := json.Unmarshal([]byte(value), &doc); err != nil || doc.Type != c.Type.String() || doc.Doc != c.Doc || doc.Unit != c.Unit || doc.Source == "" {
 			t.Errorf("metadata of column %s = %s, %v", c.Name, value, err)
+		}
+	}
+
+	arrowSchema, _ := readArrow(t, l.dir.AbsPath(files[0].Path))
+	for i, f := range table.Arrow().Fields() {
+		for j, key := range f.Metadata.Keys() {
+			if got, _ := arrowSchema.Field(i).Metadata.GetValue(key); got != f.Metadata.Values()[j] {
+				t.Errorf("Arrow's %s of %s = %q, want %q", key, f.Name, got, f.Metadata.Values()[j])
+			}
 		}
 	}
 
@@ -151,6 +163,56 @@ func TestFileProperties(t *testing.T) {
 	}
 }
 
+// TestSmallFile: a file of few rows has room for little else, and one row more makes it a file like others.
+func TestSmallFile(t *testing.T) {
+	t.Parallel()
+	open := func(n int) (*parquet.File, pipeline.File) {
+		l, rows, files := writeNews(t, n, Options{})
+		r, size := openFile(t, l.dir.AbsPath(files[0].Path))
+		f, err := parquet.OpenFile(r, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, got := readArrow(t, l.dir.AbsPath(files[0].Path))
+		if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(schema.EventTable(schema.CategoryNews), rows)), rowtest.Format(got)); diff != "" {
+			t.Errorf("%d rows (-want +got):\n%.2000s", n, diff)
+		}
+		return f, files[0]
+	}
+	if _, file := open(5); file.Bytes > 5_000 {
+		t.Errorf("a file of 5 rows takes %d bytes, want at most 5,000", file.Bytes)
+	}
+	for n, small := range map[int]bool{fewRows: true, fewRows + 1: false} {
+		f, _ := open(n)
+		_, described := f.Lookup(metaColumn + "raw")
+		chunk := f.Metadata().RowGroups[0].Columns[schema.EventTable(schema.CategoryNews).ColumnIndex("entity_id")]
+		filtered, indexed := chunk.MetaData.BloomFilterOffset != 0, chunk.ColumnIndexOffset != 0 && chunk.OffsetIndexOffset != 0
+		if described == small || filtered == small || indexed == small {
+			t.Errorf("file of %d rows: described %v, filtered %v, indexed %v, want %v", n, described, filtered, indexed, !small)
+		}
+		if lo, hi := string(chunk.MetaData.Statistics.MinValue), string(chunk.MetaData.Statistics.MaxValue); lo != "0" || hi < "99" {
+			t.Errorf("file of %d rows: entity_id from %q to %q, want bounds", n, lo, hi)
+		}
+	}
+}
+
+// TestSmallFileOfLongTexts: few rows with much text are not kept in memory.
+func TestSmallFileOfLongTexts(t *testing.T) {
+	t.Parallel()
+	table := schema.EventTable(schema.CategoryNews)
+	e := newEncoder(io.Discard, &table, &Options{RowGroupRows: defaultRowGroupRows})
+	rec := rowtest.NewRecord(t, table, []rowtest.Values{newsRow("s", "1", nil, "u", strings.Repeat("x", fewBytes), "")})
+	rows := []extsort.Row{extsort.NewRecordView(&table, rec).Row(0)}
+	for range 3 {
+		if err := e.writeRows(rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e.w == nil || len(e.small.records) > 0 {
+		t.Errorf("%d records are kept, want that the file was begun", len(e.small.records))
+	}
+}
+
 // TestDigest writes the same rows in different ways, and different rows.
 func TestDigest(t *testing.T) {
 	t.Parallel()
@@ -201,8 +263,8 @@ func TestDigest(t *testing.T) {
 // TestSplit lets a partition outgrow its file.
 func TestSplit(t *testing.T) {
 	t.Parallel()
-	n := int64(proof.Size(6_000, 20_000, 20_000))
-	l, rows, files := writeNews(t, int(n), Options{TargetFileSize: 10 * n, RowGroupRows: int(n / 20)})
+	n := int64(proof.Size(9_000, 20_000, 20_000))
+	l, rows, files := writeNews(t, int(n), Options{TargetFileSize: 25 * n, RowGroupRows: int(n / 20)})
 	if len(files) < 3 {
 		t.Fatalf("%d files, want at least 3", len(files))
 	}
@@ -215,8 +277,8 @@ func TestSplit(t *testing.T) {
 		if suffix := fmt.Sprintf("-%s-%04d.parquet", f.Digest[:8], i+1); !strings.HasSuffix(f.Path, suffix) {
 			t.Errorf("file %d is %s, want …%s", i, f.Path, suffix)
 		}
-		if f.Bytes > 20*n {
-			t.Errorf("%s has %d bytes, want about %d", f.Path, f.Bytes, 10*n)
+		if f.Bytes > 40*n {
+			t.Errorf("%s has %d bytes, want about %d", f.Path, f.Bytes, 25*n)
 		}
 		_, part := readArrow(t, l.dir.AbsPath(f.Path))
 		got = append(got, part...)
@@ -257,7 +319,7 @@ func TestReadFooterDamaged(t *testing.T) {
 func TestFieldIDs(t *testing.T) {
 	t.Parallel()
 	for _, table := range schema.Tables {
-		for i, f := range parquetSchema(&table, &Options{}).Fields() {
+		for i, f := range parquetSchema(&table, &Options{}, false).Fields() {
 			if f.ID() != table.FieldID(i) {
 				t.Errorf("%s.%s has field id %d, want %d", table.Name, f.Name(), f.ID(), table.FieldID(i))
 			}

@@ -41,11 +41,6 @@ func TestRoundTrip(t *testing.T) {
 				if g.Name != f.Name || !arrow.TypeEqual(g.Type, f.Type) || !g.Nullable {
 					t.Errorf("Arrow's field %d = %s, want %s", i, g, f)
 				}
-				for j, key := range f.Metadata.Keys() {
-					if got, _ := g.Metadata.GetValue(key); got != f.Metadata.Values()[j] {
-						t.Errorf("%s of %s = %q, want %q", key, f.Name, got, f.Metadata.Values()[j])
-					}
-				}
 			}
 			if diff := gocmp.Diff(want, rowtest.Format(readParquetGo(t, path, table))); diff != "" {
 				t.Errorf("parquet-go's reader (-want +got):\n%.2000s", diff)
