@@ -80,10 +80,10 @@ type checkedFile struct {
 }
 
 // newCheckedFile begins the file of a partition that has a position among its files, from 0.
-func (l *Lake) newCheckedFile(p *partition, at int) (*checkedFile, error) {
+func newCheckedFile(p *partition, at int, published map[string][]int64) (*checkedFile, error) {
 	dir, err := partitionDir(p.Partition)
 	f := &checkedFile{p: p, digest: newDigest(p.table)}
-	if divided := l.published[dir]; at < len(divided)-1 {
+	if divided := published[dir]; at < len(divided)-1 {
 		f.rows = max(divided[at], 1)
 	}
 	return f, err

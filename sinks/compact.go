@@ -83,7 +83,7 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 	l.prefix, l.options.RunID = compactDir, compactionID(newest.Generation, groups, l.options.TargetFileSize)
 	m = pipeline.NewManifest(pipeline.RunInfo{ID: l.options.RunID, Kind: pipeline.CompactionGeneration, Started: started, Outcome: pipeline.RunComplete})
 	m.Versions, m.Queries = c.Versions, []pipeline.Query{}
-	if err := l.compactGroups(ctx, groups, c.Read); err != nil {
+	if err := compactGroups(ctx, l, groups, c.Read); err != nil {
 		return nil, err
 	}
 	for _, group := range groups {
@@ -177,7 +177,7 @@ func describeKept(files []pipeline.File, groups [][]DataFile) {
 
 // compactGroups stages the rows of the files of each group, several groups at once. They share the
 // memory.
-func (l *Lake) compactGroups(ctx context.Context, groups [][]DataFile, read func()) error {
+func compactGroups(ctx context.Context, l *Lake, groups [][]DataFile, read func()) error {
 	atOnce := min(l.options.stagedAtOnce(), len(groups))
 	parts := make([]*Lake, len(groups))
 	err := parallel.Do(ctx, atOnce, len(groups), func(ctx context.Context, i int) error {

@@ -233,7 +233,7 @@ type outputFile struct {
 // newOutput begins the file of a partition that has a position among its files, from 0.
 func (l *Lake) newOutput(p *partition, at int) (output, error) {
 	if l.published != nil {
-		return l.newCheckedFile(p, at)
+		return newCheckedFile(p, at, l.published)
 	}
 	f, err := l.dir.Create(fmt.Sprintf("%s/file-%06d.parquet.tmp", l.runDir, l.fileCount.Add(1)))
 	if err != nil {

@@ -95,7 +95,7 @@ func checkInvariants(ctx context.Context, l *lake, o VerifyOptions) ([]Finding, 
 	if key := strings.TrimSpace(l.env.Getenv(KeyVariable)); len(key) >= minSecret {
 		p.secret = []byte(key)
 	}
-	if p.audit, err = l.ledger.Audit(ctx, p.secretIn()); err != nil {
+	if p.audit, err = l.ledger.Audit(ctx, contains(p.secret)); err != nil {
 		return nil, err
 	}
 	if err := p.checkPublished(ctx); err != nil {
@@ -117,12 +117,12 @@ func (p *publicationCheck) showAnswers(meter NewWorkMeter) {
 // minSecret is the length of a key that can be told from other text.
 const minSecret = 8
 
-// secretIn reports whether text contains the API key; nil: it is not known.
-func (p *publicationCheck) secretIn() func([]byte) bool {
-	if p.secret == nil {
+// contains reports whether text contains a secret; nil: it is not known.
+func contains(secret []byte) func(text []byte) bool {
+	if secret == nil {
 		return nil
 	}
-	return func(text []byte) bool { return bytes.Contains(text, p.secret) }
+	return func(text []byte) bool { return bytes.Contains(text, secret) }
 }
 
 // completeFindings are the findings after all checks.

@@ -194,8 +194,8 @@ func (p *publicationCheck) checkCompaction(m *pipeline.Manifest) {
 		written[f.Table] = append(written[f.Table], f.Path)
 	}
 	for _, table := range slices.Sorted(maps.Keys(replaced)) {
-		before, err := p.hashRows(table, replaced[table])
-		after, afterErr := p.hashRows(table, written[table])
+		before, err := hashRows(p.read, table, replaced[table])
+		after, afterErr := hashRows(p.read, table, written[table])
 		if err = errors.Join(err, afterErr); err != nil || before != after {
 			p.differing = append(p.differing, fmt.Sprintf("%s of compaction %s: it replaced %s by %d others: %v", table, m.Run.ID, format.Count(before.Rows, "row"), after.Rows, err))
 		}
@@ -203,9 +203,9 @@ func (p *publicationCheck) checkCompaction(m *pipeline.Manifest) {
 }
 
 // hashRows is the hash of the rows that files of a table hold together.
-func (p *publicationCheck) hashRows(table string, paths []string) (sum sinks.MultisetHash, err error) {
+func hashRows(read map[string]*readFile, table string, paths []string) (sum sinks.MultisetHash, err error) {
 	for _, path := range paths {
-		f := p.read[path]
+		f := read[path]
 		switch {
 		case f == nil:
 			return sum, fmt.Errorf("%s is missing", path)
