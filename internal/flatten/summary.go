@@ -106,8 +106,8 @@ func (l *layout) findSummaryColumns() (c summaryColumns) {
 var jobPost, newLocation, interest, hiringSurge = []byte("Job post"), []byte("New location"), []byte("Interest"), []byte("Hiring surge")
 
 // firstText is the first of some columns that has a text.
-func (c *cells) firstText(columns ...int) []byte {
-	for _, column := range columns {
+func (c *cells) firstText(list ...int) []byte {
+	for _, column := range list {
 		if text := c.textAt(column); !isBlank(text) {
 			return text
 		}
