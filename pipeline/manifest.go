@@ -629,13 +629,3 @@ func newInDoubtCall(c Call, b *Batch, reply *Reply) InDoubtCall {
 	}
 	return d
 }
-
-// sortedKeys returns the keys of a map, ordered by name.
-func sortedKeys[K comparable, V any, N cmp.Ordered](m map[K]V, name func(K) N) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b K) int { return cmp.Compare(name(a), name(b)) })
-	return keys
-}

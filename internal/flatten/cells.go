@@ -2,7 +2,6 @@ package flatten
 
 import (
 	"bytes"
-	"time"
 	"unicode/utf8"
 
 	"github.com/siglake/siglake/internal/columns"
@@ -105,13 +104,6 @@ func (c *cells) addString(column int, text string) {
 func (c *cells) addInt(column int, n int64) {
 	if column >= 0 {
 		c.setInt(column, n, 0)
-	}
-}
-
-// addTime is addInt for a time; a zero one stands for null.
-func (c *cells) addTime(column int, t time.Time) {
-	if v := columns.TimeOrNull(t); v.Set {
-		c.addInt(column, v.N)
 	}
 }
 

@@ -68,8 +68,6 @@ func Elements(raw []byte) iter.Seq[[]byte] {
 	}
 }
 
-// valueLength is the length of the value that b starts with; 0 when b starts
-// with none.
 // ValueLength is the length of the value that b starts with; 0 when b starts
 // with none.
 func ValueLength(b []byte) int {
