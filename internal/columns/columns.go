@@ -68,6 +68,9 @@ const (
 	MaxBytes = 8 << 20
 )
 
+// maxReserved is the memory of buffers that is kept for further rows.
+const maxReserved = 3 * MaxBytes
+
 // Writer collects rows. One goroutine uses it.
 type Writer struct {
 	write   func(context.Context, schema.Partition, arrow.Record) error
@@ -78,6 +81,8 @@ type Writer struct {
 	// Columns without rows, by table, to be used by any partition of it.
 	spare map[string][]*rows
 	bytes int64 // of texts in open
+	// Memory of the buffers in open and spare.
+	reserved int
 	// Tables with one partition, by the table's address.
 	whole map[*schema.Table]*wholeTable
 	row   Row // for AddValues
@@ -103,7 +108,9 @@ func (w *Writer) Add(ctx context.Context, t *schema.Table, p *schema.Partition, 
 		r = w.rowsOf(t, *p)
 		w.byAddress[p] = r
 	}
+	w.reserved -= r.capacity()
 	r.add(row)
+	w.reserved += r.capacity()
 	w.bytes += int64(len(row.text))
 	return w.passOn(ctx, r)
 }
@@ -189,6 +196,10 @@ func (w *Writer) close(ctx context.Context, r *rows) error {
 	}
 	delete(w.open, r.partition)
 	clear(w.byAddress)
+	if w.reserved > maxReserved { // any number of partitions may have been large at some time
+		w.reserved -= r.capacity()
+		r.release()
+	}
 	w.spare[r.partition.Table] = append(w.spare[r.partition.Table], r)
 	return nil
 }

@@ -152,3 +152,39 @@ func TestFlush(t *testing.T) {
 		t.Errorf("%d records with %d rows", len(names), rows)
 	}
 }
+
+// TestReserved: partitions that were large one after the other do not keep the memory of all.
+func TestReserved(t *testing.T) {
+	t.Parallel()
+	w := NewWriter(func(context.Context, schema.Partition, arrow.Record) error { return nil }, schema.Version)
+	var small, large Row
+	small.AddString(0, "x")
+	large.AddString(0, strings.Repeat("x", 1<<18))
+	add := func(partition int, row *Row) {
+		p := schema.Partition{Table: "growth", Key: schema.ByDay, Value: fmt.Sprint(partition)}
+		if err := w.Add(t.Context(), &schema.EventTables[1], &p, row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const partitions = 12
+	for i := range partitions {
+		add(i, &small)
+	}
+	for i := range partitions {
+		for range MaxBytes >> 18 {
+			add(i, &large)
+		}
+	}
+	sum := 0
+	for _, r := range w.open {
+		sum += r.capacity()
+	}
+	for _, list := range w.spare {
+		for _, r := range list {
+			sum += r.capacity()
+		}
+	}
+	if sum != w.reserved || sum > maxReserved+2*MaxBytes {
+		t.Errorf("%d bytes of buffers, %d by the account, want at most %d", sum, w.reserved, maxReserved+2*MaxBytes)
+	}
+}

@@ -16,10 +16,20 @@ type cell struct {
 	n int64
 }
 
-const dropped = -1
+const (
+	dropped   = -1
+	cellBytes = 16
+)
+
+// maxKeptText is the length of a text whose memory is kept for the next row.
+const maxKeptText = 1 << 20
 
 // Reset makes the row one of nulls.
-func (r *Row) Reset() { r.cells, r.text = r.cells[:0], r.text[:0] }
+func (r *Row) Reset() {
+	if r.cells, r.text = r.cells[:0], r.text[:0]; cap(r.text) > maxKeptText {
+		r.text = nil
+	}
+}
 
 // Len is the number of cells.
 func (r *Row) Len() int { return len(r.cells) }

@@ -39,6 +39,12 @@ func (r *rows) add(row *Row) {
 	r.ends = append(r.ends, len(r.all.cells))
 }
 
+// capacity is the memory of the buffers.
+func (r *rows) capacity() int { return cap(r.all.text) + cap(r.all.cells)*cellBytes }
+
+// release frees the buffers.
+func (r *rows) release() { r.all, r.ends = Row{}, nil }
+
 // column is a column of a record while it is filled. A column without values has no memory of its own.
 type column struct {
 	kind    schema.Type
@@ -87,8 +93,7 @@ func (r *rows) record() arrow.Record {
 	for _, one := range arrays {
 		one.Release()
 	}
-	r.all.Reset()
-	r.ends = r.ends[:0]
+	r.all.cells, r.all.text, r.ends = r.all.cells[:0], r.all.text[:0], r.ends[:0]
 	return rec
 }
 

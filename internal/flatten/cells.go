@@ -30,7 +30,18 @@ func (c *cells) reset(fixed *columns.Row, width int) {
 	}
 	c.Reset()
 	c.AddRow(fixed)
-	c.fixed, c.arena, c.valid = fixed.Len(), c.arena[:0], true
+	c.fixed, c.arena, c.valid = fixed.Len(), emptied(c.arena), true
+}
+
+// maxKept is the size of a buffer whose memory is kept for the next row.
+const maxKept = 1 << 20
+
+// emptied is a buffer without its bytes, for the next row.
+func emptied(buffer []byte) []byte {
+	if cap(buffer) > maxKept {
+		return nil
+	}
+	return buffer[:0]
 }
 
 // has reports whether a column is not null.

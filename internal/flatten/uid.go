@@ -226,7 +226,7 @@ type hashInput []byte
 
 // begin begins another list.
 func (h *hashInput) begin(first string) {
-	*h = (*h)[:0]
+	*h = emptied(*h)
 	h.addString(first)
 }
 
