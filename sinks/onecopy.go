@@ -135,7 +135,13 @@ func (c *comparer) addRows(rec arrow.Record) (arrow.Record, error) {
 	defer number.Release()
 	columns := make([]arrow.Array, 0, len(keyTable.Columns))
 	for _, at := range c.sources {
-		columns = append(columns, rec.Column(at))
+		// A copy: the columns of a record may share one piece of memory, which they would keep alive.
+		column, err := array.Concatenate([]arrow.Array{rec.Column(at)}, memory.DefaultAllocator)
+		if err != nil {
+			return nil, err
+		}
+		defer column.Release()
+		columns = append(columns, column)
 	}
 	uids := columns[keyUID].(*array.String)
 	for i := range n {
