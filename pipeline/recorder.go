@@ -242,6 +242,7 @@ func (r *recorder) recordEvents(ctx context.Context, b *Batch, reply *Reply, ans
 			fetchedAt[c.ID] = c.Sent.Add(c.Duration)
 		}
 	}
+	defer r.flattener.Forget() // the memory of the answers
 	sharesByCall = map[string][]share{}
 	r.drift.watchAnswers(b, reply, fetchedAt)
 	var counter shareCounter
@@ -385,6 +386,7 @@ func (r *recorder) writeEvents(ctx context.Context, b *Batch, item int, a *ItemR
 			return err
 		}
 	}
+	e.Raw = nil // the drift watch keeps the event
 	return nil
 }
 

@@ -14,8 +14,14 @@ type cells struct {
 	// 1 + the place of the column's cell, and the rank of the key that it was read from, by column; 0: null.
 	at    []int32
 	ranks []int32
-	arena []byte // texts that are not in the record
-	valid bool   // all texts are valid UTF-8
+	texts
+}
+
+// texts are those of a row that are not in the record as they are.
+type texts struct {
+	arena []byte
+	valid bool // all texts are valid UTF-8
+	plain bool // no backslash in the record
 }
 
 // reset begins a row with the cells of its type, for a table with so many columns.
@@ -119,22 +125,22 @@ func (c *cells) addInt(column int, n int64) {
 }
 
 // check looks whether a text is valid.
-func (c *cells) check(text string) {
+func (t *texts) check(text string) {
 	if !utf8.ValidString(text) {
-		c.valid = false
+		t.valid = false
 	}
 }
 
 // keep copies a string into the arena.
-func (c *cells) keep(text string) []byte {
-	c.check(text)
-	start := len(c.arena)
-	c.arena = append(c.arena, text...)
-	return c.since(start)
+func (t *texts) keep(text string) []byte {
+	t.check(text)
+	start := len(t.arena)
+	t.arena = append(t.arena, text...)
+	return t.since(start)
 }
 
 // since is what the arena has from a position on. It stays valid while the arena grows.
-func (c *cells) since(start int) []byte { return c.arena[start:len(c.arena):len(c.arena)] }
+func (t *texts) since(start int) []byte { return t.arena[start:len(t.arena):len(t.arena)] }
 
 // complete completes the row. Some readers refuse a whole file because of one invalid byte.
 func (c *cells) complete() *columns.Row {

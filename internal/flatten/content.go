@@ -98,51 +98,51 @@ func (c *content) digest(into *cells, raw []byte) []byte {
 }
 
 // factText is the value of a member that a column reads; empty if it states nothing.
-func (f *Flattener) factText(c *schema.Column, val []byte, v *value) []byte {
+func (t *texts) factText(c *schema.Column, val []byte, v *value) []byte {
 	switch {
 	case v.problem != "":
-		return f.plainText(val)
+		return t.plainText(val)
 	case !v.set:
 		return nil
 	case c.List == schema.ListJSON:
-		return f.plainText(v.text)
+		return t.plainText(v.text)
 	}
 	switch c.Type {
 	case schema.String:
 		if c.AnyCase {
-			return f.lower(v.text)
+			return t.lower(v.text)
 		}
 		return v.text
 	case schema.Double:
-		text := f.numberText(bytes.TrimSpace(f.text(val)), math.Float64frombits(uint64(v.n)))
+		text := t.numberText(bytes.TrimSpace(t.text(val)), math.Float64frombits(uint64(v.n)))
 		if c.AnySign {
 			text = bytes.TrimPrefix(text, []byte("-"))
 		}
 		return text
 	}
-	return f.integerText(v.n)
+	return t.integerText(v.n)
 }
 
-func (f *Flattener) integerText(n int64) []byte {
-	start := len(f.arena)
-	f.arena = strconv.AppendInt(f.arena, n, 10)
-	return f.since(start)
+func (t *texts) integerText(n int64) []byte {
+	start := len(t.arena)
+	t.arena = strconv.AppendInt(t.arena, n, 10)
+	return t.since(start)
 }
 
 // numberText is a number in the spelling that facts have.
-func (f *Flattener) numberText(text []byte, d float64) []byte {
+func (t *texts) numberText(text []byte, d float64) []byte {
 	if isPlainNumber(text) {
 		return text
 	}
 	if n, ok := parseInteger(string(text)); ok { // exactly
-		return f.integerText(n)
+		return t.integerText(n)
 	}
 	if math.Abs(d) >= 1<<53 {
 		return text
 	}
-	start := len(f.arena)
-	f.arena = strconv.AppendFloat(f.arena, d, 'g', -1, 64)
-	return f.since(start)
+	start := len(t.arena)
+	t.arena = strconv.AppendFloat(t.arena, d, 'g', -1, 64)
+	return t.since(start)
 }
 
 // isPlainNumber reports whether a number is spelled as strconv writes it: without zeros at its ends, and
@@ -168,28 +168,28 @@ func isPlainNumber(text []byte) bool {
 }
 
 // lower is a text in lower case.
-func (f *Flattener) lower(text []byte) []byte {
-	start := len(f.arena)
+func (t *texts) lower(text []byte) []byte {
+	start := len(t.arena)
 	for _, b := range text {
 		if b >= 0x80 {
-			f.arena = append(f.arena[:start], strings.ToLower(string(text))...)
+			t.arena = append(t.arena[:start], strings.ToLower(string(text))...)
 			break
 		}
 		if 'A' <= b && b <= 'Z' {
 			b += 'a' - 'A'
 		}
-		f.arena = append(f.arena, b)
+		t.arena = append(t.arena, b)
 	}
-	return f.since(start)
+	return t.since(start)
 }
 
 // plainText is a JSON value as text; empty if it states nothing.
-func (f *Flattener) plainText(val []byte) []byte {
+func (t *texts) plainText(val []byte) []byte {
 	switch {
 	case len(val) == 0 || jsonscan.IsNull(val):
 		return nil
 	case val[0] != '{' && val[0] != '[':
-		return f.text(val)
+		return t.text(val)
 	}
 	if text := canonicalJSON(val); text != "[]" && text != "{}" {
 		return []byte(text)

@@ -28,54 +28,61 @@ const (
 	MissingField DriftKind = "missing_field" // a field that every record had is absent or null
 )
 
+// watch looks at events for differences.
+type watch struct {
+	drift  Drift // nil: the event is not looked at
+	unread []int // columns with a value that they cannot hold: their fields are not missing
+}
+
 // watchEvent begins with another event. A type that the catalogue does not have is a difference as a
 // whole: its fields are not looked at. Results of other products are not watched.
 func (f *Flattener) watchEvent(e *schema.Event, k *kind) {
-	f.watched, f.unread = f.Drift != nil && e.Origin == nil, f.unread[:0]
-	if !f.watched {
+	f.drift, f.unread = nil, f.unread[:0]
+	if f.Drift == nil || e.Origin != nil {
 		return
 	}
 	f.Drift.BeginEvent(e, k.layout.table.Name)
 	if !k.known {
 		f.Drift.Add(NewType, "", "", "")
-		f.watched = false
+		return
 	}
+	f.drift = f.Drift
 }
 
 // noteField looks at a field that no column reads.
-func (f *Flattener) noteField(m *field, val []byte) {
-	if f.watched && m.nested == nil && !m.unread {
-		f.Drift.Add(NewField, m.path, "", JSONType(val))
+func (w *watch) noteField(m *field, val []byte) {
+	if w.drift != nil && m.nested == nil && !m.unread {
+		w.drift.Add(NewField, m.path, "", JSONType(val))
 	}
 }
 
 // noteProblem looks at a value that its column cannot hold. A date that is not plausible has the right
 // type.
-func (f *Flattener) noteProblem(t *target, path string, val []byte, problem string) {
-	if !f.watched {
+func (w *watch) noteProblem(t *target, path string, val []byte, problem string) {
+	if w.drift == nil {
 		return
 	}
-	f.unread = append(f.unread, t.column)
+	w.unread = append(w.unread, t.column)
 	if !strings.HasPrefix(problem, implausible) {
-		f.Drift.Add(ChangedType, path, t.Type.String(), JSONType(val))
+		w.drift.Add(ChangedType, path, t.Type.String(), JSONType(val))
 	}
 }
 
 // noteMissing looks at an event whose columns are filled.
 func (f *Flattener) noteMissing() {
-	if !f.watched {
+	if f.drift == nil {
 		return
 	}
 	for _, i := range f.kind.expected {
 		if f.at[i] == 0 && !slices.Contains(f.unread, i) {
 			c := &f.kind.layout.table.Columns[i]
-			f.Drift.Add(MissingField, c.From[0], c.Type.String(), "")
+			f.drift.Add(MissingField, c.From[0], c.Type.String(), "")
 		}
 	}
 	if column := f.kind.columns.eventType; f.has(column) {
 		text := f.textAt(column)
-		if f.newsKind(text) == schema.OtherNews && !strings.EqualFold(string(text), schema.OtherNews) {
-			f.Drift.Add(NewValue, "eventType", schema.String.String(), string(text))
+		if f.news.of(text) == schema.OtherNews && !strings.EqualFold(string(text), schema.OtherNews) {
+			f.drift.Add(NewValue, "eventType", schema.String.String(), string(text))
 		}
 	}
 }

@@ -51,12 +51,13 @@ type Flattener struct {
 	// The members that followed a field, by its id, for each layout; with those that no schema knows.
 	guesses [][]*field
 	unknown []map[string]*field
-	places  []places          // partitions of each table
-	news    map[string]string // kinds of news by their spelling
-	name    []byte            // of a field that no schema knows
+	places  []places // partitions of each table
+	news    newsKinds
+	name    []byte // of a field that no schema knows
 
 	// The row that is read at the moment.
 	current
+	watch
 	cells
 	content content
 	row     Row
@@ -67,12 +68,7 @@ type current struct {
 	kind  *kind
 	event *schema.Event
 	topic []byte // nested topic that the row is about, or nil
-	plain bool   // no backslash in it
-	notes []string
-	cut   int // further notes
-	// Columns with a value that they cannot hold: their fields are not missing. Of events that are watched.
-	unread  []int
-	watched bool
+	notes notes
 }
 
 // kind is what is known of the events of a type.
@@ -92,9 +88,15 @@ type kind struct {
 func New(o Options) *Flattener {
 	n := len(schema.RowTables)
 	return &Flattener{
-		Options: o, layouts: layouts(o.Version), kinds: map[string]*kind{}, news: map[string]string{},
+		Options: o, layouts: layouts(o.Version), kinds: map[string]*kind{}, news: newsKinds{},
 		guesses: make([][]*field, n), unknown: make([]map[string]*field, n), places: make([]places, n),
 	}
+}
+
+// Forget drops the last event, which would keep the memory of its answer. The last row is no longer valid.
+func (f *Flattener) Forget() {
+	f.current.event, f.current.topic, f.row = nil, nil, Row{}
+	clear(f.content.facts[:cap(f.content.facts)])
 }
 
 // kindOf finds out about a type.
@@ -209,7 +211,7 @@ func (f *Flattener) flattenTopics(k *kind, e *schema.Event, topics [][]byte, add
 func (f *Flattener) readRow(k *kind, e *schema.Event, topic []byte) {
 	f.begin(k, e, topic)
 	if e.Note != "" {
-		f.note(e.Note)
+		f.notes.add(e.Note)
 	}
 	f.readRecord(e.Raw, &k.members)
 	if topic != nil {
@@ -231,8 +233,8 @@ func (f *Flattener) readRow(k *kind, e *schema.Event, topic []byte) {
 	if e.AccountKey != "" {
 		f.addString(c.account, e.AccountKey)
 	}
-	if len(f.notes) > 0 {
-		f.addString(c.notes, f.noteText())
+	if len(f.notes.list) > 0 {
+		f.addString(c.notes, f.notes.text())
 	}
 	f.addText(c.raw, e.Raw)
 	f.row.Cells = f.complete()
@@ -251,10 +253,10 @@ func (f *Flattener) setEvent(id []byte) {
 		f.addInt(c.eventDate, day)
 	}
 	if c.summary >= 0 {
-		f.addOptional(c.summary, f.summary(&k.signal))
+		f.addOptional(c.summary, f.sentences().summary(&k.signal))
 	}
 	if c.newsKind >= 0 && f.has(c.eventType) {
-		f.addString(c.newsKind, f.newsKind(f.textAt(c.eventType)))
+		f.addString(c.newsKind, f.news.of(f.textAt(c.eventType)))
 	}
 	if f.content.wanted {
 		f.addText(c.digest, f.content.digest(&f.cells, e.Raw))
@@ -372,15 +374,18 @@ func (f *Flattener) setOrigin(o *schema.Origin) {
 	}
 }
 
-// newsKind is the kind of news in the spelling of the catalogue.
-func (f *Flattener) newsKind(text []byte) string {
-	kind, ok := f.news[string(text)]
+// newsKinds remembers kinds of news by their spelling.
+type newsKinds map[string]string
+
+// of is the kind of news in the spelling of the catalogue.
+func (k newsKinds) of(text []byte) string {
+	kind, ok := k[string(text)]
 	if !ok {
 		kind = schema.NormalizeNewsType(string(text))
-		if len(f.news) == maxRemembered {
-			clear(f.news)
+		if len(k) == maxRemembered {
+			clear(k)
 		}
-		f.news[string(text)] = kind
+		k[string(text)] = kind
 	}
 	return kind
 }

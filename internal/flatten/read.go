@@ -13,7 +13,7 @@ import (
 // begin begins with another row.
 func (f *Flattener) begin(k *kind, e *schema.Event, topic []byte) {
 	f.kind, f.event, f.topic = k, e, topic
-	f.notes, f.cut = f.notes[:0], 0
+	f.notes = notes{list: f.notes.list[:0], whole: f.Version < 3}
 	f.plain = bytes.IndexByte(e.Raw, '\\') < 0 && bytes.IndexByte(topic, '\\') < 0
 	fixed := f.fixedCells(k, e)
 	f.reset(&fixed.row, len(k.layout.table.Columns))
@@ -86,7 +86,7 @@ func (f *Flattener) readMember(m *field, val []byte) {
 	isObject := val[0] == '{' && m.nested != nil
 	if m.nested != nil && !jsonscan.IsNull(val) {
 		if !isObject && len(m.targets) == 0 {
-			f.note(fmt.Sprintf("%s: not an object: %s", m.name, truncate(jsonscan.Text(val), 60)))
+			f.notes.add(fmt.Sprintf("%s: not an object: %s", m.name, truncate(jsonscan.Text(val), 60)))
 		}
 		f.readRecord(val, m.nested)
 	}
@@ -112,7 +112,7 @@ func (f *Flattener) readMember(m *field, val []byte) {
 			continue
 		}
 		if v.problem != "" {
-			f.note(fmt.Sprintf("%s: %s", m.path, v.problem))
+			f.notes.add(fmt.Sprintf("%s: %s", m.path, v.problem))
 			f.noteProblem(t, m.path, val, v.problem)
 		}
 		switch {
@@ -128,20 +128,26 @@ func (f *Flattener) readMember(m *field, val []byte) {
 // maxNotes is the number of notes that a row lists. A record may repeat a member any number of times.
 const maxNotes = 20
 
-// note adds a note. The rows of versions of the schema before 3 list all.
-func (f *Flattener) note(text string) {
-	if len(f.notes) >= maxNotes && f.Version >= 3 {
-		f.cut++
-		return
-	}
-	f.notes = append(f.notes, text)
+// notes are what a row says of its record.
+type notes struct {
+	list  []string
+	whole bool // it lists all, as the rows of versions of the schema before 3 do
+	cut   int  // further notes
 }
 
-// noteText is the text of the notes.
-func (f *Flattener) noteText() string {
-	text := strings.Join(f.notes, "; ")
-	if f.cut > 0 {
-		text += fmt.Sprintf("; and %d more", f.cut)
+func (n *notes) add(text string) {
+	if len(n.list) >= maxNotes && !n.whole {
+		n.cut++
+		return
+	}
+	n.list = append(n.list, text)
+}
+
+// text is the text of the notes.
+func (n *notes) text() string {
+	text := strings.Join(n.list, "; ")
+	if n.cut > 0 {
+		text += fmt.Sprintf("; and %d more", n.cut)
 	}
 	return text
 }
@@ -155,13 +161,13 @@ func skipSpace(raw []byte, pos int) int {
 }
 
 // valueEnd is the end of the value at a position; the position itself if there is none.
-func (f *Flattener) valueEnd(raw []byte, pos int) int {
+func (t *texts) valueEnd(raw []byte, pos int) int {
 	if pos >= len(raw) {
 		return pos
 	}
 	switch raw[pos] {
 	case '"':
-		if f.plain {
+		if t.plain {
 			return pos + 2 + bytes.IndexByte(raw[pos+1:], '"')
 		}
 		return pos + jsonscan.ValueLength(raw[pos:])
@@ -179,18 +185,18 @@ func (f *Flattener) valueEnd(raw []byte, pos int) int {
 var endsScalar = [256]bool{',': true, '}': true, ']': true, ' ': true, '\t': true, '\r': true, '\n': true}
 
 // text is the content of a JSON string; of any other scalar it is its spelling.
-func (f *Flattener) text(raw []byte) []byte {
+func (t *texts) text(raw []byte) []byte {
 	if len(raw) < 2 || raw[0] != '"' {
 		return raw
 	}
 	inner := raw[1 : len(raw)-1]
-	if (f.plain || bytes.IndexByte(inner, '\\') < 0) && (f.valid || utf8.Valid(inner)) {
+	if (t.plain || bytes.IndexByte(inner, '\\') < 0) && (t.valid || utf8.Valid(inner)) {
 		return inner
 	}
-	if f.valid {
-		start := len(f.arena)
-		f.arena = jsonscan.AppendText(f.arena, inner)
-		return f.since(start)
+	if t.valid {
+		start := len(t.arena)
+		t.arena = jsonscan.AppendText(t.arena, inner)
+		return t.since(start)
 	}
-	return f.keep(jsonscan.Text(raw))
+	return t.keep(jsonscan.Text(raw))
 }

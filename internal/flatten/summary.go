@@ -15,29 +15,37 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
+// sentences makes texts of the columns of a row.
+type sentences struct {
+	*cells
+	columns *summaryColumns
+}
+
+func (f *Flattener) sentences() sentences { return sentences{&f.cells, &f.kind.summary} }
+
 // summary says what happened in one line of plain text: the record's own summary, or a sentence
 // made of its columns. It is empty if the record has nothing to say.
-func (f *Flattener) summary(signal *schema.Signal) []byte {
-	c := &f.kind.summary
+func (s sentences) summary(signal *schema.Signal) []byte {
+	c := s.columns
 	switch signal.Record {
 	case "news":
-		return f.oneLine(f.firstText(c.eventSummary, c.articleTitle, c.articleHighlight))
+		return s.oneLine(s.firstText(c.eventSummary, c.articleTitle, c.articleHighlight))
 	case "person":
-		return f.summarizePerson(signal)
+		return s.summarizePerson(signal)
 	case "headcount", "traffic", "itSpend":
-		return f.summarizeChange(signal)
+		return s.summarizeChange(signal)
 	case "surge", "surgeDepartment", "surgeLocation":
-		return f.summarizeSurge()
+		return s.summarizeSurge()
 	case "jobPost":
-		return f.oneLine(f.join(": ", jobPost, f.join(", ", f.textAt(c.jobTitle), f.textAt(c.department), f.place())))
+		return s.oneLine(s.join(": ", jobPost, s.join(", ", s.textAt(c.jobTitle), s.textAt(c.department), s.place())))
 	case "location":
-		return f.oneLine(f.join(": ", newLocation, f.place()))
+		return s.oneLine(s.join(": ", newLocation, s.place()))
 	case "intent", "intentGeography":
-		return f.oneLine(f.join(": ", interest, f.join(", ", f.textAt(f.kind.columns.topic), f.place())))
+		return s.oneLine(s.join(": ", interest, s.join(", ", s.textAt(c.topic), s.place())))
 	case "visitors":
-		return f.summarizeVisits()
+		return s.summarizeVisits()
 	case "activity":
-		return f.oneLine(f.firstText(c.activitySummary, c.activityType))
+		return s.oneLine(s.firstText(c.activitySummary, c.activityType))
 	}
 	return nil
 }
@@ -59,7 +67,7 @@ func Summarize(signal string, row Values) string {
 	for i := range table.Columns {
 		f.addValue(i, &table.Columns[i], row)
 	}
-	return string(f.summary(&f.kind.signal))
+	return string(f.sentences().summary(&f.kind.signal))
 }
 
 // addValue adds the value of a column, if it is not null.
@@ -87,6 +95,7 @@ type summaryColumns struct {
 	jobTitle, department, city, state, country                                  int
 	title, company, previousTitle, previousCompany                              int
 	baseline, employees, jobsOfMonth, jobsOfWeek, visitors, sessions            int
+	rate, topic                                                                 int
 }
 
 func (l *layout) findSummaryColumns() (c summaryColumns) {
@@ -97,6 +106,7 @@ func (l *layout) findSummaryColumns() (c summaryColumns) {
 		"current_title": &c.title, "current_company_name": &c.company, "previous_title": &c.previousTitle, "previous_company_name": &c.previousCompany,
 		"baseline_employees_count": &c.baseline, "new_employees_count": &c.employees, "new_jobs_posted_last_4_weeks": &c.jobsOfMonth,
 		"new_jobs_posted_last_week": &c.jobsOfWeek, "unique_visitors": &c.visitors, "total_sessions": &c.sessions,
+		"change_rate_percent_abs": &c.rate, "topic_name": &c.topic,
 	} {
 		*at = l.column(name)
 	}
@@ -118,109 +128,109 @@ func (c *cells) firstText(list ...int) []byte {
 func isBlank(text []byte) bool { return len(text) == 0 || len(bytes.TrimSpace(text)) == 0 }
 
 // join joins the parts that are not empty.
-func (c *cells) join(separator string, parts ...[]byte) []byte {
-	start, joined := len(c.arena), false
+func (t *texts) join(separator string, parts ...[]byte) []byte {
+	start, joined := len(t.arena), false
 	for _, part := range parts {
 		if isBlank(part) {
 			continue
 		}
 		if joined {
-			c.arena = append(c.arena, separator...)
+			t.arena = append(t.arena, separator...)
 		}
-		c.arena = append(c.arena, part...)
+		t.arena = append(t.arena, part...)
 		joined = true
 	}
-	return c.since(start)
+	return t.since(start)
 }
 
-func (f *Flattener) place() []byte {
-	c := &f.kind.summary
-	return f.join(", ", f.textAt(c.city), f.textAt(c.state), f.textAt(c.country))
+func (s sentences) place() []byte {
+	c := s.columns
+	return s.join(", ", s.textAt(c.city), s.textAt(c.state), s.textAt(c.country))
 }
 
-func (f *Flattener) summarizePerson(signal *schema.Signal) []byte {
-	c := &f.kind.summary
-	now := f.join(" at ", f.textAt(c.title), f.textAt(c.company))
-	before := f.textAt(c.previousTitle)
+func (s sentences) summarizePerson(signal *schema.Signal) []byte {
+	c := s.columns
+	now := s.join(" at ", s.textAt(c.title), s.textAt(c.company))
+	before := s.textAt(c.previousTitle)
 	if signal.Key != "promotion" { // there the former company is undefined
-		before = f.join(" at ", before, f.textAt(c.previousCompany))
+		before = s.join(" at ", before, s.textAt(c.previousCompany))
 	}
-	return f.oneLine(f.join(", before: ", now, before))
+	return s.oneLine(s.join(", before: ", now, before))
 }
 
 // changeNames are what a change is of, by the layout of its record.
 var changeNames = map[string]string{"headcount": "Headcount", "traffic": "Website traffic", "itSpend": "IT spend"}
 
-func (f *Flattener) summarizeChange(signal *schema.Signal) []byte {
-	c, start := &f.kind.summary, len(f.arena)
-	f.say(changeNames[signal.Record], " ", string(signal.Trend))
-	if rate, ok := f.intAt(f.kind.columns.rateAbs); ok {
-		f.say(" of ")
-		f.arena = strconv.AppendFloat(f.arena, math.Float64frombits(uint64(rate)), 'f', -1, 64)
-		f.say(" %")
+func (s sentences) summarizeChange(signal *schema.Signal) []byte {
+	c, start := s.columns, len(s.arena)
+	s.say(changeNames[signal.Record], " ", string(signal.Trend))
+	if rate, ok := s.intAt(c.rate); ok {
+		s.say(" of ")
+		s.arena = strconv.AppendFloat(s.arena, math.Float64frombits(uint64(rate)), 'f', -1, 64)
+		s.say(" %")
 	}
 	if signal.WindowMonths == 1 {
-		f.say(" in a month")
+		s.say(" in a month")
 	} else if signal.WindowMonths > 1 {
-		f.sayNumber(" in ", int64(signal.WindowMonths), " months")
+		s.sayNumber(" in ", int64(signal.WindowMonths), " months")
 	}
-	from, known := f.intAt(c.baseline)
-	if to, ok := f.intAt(c.employees); ok && known {
-		f.sayNumber(", from ", from, " to ")
-		f.sayNumber("", to, " people")
+	from, known := s.intAt(c.baseline)
+	if to, ok := s.intAt(c.employees); ok && known {
+		s.sayNumber(", from ", from, " to ")
+		s.sayNumber("", to, " people")
 	}
-	return f.since(start)
+	return s.since(start)
 }
 
-func (f *Flattener) summarizeSurge() []byte {
-	c := &f.kind.summary
-	where := f.join(", ", f.textAt(c.department), f.place())
-	start := len(f.arena)
-	f.join(" in ", hiringSurge, where)
-	if n, ok := f.intAt(c.jobsOfMonth); ok {
-		f.sayNumber(": ", n, " jobs posted in four weeks")
-	} else if n, ok := f.intAt(c.jobsOfWeek); ok {
-		f.sayNumber(": ", n, " jobs posted in a week")
+func (s sentences) summarizeSurge() []byte {
+	c := s.columns
+	where := s.join(", ", s.textAt(c.department), s.place())
+	start := len(s.arena)
+	s.join(" in ", hiringSurge, where)
+	if n, ok := s.intAt(c.jobsOfMonth); ok {
+		s.sayNumber(": ", n, " jobs posted in four weeks")
+	} else if n, ok := s.intAt(c.jobsOfWeek); ok {
+		s.sayNumber(": ", n, " jobs posted in a week")
 	}
-	return f.oneLine(f.since(start))
+	return s.oneLine(s.since(start))
 }
 
-func (f *Flattener) summarizeVisits() []byte {
-	c, start := &f.kind.summary, len(f.arena)
-	f.say("Website visits")
-	if n, ok := f.intAt(c.visitors); ok {
-		f.sayNumber(" of ", n, " people")
+func (s sentences) summarizeVisits() []byte {
+	c, start := s.columns, len(s.arena)
+	s.say("Website visits")
+	if n, ok := s.intAt(c.visitors); ok {
+		s.sayNumber(" of ", n, " people")
 	}
-	if n, ok := f.intAt(c.sessions); ok {
-		f.sayNumber(" in ", n, " sessions")
+	if n, ok := s.intAt(c.sessions); ok {
+		s.sayNumber(" in ", n, " sessions")
 	}
-	return f.since(start)
+	return s.since(start)
 }
 
 // say adds texts to the sentence at the end of the arena.
-func (c *cells) say(texts ...string) {
+func (t *texts) say(texts ...string) {
 	for _, text := range texts {
-		c.arena = append(c.arena, text...)
+		t.arena = append(t.arena, text...)
 	}
 }
 
-func (c *cells) sayNumber(before string, n int64, after string) {
-	c.say(before)
-	c.arena = strconv.AppendInt(c.arena, n, 10)
-	c.say(after)
+func (t *texts) sayNumber(before string, n int64, after string) {
+	t.say(before)
+	t.arena = strconv.AppendInt(t.arena, n, 10)
+	t.say(after)
 }
 
 // oneLine is a text without HTML, control characters and line breaks.
-func (c *cells) oneLine(text []byte) []byte {
+func (t *texts) oneLine(text []byte) []byte {
 	if isOneLine(text) {
 		return text
 	}
 	if bytes.ContainsAny(text, "<&") {
 		text = []byte(withoutHTML(string(text)))
 	}
-	start := len(c.arena)
-	c.arena = appendWords(c.arena, text)
-	return c.since(start)
+	start := len(t.arena)
+	t.arena = appendWords(t.arena, text)
+	return t.since(start)
 }
 
 // isOneLine reports whether a text is one line of words with one space between them, and surely has no

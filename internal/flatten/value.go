@@ -24,17 +24,17 @@ type value struct {
 
 // parse parses one JSON value as the type of a column. It is liberal if the meaning is clear (a number
 // in quotes, a timestamp for a date); else it describes the problem and leaves the value null.
-func (f *Flattener) parse(c *schema.Column, raw []byte) value {
+func (t *texts) parse(c *schema.Column, raw []byte) value {
 	switch b := raw[0]; {
 	case b == 'n':
 		return value{}
 	case b == '{' || b == '[' || c.List == schema.ListJSON:
-		return f.parseList(c, raw)
+		return t.parseList(c, raw)
 	}
-	text := f.text(raw)
+	text := t.text(raw)
 	switch {
 	case c.Host:
-		host := f.bareHost(text)
+		host := t.bareHost(text)
 		return value{set: len(host) > 0, text: host}
 	case c.Type == schema.String:
 		return value{set: true, text: text}
@@ -104,7 +104,7 @@ const implausible = "outside "
 
 // parseList parses a list or an object into a String column. For ListJSON, a single value becomes a
 // list of one.
-func (f *Flattener) parseList(c *schema.Column, raw []byte) value {
+func (t *texts) parseList(c *schema.Column, raw []byte) value {
 	problemWith := func(raw []byte) string {
 		return fmt.Sprintf("not a %s: %s", strings.ToLower(c.Type.String()), truncate(string(raw), 60))
 	}
@@ -291,10 +291,10 @@ func daysIn(year, month int64) int64 {
 }
 
 // bareHost is schema.BareHost.
-func (f *Flattener) bareHost(text []byte) []byte {
+func (t *texts) bareHost(text []byte) []byte {
 	for _, b := range text {
 		if !isHostByte[b] {
-			return f.keep(schema.BareHost(string(text)))
+			return t.keep(schema.BareHost(string(text)))
 		}
 	}
 	host := bytes.TrimRight(text, ".")
