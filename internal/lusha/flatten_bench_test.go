@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/apache/arrow/go/v17/arrow"
 
 	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/bench/cputime"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
@@ -101,7 +101,7 @@ func BenchmarkFlatten(b *testing.B) {
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	var events int64
-	start := cpuTime()
+	start := cputime.Now()
 	for b.Loop() {
 		sink := &discard{}
 		r := pipeline.Runner{Sink: sink, Spec: pipeline.RunSpec{ID: "20260501T100000Z-0badcafe", Started: sent}, Queries: map[schema.Object]*pipeline.Query{schema.Company: batches[0].Query},
@@ -111,18 +111,9 @@ func BenchmarkFlatten(b *testing.B) {
 		}
 		events = sink.events
 	}
-	cpu := (cpuTime() - start).Seconds()
+	cpu := (cputime.Now() - start).Seconds()
 	b.ReportMetric(float64(size)/float64(events), "B/event")
 	b.ReportMetric(cpu*1e9/float64(b.N)/float64(events), "cpu-ns/event")
 	b.ReportMetric(float64(size)*float64(b.N)/cpu/1e6, "MB/cpu-s")
 	b.ReportMetric(float64(events), "events")
-}
-
-// cpuTime is the CPU time that the process has taken.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
