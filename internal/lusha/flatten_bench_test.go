@@ -11,8 +11,8 @@ import (
 
 	"github.com/apache/arrow/go/v17/arrow"
 
-	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/bench/cputime"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
