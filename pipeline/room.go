@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/siglake/siglake/schema"
@@ -94,7 +95,9 @@ func (r *Runner) newAnswerRoom() *room[workItem, *Reply] {
 	}
 	return newRoom(limit, expect, func(w workItem, reply *Reply) int64 {
 		bytes := reply.memory()
-		weights.add(w.batch, bytes)
+		if reply.hasAnswer() { // what has none says nothing about answers
+			weights.add(w.batch, bytes)
+		}
 		return bytes
 	})
 }
@@ -145,6 +148,11 @@ func (w *answerWeights) add(b *Batch, bytes int64) {
 // mostMemory is what the reply to a batch takes if the batch brings as many results as it can.
 func mostMemory(b *Batch) int64 {
 	return possibleBytes(len(b.Items), b.ResultCeiling(), cautiousResultBytes)
+}
+
+// hasAnswer reports whether one of the calls was answered.
+func (r *Reply) hasAnswer() bool {
+	return r != nil && slices.ContainsFunc(r.Calls, func(c Call) bool { return c.Outcome == Charged })
 }
 
 // memory is about how many bytes a reply takes: those of its answers, and of what was read from them.

@@ -182,6 +182,7 @@ func (k *keyReader) readGroup(group int, wanted *uidFilter) error {
 	}
 	for range k.rows {
 		k.builder.Field(keyCall).AppendNull()
+		k.builder.Field(keyIsNew).AppendNull()
 		k.builder.Field(keyNumber).(*array.Int64Builder).Append(publishedRow)
 	}
 	return nil

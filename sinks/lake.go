@@ -63,8 +63,11 @@ func (l *Lake) Write(ctx context.Context, part schema.Partition, rec arrow.Recor
 	if err != nil {
 		return fmt.Errorf("write %s: %w", part, err)
 	}
-	if p.staged || p.compared != nil && p.compared.verdicts != nil {
+	if p.staged {
 		return fmt.Errorf("write %s: its files have been staged", part)
+	}
+	if p.compared != nil && p.compared.verdicts != nil {
+		return fmt.Errorf("write %s: the events of its table have been compared", part)
 	}
 	if err := checkLayout(p.table, rec); err != nil {
 		return fmt.Errorf("write %s: %w", part, err)

@@ -30,8 +30,9 @@ import (
 // uids may be among them. So neither their number nor that of the published ones takes memory, and
 // it does not matter in which order files hold their rows, nor under which entity_id.
 
-// keyTable is the layout of keys. Keys of published rows have the number publishedRow, and come
-// before those of new rows, which are numbered in the order in which they were written.
+// keyTable is the layout of keys. Those of published rows come first, then those of new rows as their answers
+// came. The records of a run reach a lake in an order that depends on how full its buffers were; so the numbers
+// of rows order only those of one answer, of which the ones in one partition come as the answer has them.
 var keyTable = schema.Table{
 	Name: "keys",
 	Columns: []schema.Column{
@@ -41,9 +42,18 @@ var keyTable = schema.Table{
 		{Name: "call_id", Type: schema.String}, // null: published
 		{Name: "revision", Type: schema.Int64}, // null: new
 		{Name: numberColumn.Name, Type: numberColumn.Type},
+		{Name: "is_new", Type: schema.Bool}, // null: published
 	},
-	Sort: []string{"event_uid", numberColumn.Name},
+	Sort: []string{"event_uid", "is_new", "seen", "call_id", numberColumn.Name},
 }
+
+// partitionKeyTable orders the keys of one partition, whose rows are numbered as their answers came. Keys of
+// published rows have the number publishedRow.
+var partitionKeyTable = func() schema.Table {
+	t := keyTable
+	t.Sort = []string{"event_uid", numberColumn.Name}
+	return t
+}()
 
 // The positions of columns in keyTable.
 const (
@@ -53,6 +63,7 @@ const (
 	keyCall
 	keyRevision
 	keyNumber
+	keyIsNew
 )
 
 const publishedRow = -1
@@ -114,7 +125,11 @@ func numberedTable(t *schema.Table) *schema.Table {
 }
 
 func newComparer(t *schema.Table, scope string, space *extsort.Space) *comparer {
-	c := &comparer{scope: scope, keys: extsort.New(&keyTable, "the keys of "+scope, space), layout: numberedTable(t).Arrow()}
+	order := &keyTable
+	if scope != t.Name {
+		order = &partitionKeyTable
+	}
+	c := &comparer{scope: scope, keys: extsort.New(order, "the keys of "+scope, space), layout: numberedTable(t).Arrow()}
 	for _, column := range []string{"event_uid", schema.ContentDigest, "fetched_at", "call_id"} {
 		c.sources = append(c.sources, t.ColumnIndex(column))
 	}
@@ -126,13 +141,16 @@ func newComparer(t *schema.Table, scope string, space *extsort.Space) *comparer 
 func (c *comparer) addRows(rec arrow.Record) (arrow.Record, error) {
 	n := int(rec.NumRows())
 	numbers, revisions := array.NewInt64Builder(memory.DefaultAllocator), array.MakeArrayOfNull(memory.DefaultAllocator, arrow.PrimitiveTypes.Int64, n)
+	truths := array.NewBooleanBuilder(memory.DefaultAllocator)
 	defer revisions.Release()
 	for range n {
 		numbers.Append(c.rows)
+		truths.Append(true)
 		c.rows++
 	}
-	number := numbers.NewArray()
+	number, isNew := numbers.NewArray(), truths.NewArray()
 	defer number.Release()
+	defer isNew.Release()
 	columns := make([]arrow.Array, 0, len(keyTable.Columns))
 	for _, at := range c.sources {
 		// A copy: the columns of a record may share one piece of memory, which they would keep alive.
@@ -149,7 +167,7 @@ func (c *comparer) addRows(rec arrow.Record) (arrow.Record, error) {
 			c.wanted.add([]byte(uids.Value(i)))
 		}
 	}
-	keys := array.NewRecord(keySchema, append(columns, revisions, number), rec.NumRows())
+	keys := array.NewRecord(keySchema, append(columns, revisions, number, isNew), rec.NumRows())
 	defer keys.Release()
 	if err := c.keys.Add(keys); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -167,7 +168,21 @@ func writeAgain(t *testing.T, lake string, m *pipeline.Manifest, o Options, rows
 	}
 	defer i.Close()
 	o.Earlier = i.Before(m)
+	if o.SchemaVersion == 0 || o.SchemaVersion >= wholeTableVersion {
+		// Records of other partitions may come sooner or later than the first time.
+		rows = slices.Clone(rows)
+		slices.SortStableFunc(rows, func(a, b seenRow) int { return cmp.Compare(a.month(), b.month()) })
+	}
 	return runOf(t, t.TempDir(), m.Run.ID, o, rows...)
+}
+
+// answersInOrder are the positions of rows, those of the first answer first.
+func answersInOrder(rows []seenRow) (at []int) {
+	for i := range rows {
+		at = append(at, i)
+	}
+	slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(rows[a].at, rows[b].at) })
+	return at
 }
 
 // TestOneCopy: whatever runs bring, in whatever order, memory and files, each content of an event is
@@ -193,7 +208,12 @@ func TestOneCopy(t *testing.T) {
 				before[key] = true
 			}
 			for i := range rows {
-				rows[i].at, rows[i].note = int64(run*1000+i), fmt.Sprintf("%d.%d", run, i)
+				rows[i].at, rows[i].note = int64(run*1000), fmt.Sprintf("%d.%d", run, i)
+				if rows[i].call == "c2" {
+					rows[i].at++
+				}
+			}
+			for _, i := range answersInOrder(rows) {
 				key := rows[i].uid + " " + rows[i].digest
 				if before[key] {
 					known++

@@ -133,8 +133,8 @@ func checkDerived(m *pipeline.Manifest, files []DataFile) error {
 }
 
 // MissingNeighbours names the files that were published before into the partitions of a published
-// manifest's files, and that are not there any more or could not be read. It lists these partitions
-// only.
+// manifest's files and that are not there any more, and those with which its rows could not be compared. It lists
+// these partitions only.
 func (l *Lake) MissingNeighbours(ctx context.Context, m *pipeline.Manifest) (missing []string, err error) {
 	missing = slices.Clone(m.Unread)
 	if m.Snapshot == nil || len(m.Files) == 0 {

@@ -9,7 +9,8 @@ import (
 // answers are recorded answers, in order.
 type answers = func(yield func(pipeline.AnsweredBatch, error) bool)
 
-// longAnswer is the length in bytes from which on no other answer is in memory next to one.
+// longAnswer is the length in bytes from which on the next answer is read only when one is done. The one before it
+// may be at work meanwhile, and is shorter.
 const longAnswer = 8 << 20
 
 // readAhead reads and decodes the next answer while one is at work. It starts a goroutine, and awaits it

@@ -323,13 +323,13 @@ func (s *session) describeInput() pipeline.Input {
 	return input
 }
 
-// findMissing notices files that earlier runs published into the partitions of this one and that
+// findMissing notices files that earlier runs published into the tables of this one and that
 // are not there any more. What the run bought is published nevertheless.
 func findMissing(ctx context.Context, env *Env, lake string, sink *sinks.Lake, m *pipeline.Manifest) error {
 	missing, err := sink.MissingNeighbours(ctx, m)
 	switch {
 	case len(missing) > 0:
-		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but some files of its partitions are missing or damaged, %s of earlier runs: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
+		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but some files of the tables that it wrote are missing or damaged, %s of earlier runs: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",
 			m.Generation, format.Count(len(missing), "file"), format.List(missing, 3), lake)}
 	case err != nil && ctx.Err() == nil: // nothing is known to be missing, and the run has done its work
 		env.Log.Warn("siglake could not look for missing files of earlier runs", "error", err)

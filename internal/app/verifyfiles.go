@@ -154,7 +154,7 @@ func (p *publicationCheck) checkFiles(context.Context) error {
 	return nil
 }
 
-// checkFile holds a file against what its manifest says, and strikes it off.
+// checkFile compares a file with its entry in the manifest, and removes the entry from those to check.
 func (p *publicationCheck) checkFile(got *readFile) {
 	f := p.listed[got.path]
 	switch {
@@ -209,6 +209,8 @@ func hashRows(read map[string]*readFile, table string, paths []string) (sum sink
 		switch {
 		case f == nil:
 			return sum, fmt.Errorf("%s is missing", path)
+		case table == "":
+			return sum, fmt.Errorf("%s is replaced, and no manifest lists it", path)
 		case f.table != table:
 			return sum, fmt.Errorf("%s is listed as a file of table %q, and of %q", path, f.table, table)
 		}

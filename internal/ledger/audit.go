@@ -195,6 +195,9 @@ func (r *auditor) findBoughtTwice(ctx context.Context) {
 		for i := range calls {
 			for _, later := range calls[i+1:] {
 				first, second := r.state.calls[calls[i]-1], r.state.calls[later-1]
+				if second.number < first.number { // its answer was read again after the other one came
+					first, second = second, first
+				}
 				if !first.concerns(key) || !second.concerns(key) {
 					continue
 				}
