@@ -67,10 +67,7 @@ func readColumns(ctx context.Context, o *trackedObject, t *schema.Table, columns
 			return fmt.Errorf("table %s has no column %s", t.Name, name)
 		}
 		r.table.Columns = append(r.table.Columns, t.Columns[at])
-		if at >= len(written.Columns) {
-			at = -1
-		}
-		r.indexes = append(r.indexes, at)
+		r.indexes = append(r.indexes, written.ColumnIndex(name)) // -1: the file does not have it
 	}
 	r.builder = array.NewRecordBuilder(memory.DefaultAllocator, r.table.Arrow())
 	defer r.builder.Release()

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -59,6 +61,36 @@ func TestReadColumns(t *testing.T) {
 			t.Errorf("version %d: %d rows, %v (-file +columns):\n%.2000s", version, len(got), err, diff)
 		}
 		checkUnreadable(t, look, s.Files[0])
+	}
+}
+
+// sizedFile is a file whose size is known.
+type sizedFile struct {
+	*os.File
+	size int64
+}
+
+func (f sizedFile) Size() int64 { return f.size }
+
+// TestReadColumnsByName: in a file without a column in the middle of the table, the others are found, and it is null.
+func TestReadColumnsByName(t *testing.T) {
+	t.Parallel()
+	table := schema.EventTable(schema.CategoryNews)
+	earlier := table
+	earlier.Columns = slices.Delete(slices.Clone(table.Columns), 4, 5)
+	rows := rowtest.AwkwardRows(earlier, 50, rand.New(rand.NewPCG(3, 4)))
+	f, size := openFile(t, encodeFile(t, earlier, rows, unchanged))
+	names := []string{table.Columns[3].Name, table.Columns[4].Name, table.Columns[5].Name, "raw"}
+	var got, want []rowtest.Values
+	for _, row := range rows {
+		want = append(want, rowtest.Values{row[3], nil, row[4], row[earlier.ColumnIndex("raw")]})
+	}
+	err := readColumns(t.Context(), &trackedObject{object: sizedFile{f, size}}, &table, names, func(rec arrow.Record) error {
+		got = append(got, rowtest.ValuesOf(t, rec)...)
+		return nil
+	})
+	if diff := gocmp.Diff(rowtest.Format(want), rowtest.Format(got)); diff != "" || err != nil {
+		t.Errorf("readColumns() = %v (-want +got):\n%.2000s", err, diff)
 	}
 }
 

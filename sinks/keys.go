@@ -74,6 +74,9 @@ type trackedObject struct {
 
 // ReadAt reads from the object.
 func (o *trackedObject) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 { // the file is shorter than any Parquet file
+		return 0, io.ErrUnexpectedEOF
+	}
 	n, err := o.object.ReadAt(p, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		o.err = err

@@ -263,7 +263,7 @@ func TestOneCopy(t *testing.T) {
 // TestUnreadFiles: what a missing or damaged file may hold is written again, since it was paid for.
 func TestUnreadFiles(t *testing.T) {
 	t.Parallel()
-	for _, damage := range []string{"missing", "damaged"} {
+	for _, damage := range []string{"missing", "damaged", "empty"} {
 		lake := t.TempDir()
 		first := runOf(t, lake, "r1", Options{}, seenRow{"u1", "a", "1", "c1", 100, "first"})
 		path := filepath.Join(lake, first.Files[0].Path)
@@ -357,6 +357,9 @@ func harm(t *testing.T, path, how string) {
 	err := os.Remove(path)
 	if how == "damaged" {
 		err = errors.Join(err, os.WriteFile(path, []byte("no Parquet"), 0o600))
+	}
+	if how == "empty" {
+		err = errors.Join(err, os.WriteFile(path, nil, 0o600))
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -254,12 +254,12 @@ func readFooter(r io.ReaderAt, size int64) (f footer, err error) {
 func readRows(r io.ReaderAt, size int64, t *schema.Table, yield func(arrow.Record) error) (runs []string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("not a readable Parquet file: %v", p)
+			err = fmt.Errorf("%w: not a readable Parquet file: %v", ErrIntegrity, p)
 		}
 	}()
 	file, err := parquet.OpenFile(r, size)
 	if err != nil {
-		return nil, fmt.Errorf("not a readable Parquet file: %w", err)
+		return nil, fmt.Errorf("%w: not a readable Parquet file: %w", ErrIntegrity, err)
 	}
 	written, err := tableAsWritten(file, t)
 	if err != nil {

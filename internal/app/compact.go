@@ -48,7 +48,7 @@ func CompactLake(ctx context.Context, env *Env, o CompactOptions) (*pipeline.Man
 	switch {
 	case errors.Is(err, context.Canceled):
 		return nil, &Error{KindDeferred, errors.New("stopped before publishing anything; run the same command again")}
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, sinks.ErrIntegrity):
 		return nil, dataError(o.Lake, err)
 	case err != nil:
 		return nil, lakeError(err)

@@ -41,7 +41,7 @@ func NewMemory(env *Env, total, answers string) (m Memory, err error) {
 	if total != "" {
 		n, ok := parseSize(total)
 		if !ok || n < minMemory {
-			return m, UsageErrorf("--memory %q: expected a size from 96MiB, such as 512MiB or 2GiB", total)
+			return m, UsageErrorf("--memory %q: expected a size from 96MiB in MiB, GiB or TiB, such as 512MiB or 2GiB", total)
 		}
 		m.Total = n
 	}
@@ -49,7 +49,7 @@ func NewMemory(env *Env, total, answers string) (m Memory, err error) {
 	if answers != "" {
 		n, ok := parseSize(answers)
 		if !ok || n < 1<<20 {
-			return m, UsageErrorf("--answer-memory %q: expected a size from 1MiB, such as 64MiB or 1GiB", answers)
+			return m, UsageErrorf("--answer-memory %q: expected a size from 1MiB in MiB, GiB or TiB, such as 64MiB or 1GiB", answers)
 		}
 		m.Answers = n
 	}

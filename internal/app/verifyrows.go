@@ -32,11 +32,19 @@ func (c *runCheck) compare(ctx context.Context, o sinks.Options) error {
 		c.pruned = true
 		return nil
 	}
+	m := c.published
+	if errors.Is(err, sinks.ErrIntegrity) {
+		c.differing = append(c.differing, fmt.Sprintf("run %s cannot be compared with what the lake held before it: %v", c.run.ID, err))
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	if lost := newlyUnread(m, derived); len(lost) > 0 {
+		c.differing = append(c.differing, fmt.Sprintf("run %s cannot be compared: its events were compared with %s, which cannot be read any more", c.run.ID, format.List(lost, 3)))
+		return nil
+	}
 	c.compareFiles(derived)
-	m := c.published
 	if listed, derived := inDoubtText(m), inDoubtText(derived); listed != derived {
 		c.undeclared = append(c.undeclared, fmt.Sprintf("run %s: its manifest lists in doubt: %s; its answers and lines give: %s", c.run.ID, listed, derived))
 	}
@@ -47,6 +55,11 @@ func (c *runCheck) compare(ctx context.Context, o sinks.Options) error {
 		c.unbalanced = append(c.unbalanced, fmt.Sprintf("run %s: the manifest says %s, its answers %d", c.run.ID, format.Count(m.Credits.Charged, "credit"), derived.Credits.Charged))
 	}
 	return nil
+}
+
+// newlyUnread are the files that were read when a run was published, and cannot be read now.
+func newlyUnread(published, derived *pipeline.Manifest) []string {
+	return slices.DeleteFunc(slices.Clone(derived.Unread), func(path string) bool { return slices.Contains(published.Unread, path) })
 }
 
 // compareFiles compares the names of files and the digests of their rows.
