@@ -73,7 +73,11 @@ func PrintFindings(w io.Writer, findings []app.Finding, quiet bool) {
 		return
 	}
 	holds := len(findings) - unchecked - partly
-	format.Fprintf(w, "\nThe lake and its journal agree: %s", format.Count(holds, "invariant")+map[bool]string{true: " holds", false: " hold"}[holds == 1])
+	verdict := "The lake and its journal agree"
+	if partly > 0 {
+		verdict = "What was checked agrees"
+	}
+	format.Fprintf(w, "\n%s: %s", verdict, format.Count(holds, "invariant")+map[bool]string{true: " holds", false: " hold"}[holds == 1])
 	if partly > 0 {
 		format.Fprintf(w, ", %d as far as they were checked", partly)
 	}
