@@ -250,6 +250,9 @@ func (l *Lake) compactFiles(ctx context.Context, files []DataFile, read func()) 
 			after.addRecord(p.table, rec)
 			return ctx.Err()
 		}); err != nil {
+			if errors.Is(err, ErrIntegrity) { // of what was written just now
+				err = errors.New(err.Error() + "; check the disk")
+			}
 			return fmt.Errorf("read back %s: %w", f.Path, err)
 		}
 	}
@@ -265,7 +268,11 @@ func readObjectRows(o object, t *schema.Table, yield func(arrow.Record) error) (
 	if err := bufferAll(o); err != nil {
 		return nil, err
 	}
-	return readRows(o, o.Size(), t, yield)
+	tracked := &trackedObject{object: o}
+	if runs, err = readRows(tracked, o.Size(), t, yield); tracked.err != nil {
+		return nil, tracked.err
+	}
+	return runs, err
 }
 
 // addRecord adds the rows of a record.
