@@ -31,7 +31,11 @@ type smallFile struct {
 
 // keepRows copies rows, unless they are too many for a small file.
 func (f *smallFile) keepRows(t *schema.Table, rows []extsort.Row) bool {
-	if f.rows+len(rows) > fewRows {
+	size := f.bytes
+	for _, r := range rows {
+		size += int64(r.ByteSize())
+	}
+	if f.rows+len(rows) > fewRows || size > fewBytes {
 		return false
 	}
 	b := array.NewRecordBuilder(memory.DefaultAllocator, t.Arrow())

@@ -51,7 +51,8 @@ func (r *Row) AddInt(column int, n int64) {
 	r.cells = append(r.cells, cell{int32(column), 0, n})
 }
 
-// AddRow adds the cells of another row to a row of nulls.
+// AddRow adds the cells of another row behind those that are there. Text is for rows that began as nulls: with cells of
+// several rows, their texts follow one another.
 func (r *Row) AddRow(other *Row) {
 	r.cells, r.text = append(r.cells, other.cells...), append(r.text, other.text...)
 }

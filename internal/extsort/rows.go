@@ -103,8 +103,8 @@ func (c *ColumnView) DateAt(i int32) int32 { return c.dates[i] }
 // BoolAt returns a row's value in a Bool column.
 func (c *ColumnView) BoolAt(i int32) bool { return bitutil.BitIsSet(c.bools, c.offset+int(i)) }
 
-// byteSize is about how many bytes the row takes.
-func (r Row) byteSize() int {
+// ByteSize is about how many bytes the row takes.
+func (r Row) ByteSize() int {
 	n := 0
 	for i := range r.View.Columns {
 		c := &r.View.Columns[i]
@@ -121,7 +121,9 @@ func recordMemory(rec arrow.Record) int64 {
 	const perColumn = 512 // headers of the array, its data and its buffers
 	n := int64(0)
 	for _, a := range rec.Columns() {
-		n += perColumn
+		if n += perColumn; a.NullN() == a.Len() {
+			continue // records may share the buffers of nulls
+		}
 		for _, b := range a.Data().Buffers() {
 			if b != nil {
 				n += int64(cap(b.Buf()))

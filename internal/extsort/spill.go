@@ -145,7 +145,7 @@ func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (name string, e
 	}
 	err = mergeSorted(ctx, cursors, func(merged []Row) error {
 		for _, r := range merged {
-			size := r.byteSize()
+			size := r.ByteSize()
 			if len(rows) == maxBatchRows || len(rows) > 0 && bytes+size > maxBatchBytes {
 				if err := flush(); err != nil {
 					return err
