@@ -121,9 +121,7 @@ func recordMemory(rec arrow.Record) int64 {
 	const perColumn = 512 // headers of the array, its data and its buffers
 	n := int64(0)
 	for _, a := range rec.Columns() {
-		if n += perColumn; a.NullN() == a.Len() {
-			continue // records may share the buffers of nulls
-		}
+		n += perColumn
 		for _, b := range a.Data().Buffers() {
 			if b != nil {
 				n += int64(cap(b.Buf()))
