@@ -68,9 +68,9 @@ const (
 	MaxBytes = 8 << 20
 )
 
-// maxReserved is the memory of buffers that is kept for further rows. What is in use takes up to three times
-// MaxBytes: texts, cells, and room to grow.
-const maxReserved = 5 * MaxBytes
+// maxReserved is the memory of buffers that is kept for further rows: as much as those in use take, with
+// texts, cells, and room to grow. With more, runs with long answers exceed the memory that they have.
+const maxReserved = 3 * MaxBytes
 
 // Writer collects rows. One goroutine uses it.
 type Writer struct {
