@@ -268,7 +268,7 @@ func isLegend(cells [][]byte) bool {
 	return filled > 1
 }
 
-// errSetApart says that whoever keeps the list wants nothing done with a line. The rest of the line does not change that.
+// errSetApart says that a mark in the list excludes a line. The rest of the line does not change that.
 var errSetApart = errors.New("says that the line is not to be used")
 
 // isSetApart reports whether a name has a mark with it that the line is not to be used: "Acme (DO NOT CONTACT)".

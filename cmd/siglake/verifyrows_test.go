@@ -90,7 +90,7 @@ func withText(rec arrow.Record, column string) arrow.Record {
 }
 
 // TestVerifyFindsOtherRows: a lake that is consistent, but holds other rows than follow from the answers,
-// is found out.
+// is reported as broken.
 func TestVerifyFindsOtherRows(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})

@@ -114,7 +114,7 @@ func (p *publicationCheck) showAnswers(meter NewWorkMeter) {
 	p.lake.answerRead = func() { p.meter.Add(1) }
 }
 
-// minSecret is the length of a key that can be told from other text.
+// minSecret is the length of a key that can be distinguished from other text.
 const minSecret = 8
 
 // contains reports whether text contains a secret; nil: it is not known.
