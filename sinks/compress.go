@@ -14,13 +14,17 @@ import (
 // their characters are coded by frequency, which this level leaves out by default.
 type pageCodec struct{ zstd.Codec }
 
+// pageWindow is how far a text that repeats may lie back. Few pages are longer, and an encoder keeps memory
+// for twice as much.
+const pageWindow = 1 << 20
+
 // pageEncoder is safe for concurrent use. Pages are complete in memory, so that
 // it holds no window.
 var pageEncoder = newPageEncoder()
 
 func newPageEncoder() *kzstd.Encoder {
 	e, err := kzstd.NewWriter(nil, kzstd.WithEncoderLevel(kzstd.SpeedFastest), kzstd.WithAllLitEntropyCompression(true),
-		kzstd.WithZeroFrames(true), kzstd.WithEncoderCRC(false), kzstd.WithEncoderConcurrency(min(4, runtime.GOMAXPROCS(0))))
+		kzstd.WithZeroFrames(true), kzstd.WithEncoderCRC(false), kzstd.WithWindowSize(pageWindow), kzstd.WithEncoderConcurrency(min(4, runtime.GOMAXPROCS(0))))
 	if err != nil {
 		panic(err) // of constant options
 	}

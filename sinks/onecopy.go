@@ -368,7 +368,7 @@ func (f *uidFilter) add(uid []byte) {
 	if f.words == nil {
 		f.words = make([]uint64, minFilterWords)
 	}
-	if f.uids++; f.uids*2 > len(f.words) && len(f.words) < maxFilterWords {
+	if f.uids++; f.uids > len(f.words)*2 && len(f.words) < maxFilterWords {
 		// A hash has one bit more now, 0 or 1: both are set.
 		f.words = append(f.words, f.words...)
 	}
