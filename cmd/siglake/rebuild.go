@@ -18,7 +18,8 @@ func rebuildCommand() *cli.Command {
 		Usage: "rebuild a lake from its journal, at no cost",
 		Description: "Reads every paid answer from the journal and writes a new lake, run by run. What a newer version of siglake can\n" +
 			"type appears in old runs too. rebuild copies the journal, so that the new lake can replace the old one: rename\n" +
-			"it when no reader uses the old one.\n\n" +
+			"it when no reader uses the old one. If a rebuild is interrupted, the same command starts it again; until then every\n" +
+			"other command refuses the new lake.\n\n" +
 			"With --partition-by it changes how the events are partitioned; the new lake knows every earlier command, and its\n" +
 			"runs do the same. A lake of an earlier version that has both gets one: that of its newest events.",
 		Flags: joinFlags([]cli.Flag{

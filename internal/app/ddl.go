@@ -100,13 +100,17 @@ func OpenInspector(ctx context.Context, env *Env, o StoreOptions, uri string) (a
 		return "", nil, err
 	}
 	inspector, err := inspectLake(ctx, env, o, uri)
-	if err != nil {
-		return "", nil, &Error{KindStorage, err}
-	}
-	return address, inspector, nil
+	return address, inspector, err
 }
 
-// inspectLake opens a lake for looking at. Readers need no lock.
+// inspectLake opens a lake for looking at, unless its rebuild is unfinished. Readers need no lock.
 func inspectLake(ctx context.Context, env *Env, o StoreOptions, uri string) (*sinks.Inspector, error) {
-	return sinks.Inspect(ctx, uri, sinkOptions(env, o))
+	if err := checkReadable(ctx, env, o, uri); err != nil {
+		return nil, err
+	}
+	inspector, err := sinks.Inspect(ctx, uri, sinkOptions(env, o))
+	if err != nil {
+		return nil, &Error{KindStorage, err}
+	}
+	return inspector, nil
 }

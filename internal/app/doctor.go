@@ -179,7 +179,7 @@ func (x *checkup) checkLake(ctx context.Context, uri string) (policy string) {
 		x.addOK("lake", "none yet: the first run creates it")
 		return policy
 	case err != nil:
-		x.addFailure("lake", &Error{KindStorage, err}, "")
+		x.addFailure("lake", err, "")
 		return policy
 	}
 	defer inspector.Close() //nolint:errcheck // it was only read

@@ -180,7 +180,7 @@ func (e *exporter) openLake(ctx context.Context) (err error) {
 		return err
 	}
 	if e.inspector, err = inspectLake(ctx, e.env, e.options.Store, e.options.Lake); err != nil {
-		return &Error{KindStorage, err}
+		return err
 	}
 	snapshot, err := e.inspector.ReadSnapshot(ctx, e.options.Generation)
 	if err != nil {

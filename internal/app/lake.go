@@ -36,7 +36,7 @@ func openLake(ctx context.Context, env *Env, o StoreOptions, uri, holder string)
 		return nil, err
 	}
 	options := ledger.Options{
-		Decode: l.decode, ReadOnly: holder == readOnly, Now: env.Now, CheckpointEvery: env.CheckpointEvery,
+		Decode: l.decode, ReadOnly: holder == readOnly || l.store.readOnly, Now: env.Now, CheckpointEvery: env.CheckpointEvery,
 		Debug: func(message string) { env.Log.Debug(message, "lake", uri) },
 	}
 	if holder != readOnly {

@@ -26,7 +26,7 @@ func ReadLayouts(ctx context.Context, env *Env, store StoreOptions, path string)
 	}
 	inspector, err := inspectLake(ctx, env, store, path)
 	if err != nil {
-		return nil, &Error{KindStorage, err}
+		return nil, err
 	}
 	defer inspector.Close() //nolint:errcheck // it was only read
 	snapshot, err := inspector.ReadSnapshot(ctx, 0)

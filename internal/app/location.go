@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/lease"
@@ -53,6 +54,8 @@ type journalStore struct {
 	// record.
 	record  func(context.Context) error
 	created *createdPaths // what was created for a new lake in a directory; nil: nothing
+	// The lake may only be read, and the command need not write it.
+	readOnly bool
 	// The process that has the lock at the moment; nil: none has.
 	holder func(context.Context) (*lease.Holder, error)
 }
@@ -79,12 +82,17 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 	s.holder = func(context.Context) (*lease.Holder, error) { return lease.FlockHolder(dir) }
 	if holder != readOnly {
 		s.created = missingPaths(path)
-		if s.lock, err = lease.AcquireFlock(dir, holder); err != nil {
+		s.lock, err = lease.AcquireFlock(dir, holder)
+		if holder == rebuildHolder && isForbidden(err) {
+			s.readOnly, s.created = true, nil
+			s.lock, err = shareLock(dir)
+		}
+		if err != nil {
 			return journalStore{}, lockError(uri, err)
 		}
 	}
 	journal := filepath.Join(dir, "journal")
-	if err := checkSalvaged(journal, uri); err != nil {
+	if err := errors.Join(checkRebuilt(path, uri), checkSalvaged(journal, uri)); err != nil {
 		return s, err
 	}
 	return s, s.openDir(journal, env.Hook)
@@ -94,6 +102,38 @@ var errStateOfLocalLake = UsageErrorf("--state applies to lakes on S3 only; the 
 
 // leaseName is the lock of a lake on S3.
 const leaseName = StateDir + "/lock.json"
+
+// isForbidden reports whether a lake may be read and not be written.
+func isForbidden(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
+
+// shareLock keeps writers from a lake in a directory that this process may only read; nil: the lake has
+// never been locked, as a copy without its lock file.
+func shareLock(dir string) (lease.Lock, error) {
+	held, err := lease.ShareFlock(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, lease.ErrLocked):
+		return nil, err
+	case err == nil:
+		return held, nil
+	}
+	return nil, fmt.Errorf("it may only be read, and whether a process is at work on it cannot be known: %w; make sure that none is and copy the lake, or grant the permission to write %s", err, filepath.Join(dir, "lock"))
+}
+
+// checkNotHeld makes sure that no process has the lock of a lake in a bucket that may only be read.
+func checkNotHeld(ctx context.Context, holder func(context.Context) (*lease.Holder, error), uri string) error {
+	h, err := holder(ctx)
+	if err == nil && h != nil {
+		err = fmt.Errorf("%w: %s, process %d on %s", lease.ErrLocked, h.Command, h.PID, h.Host)
+	}
+	if err != nil {
+		return lockError(uri, err)
+	}
+	return nil
+}
 
 // checkSalvaged makes sure that no salvage of a journal was interrupted before it was in place.
 func checkSalvaged(journal, uri string) error {
@@ -145,10 +185,17 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 	s.holder = func(ctx context.Context) (*lease.Holder, error) { return lease.ObjectHolder(ctx, b, leaseName) }
 	if holder != readOnly {
 		held, err := lease.Acquire(ctx, b, leaseName, holder, lease.Options{})
-		if err != nil {
+		switch {
+		case holder == rebuildHolder && isForbidden(err):
+			s.readOnly = true
+			if err := checkNotHeld(ctx, s.holder, uri); err != nil {
+				return s, err
+			}
+		case err != nil:
 			return s, lockError(uri, err)
+		default:
+			s.lock = held
 		}
-		s.lock = held
 	}
 	location, err := newJournalLocation(o)
 	if err != nil {
@@ -206,6 +253,8 @@ type journalLocation struct {
 	Prefix string `json:"prefix,omitempty"`
 	// The prefixes of damaged journals that were salvaged, oldest first.
 	Damaged []string `json:"damaged,omitempty"`
+	// The lake of which this one is an unfinished rebuild, without a journal; empty: it is none.
+	RebuildOf string `json:"rebuild_of,omitempty"`
 }
 
 // journalLocationName is the object with the location.
@@ -260,6 +309,9 @@ func (loc journalLocation) checkRecorded(ctx context.Context, b *bucket.Bucket, 
 		}
 	}
 	if err != nil {
+		return loc, err
+	}
+	if err := recorded.checkRebuilt(ctx, b, b.URI("")); err != nil {
 		return loc, err
 	}
 	if recorded.Host != loc.Host || recorded.Directory != loc.Directory {
@@ -400,6 +452,11 @@ func findJournal(ctx context.Context, env *Env, o StoreOptions, uri string) (exi
 		if err == nil {
 			_, err = os.Stat(filepath.Join(path, StateDir))
 		}
+		if err == nil {
+			if err := checkRebuilt(path, uri); err != nil {
+				return true, false, err
+			}
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, false, nil
 		}
@@ -415,14 +472,11 @@ func findJournal(ctx context.Context, env *Env, o StoreOptions, uri string) (exi
 	if err != nil {
 		return false, false, UsageErrorf("%v", err)
 	}
-	_, err = b.Stat(ctx, journalLocationName)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, false, nil
+	recorded, etag, err := readLocation(ctx, b)
+	if err != nil || etag == "" {
+		return false, false, err
 	}
-	if err != nil {
-		return false, false, &Error{KindStorage, err}
-	}
-	return true, true, nil
+	return true, true, recorded.checkRebuilt(ctx, b, uri)
 }
 
 // createdPaths are paths that did not exist before a command created a lake.
@@ -463,31 +517,4 @@ func (c *createdPaths) removeUnused() {
 	for _, path := range slices.Backward(c.paths) {
 		_ = os.Remove(path) // what cannot be removed does no harm
 	}
-}
-
-// createJournal writes the journal of a lake that has none yet. Before all of it is written the lake has
-// lost its journal, so that every command refuses it: with a part of the journal, siglake would buy the
-// rest again.
-func createJournal(ctx context.Context, env *Env, o StoreOptions, uri string, write func(wal.Store) error) error {
-	if sinks.OnS3(uri) {
-		b, err := openBucket(ctx, env, o, uri)
-		if err != nil {
-			return UsageErrorf("%v", err)
-		}
-		var inBucket journalLocation
-		objects := inBucket.objects(b, env)
-		if err := errors.Join(write(objects), objects.Close()); err != nil {
-			return &Error{KindStorage, err}
-		}
-		_, err = inBucket.checkRecorded(ctx, b, true)
-		return err
-	}
-	path, err := sinks.CheckDir(uri)
-	if err == nil {
-		err = wal.CreateDir(filepath.Join(path, StateDir, "journal"), env.Hook, write)
-	}
-	if err != nil {
-		return &Error{KindStorage, err}
-	}
-	return nil
 }

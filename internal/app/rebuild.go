@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
@@ -48,15 +47,18 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 			return rebuilt, err
 		}
 	}
-	if err := checkEmpty(ctx, env, o.Store, o.Into); err != nil {
-		return rebuilt, err
-	}
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, rebuildHolder)
 	if err != nil {
 		return rebuilt, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written that matters
-	if err := l.recoverRuns(ctx); err != nil {
+	target, err := newRebuildTarget(ctx, env, &o)
+	if err != nil {
+		return rebuilt, err
+	}
+	if l.store.readOnly {
+		env.Log.Info("the lake may only be read, and is left as it is", "lake", o.Lake)
+	} else if err := l.recoverRuns(ctx); err != nil {
 		return rebuilt, lakeError(err)
 	}
 	if err := checkUnpruned(ctx, l); err != nil {
@@ -70,10 +72,18 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 	}
 	var newest *pipeline.Manifest
 	l.options.Published = func(_ string, m *pipeline.Manifest) { newest = m } // announced when the new lake is complete
+	target.runs = l.ledger.Runs()
+	defer func() { err = errors.Join(err, target.close()) }()
+	if err := target.claim(ctx); err != nil {
+		return rebuilt, err
+	}
 	if err := rebuilt.writeRuns(ctx, l, &o); err != nil {
 		return rebuilt, err
 	}
-	err = createJournal(ctx, env, o.Store, o.Into, func(to wal.Store) error { return l.ledger.CopyTo(ctx, to) })
+	if l.store.readOnly && l.changedSinceOpen(ctx) {
+		return rebuilt, &Error{KindLocked, fmt.Errorf("a run worked on %s during the rebuild, which lacks it: rebuild again when it has ended", o.Lake)}
+	}
+	err = target.finish(ctx, func(to wal.Store) error { return l.ledger.CopyTo(ctx, to) })
 	if err == nil && newest != nil {
 		env.notePublication(o.Store, o.Into, newest)
 	}
@@ -181,30 +191,4 @@ func (r *RebuiltLake) repartition(ctx context.Context, l *lake, by string) {
 	if r.Before != nil || slices.ContainsFunc(l.ledger.Runs(), differs) {
 		l.ledger.Partitions().Change(key)
 	}
-}
-
-// checkEmpty refuses a place for a new lake that holds anything.
-func checkEmpty(ctx context.Context, env *Env, store StoreOptions, into string) error {
-	occupied := UsageErrorf("--into %s is not empty; name an empty directory or prefix", into)
-	if sinks.OnS3(into) {
-		b, err := openBucket(ctx, env, store, into)
-		if err != nil {
-			return UsageErrorf("%v", err)
-		}
-		for _, err := range b.List(ctx, "") {
-			if err != nil {
-				return &Error{KindStorage, err}
-			}
-			return occupied
-		}
-		return nil
-	}
-	path, err := sinks.CheckDir(into)
-	if err != nil {
-		return &Error{KindUsage, err}
-	}
-	if entries, err := os.ReadDir(path); err == nil && len(entries) > 0 {
-		return occupied
-	}
-	return nil
 }

@@ -53,6 +53,9 @@ func SalvageLake(ctx context.Context, env *Env, o SalvageOptions) (report Salvag
 	}
 	state := filepath.Join(filepath.FromSlash(path), StateDir)
 	journal := filepath.Join(state, "journal")
+	if err := checkRebuilt(filepath.FromSlash(path), o.Lake); err != nil {
+		return report, err
+	}
 	if _, err := os.Stat(journal); errors.Is(err, fs.ErrNotExist) && !wal.PendingSalvage(journal) {
 		return report, noLakeError(o.Lake, "no journal found", true)
 	}

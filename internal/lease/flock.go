@@ -32,6 +32,24 @@ func AcquireFlock(dir, holder string) (*Flock, error) {
 	return acquireFlock(dir, holder, replaceText)
 }
 
+// ShareFlock takes the lock in a directory that may only be read: until it is closed no process has the
+// lock, and others that only read may share it. Without a file of the lock there is nothing to take: the
+// error is fs.ErrNotExist.
+func ShareFlock(path string) (*Flock, error) {
+	dir, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	l := &Flock{dir: dir, write: func(*os.File, string) error { return nil }}
+	if l.f, err = dir.Open(lockFile); err == nil {
+		err = l.take(flock.TryLockShared)
+	}
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	return l, nil
+}
+
 func acquireFlock(path, holder string, write func(*os.File, string) error) (*Flock, error) {
 	//nolint:gosec // the umask limits access
 	if err := os.MkdirAll(path, 0o777); err != nil {
@@ -57,7 +75,12 @@ func (l *Flock) open() (err error) {
 	if l.f, err = l.dir.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o666); err != nil { //nolint:gosec // the umask limits access
 		return err
 	}
-	locked, err := tryLock(l.f)
+	return l.take(flock.TryLock)
+}
+
+// take locks the file, or closes it.
+func (l *Flock) take(lock func(*os.File) (bool, error)) error {
+	locked, err := tryLock(l.f, lock)
 	if err == nil && locked {
 		if err = l.Err(); err == nil {
 			return nil
@@ -77,13 +100,13 @@ func (l *Flock) open() (err error) {
 
 // tryLock takes the lock of a file. A command that looks who holds it has it for a moment, so it is
 // tried more than once.
-func tryLock(f *os.File) (locked bool, err error) {
+func tryLock(f *os.File, lock func(*os.File) (bool, error)) (locked bool, err error) {
 	const tries, moment = 4, 10 * time.Millisecond
 	for try := range tries {
 		if try > 0 {
 			time.Sleep(moment)
 		}
-		if locked, err = flock.TryLock(f); locked || err != nil {
+		if locked, err = lock(f); locked || err != nil {
 			break
 		}
 	}

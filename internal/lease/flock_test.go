@@ -2,8 +2,10 @@ package lease
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -55,5 +57,41 @@ func TestLockFileRemoved(t *testing.T) {
 	defer other.Close()
 	if l.Valid() {
 		t.Error("lock with another file in the place of its own: Valid() = true, want false")
+	}
+}
+
+// TestShareFlock: who may only read keeps writers out, and lets others read; a writer keeps it out. Nothing is
+// written.
+func TestShareFlock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if l, err := ShareFlock(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("ShareFlock() without a lock file = %v, %v, want %v", l, err, fs.ErrNotExist)
+	}
+	writer, err := AcquireFlock(dir, "siglake run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := ShareFlock(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "siglake run") {
+		t.Errorf("ShareFlock() while a run is at work = %v, %v, want %v by siglake run", l, err, ErrLocked)
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, lockFile), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		reader, err := ShareFlock(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer reader.Close()
+	}
+	if err := os.Chmod(filepath.Join(dir, lockFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := AcquireFlock(dir, "siglake run"); !errors.Is(err, ErrLocked) {
+		t.Errorf("AcquireFlock() while it is read = %v, %v, want %v", l, err, ErrLocked)
 	}
 }
