@@ -122,11 +122,38 @@ func (p *dirBackend) swapObject(ctx context.Context, name string, old, data []by
 }
 
 func (p *dirBackend) readObject(_ context.Context, name string) ([]byte, error) {
+	if err := p.checkRegular(name); err != nil {
+		return nil, err
+	}
 	return p.ReadFile(name)
 }
 
 func (p *dirBackend) openObject(_ context.Context, name string) (object, error) {
+	if err := p.checkRegular(name); err != nil {
+		return nil, err
+	}
 	return p.Open(name)
+}
+
+// checkRegular refuses what is no file of siglake's, and whose reading may fail like a disk, or never end.
+func (p *dirBackend) checkRegular(name string) error {
+	info, err := fs.Lstat(p.FS(), name)
+	if err != nil {
+		return nil //nolint:nilerr // reading reports it
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		if _, err := fs.Stat(p.FS(), name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+			return &RemedyError{fmt.Errorf("%w: %s is a symbolic link that leads out of the lake, which siglake does not follow: put the file itself in its place", ErrIntegrity, name)}
+		}
+		return nil
+	}
+	switch {
+	case info.Mode().IsRegular():
+		return nil
+	case info.IsDir():
+		return fmt.Errorf("%w: %s is a directory, and should be a file", ErrIntegrity, name)
+	}
+	return fmt.Errorf("%w: %s is not a file but %s", ErrIntegrity, name, info.Mode().Type())
 }
 
 func (p *dirBackend) prepareWrites(context.Context) error {

@@ -79,6 +79,15 @@ func (c *generationRef) checkSnapshot(m *pipeline.Manifest) error {
 	return nil
 }
 
+// RemedyError says what to do about damage that needs no rebuild.
+type RemedyError struct{ Err error }
+
+// Error says what is damaged, and what to do.
+func (e *RemedyError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the damage.
+func (e *RemedyError) Unwrap() error { return e.Err }
+
 func manifestName(generation int64) string {
 	return fmt.Sprintf("%s/%08d.json", manifestDir, generation)
 }
@@ -123,7 +132,8 @@ func (g *generations) readCurrent(ctx context.Context) (c generationRef, raw []b
 		err = errors.New("it names no generation")
 	}
 	if err != nil {
-		return generationRef{}, nil, fmt.Errorf("%w: %s is damaged: %w: %.200q; restore it, or remove it: siglake compact writes it again from the manifests", ErrIntegrity, currentFile, err, raw)
+		err = fmt.Errorf("%w: %s is damaged: %w: %.200q; restore it, or remove it: siglake compact writes it again from the manifests", ErrIntegrity, currentFile, err, raw)
+		return generationRef{}, nil, &RemedyError{err}
 	}
 	return c, raw, nil
 }
@@ -142,6 +152,11 @@ func (g *generations) newestGeneration(ctx context.Context) (newest generationRe
 	if newest, raw, err = g.readCurrent(ctx); err != nil {
 		return newest, nil, err
 	}
+	return g.newestAfter(ctx, newest, raw)
+}
+
+// newestAfter walks from a generation to the end of the chain.
+func (g *generations) newestAfter(ctx context.Context, newest generationRef, raw []byte) (generationRef, []byte, error) {
 	if link := newest.manifestLink(); link != nil {
 		m, err := g.readManifest(ctx, link)
 		if err == nil {
@@ -161,11 +176,11 @@ func (g *generations) newestGeneration(ctx context.Context) (newest generationRe
 			return newest, nil, err
 		}
 		next, err := parseManifest(name, data)
-		if err != nil {
-			return newest, nil, err
+		if err == nil && (next.Generation != newest.Generation+1 || !reflect.DeepEqual(next.Previous, newest.manifestLink())) {
+			err = fmt.Errorf("%w: %s does not follow generation %d", ErrIntegrity, name, newest.Generation)
 		}
-		if next.Generation != newest.Generation+1 || !reflect.DeepEqual(next.Previous, newest.manifestLink()) {
-			return newest, nil, fmt.Errorf("%w: %s does not follow generation %d", ErrIntegrity, name, newest.Generation)
+		if err != nil {
+			return newest, nil, &RemedyError{fmt.Errorf("%w; move that file out of the lake if it came from elsewhere, otherwise restore _meta and _state from one copy", err)}
 		}
 		newest = newGenerationRef(next, data)
 	}

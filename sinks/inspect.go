@@ -100,7 +100,8 @@ func (i *Inspector) CurrentGeneration(ctx context.Context) (*pipeline.Link, int6
 
 // ReadChain returns the manifests from the first generation to the one that
 // current.json names. If a link is broken, it returns ErrIntegrity and the manifests
-// after it.
+// after it. If current.json is damaged, or the manifest that it names, these are the ones that follow each
+// other from the first.
 func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, err error) {
 	for m, broken := range i.Generations(ctx) {
 		if broken != nil {
@@ -108,6 +109,9 @@ func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, 
 			break
 		}
 		chain = append(chain, m)
+	}
+	if len(chain) == 0 && errors.Is(err, ErrIntegrity) {
+		return i.ReadNumbered(ctx), err
 	}
 	slices.Reverse(chain)
 	if removed := RemovedFiles(chain); err == nil && len(removed) > 0 {
@@ -118,6 +122,21 @@ func (i *Inspector) ReadChain(ctx context.Context) (chain []*pipeline.Manifest, 
 		}
 	}
 	return chain, err
+}
+
+// ReadNumbered returns the manifests that follow each other from the first one on, whether current.json
+// names them or not.
+func (i *Inspector) ReadNumbered(ctx context.Context) (chain []*pipeline.Manifest) {
+	newest, _, _ := i.published.newestAfter(ctx, generationRef{}, nil) // as far as it goes
+	for link := newest.manifestLink(); link != nil; {
+		m, err := i.published.readManifest(ctx, link)
+		if err != nil {
+			return nil // it was changed meanwhile
+		}
+		chain, link = append(chain, m), m.Previous
+	}
+	slices.Reverse(chain)
+	return chain
 }
 
 // ReadManifests visits the manifests from the newest generation, whether current.json names it
@@ -300,7 +319,13 @@ func (i *Inspector) checkUnpruned(since []*pipeline.Manifest, s *Snapshot) error
 func (i *Inspector) CheckSnapshots(ctx context.Context, chain []*pipeline.Manifest) (broken []string, err error) {
 	var files []DataFile
 	removed := RemovedFiles(chain)
-	for _, m := range chain {
+	for at, m := range chain {
+		if at == 0 && m.Generation > 1 && m.Snapshot != nil { // those before it cannot be read
+			if files, err = i.published.readSnapshot(ctx, m.Snapshot); err != nil {
+				return append(broken, err.Error()), nil
+			}
+			continue
+		}
 		after, err := applyManifest(files, m)
 		if err != nil {
 			return append(broken, fmt.Sprintf("generation %d: %v", m.Generation, err)), nil
@@ -374,8 +399,8 @@ func (i *Inspector) ScanObjects(ctx context.Context, skip func(name string) bool
 			continue
 		}
 		content, err := i.published.backend.readObject(ctx, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it has been removed since it was listed
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrIntegrity) {
+			continue // it has been removed since it was listed, or is no file
 		}
 		if err != nil {
 			return err

@@ -48,7 +48,7 @@ var (
 
 func readFileKeys(ctx context.Context, from backend, path, runID string, wanted *uidFilter, only map[string]bool) (keys arrow.Record, err error) {
 	o, err := from.openObject(ctx, path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrIntegrity) {
 		return nil, errUnreadable
 	}
 	if err != nil {

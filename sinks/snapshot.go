@@ -173,6 +173,20 @@ func (l *Lake) MissingNeighbours(ctx context.Context, m *pipeline.Manifest) (mis
 	return missing, errors.Join(failed...)
 }
 
+// MissingManifests names the manifests that are not there of the generations up to one.
+func (l *Lake) MissingManifests(ctx context.Context, newest int64) (missing []string, err error) {
+	found, err := l.listDir(ctx, manifestDir)
+	if err != nil {
+		return nil, err
+	}
+	for generation := int64(1); generation <= newest; generation++ {
+		if name := manifestName(generation); !found[name] {
+			missing = append(missing, name)
+		}
+	}
+	return missing, nil
+}
+
 func (g *generations) listDir(ctx context.Context, dir string) (map[string]bool, error) {
 	names := map[string]bool{}
 	for name, err := range g.backend.listNames(ctx, dir) {

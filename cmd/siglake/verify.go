@@ -38,7 +38,7 @@ func verifyCommand() *cli.Command {
 			var broken *app.Error
 			switch {
 			case !errors.As(err, &broken) || broken.Kind != app.KindIntegrity:
-			case o.Quick:
+			case o.Quick && app.NeedsRebuild(findings):
 				format.Fprintf(env.Stdout, "siglake verify --lake %s reads the answers, too, and says whether the lake can be rebuilt from them.\n", o.Lake)
 			case app.IsRebuildable(findings):
 				format.Fprintf(env.Stdout, "The journal is intact: siglake rebuild --lake %s --into DIR rebuilds the lake from it, at no cost.\n", o.Lake)

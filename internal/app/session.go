@@ -327,6 +327,11 @@ func (s *session) describeInput() pipeline.Input {
 // are not there any more. What the run bought is published nevertheless.
 func findMissing(ctx context.Context, env *Env, lake string, sink *sinks.Lake, m *pipeline.Manifest) error {
 	missing, err := sink.MissingNeighbours(ctx, m)
+	manifests, listErr := sink.MissingManifests(ctx, m.Generation)
+	if err = errors.Join(err, listErr); len(missing) == 0 && len(manifests) > 0 {
+		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but of earlier generations %s missing: %s; restore them from a copy, or siglake rebuild --lake %s --into DIR writes the lake again at no cost",
+			m.Generation, map[bool]string{true: "a manifest is", false: format.Count(len(manifests), "manifest") + " are"}[len(manifests) == 1], format.List(manifests, 3), lake)}
+	}
 	switch {
 	case len(missing) > 0:
 		return &Error{KindIntegrity, fmt.Errorf("generation %d is published, but some files of the tables that it wrote are missing or damaged, %s of earlier runs: %s; siglake verify lists all, and siglake rebuild --lake %s --into DIR writes them again at no cost",

@@ -11,6 +11,7 @@ import (
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/parallel"
+	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -22,6 +23,7 @@ type Finding struct {
 	Text       string
 	Detail     string
 	Violations []string // nil when it holds
+	remedied   int      // violations that say what to do about them, which is less than a rebuild
 	inLedger   bool     // what is broken, if anything is, another lake from this journal would have too
 	pruned     bool     // answers are gone from the journal
 	// The check did not run; Detail says why.
@@ -46,11 +48,18 @@ func VerifyLake(ctx context.Context, env *Env, o VerifyOptions) ([]Finding, erro
 		return nil, err
 	}
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
+	var journal error // why it cannot be read
+	if errors.Is(err, wal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
+		l, journal, err = &lake{env: env, uri: o.Lake, options: sinkOptions(env, o.Store)}, err, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // nothing was written that matters
-	findings, err := checkInvariants(ctx, l, o)
+	findings, err := checkInvariants(ctx, l, o, journal)
+	if errors.Is(err, wal.ErrCorrupt) { // in a record that opening did not read
+		findings, err = checkInvariants(ctx, l, o, err)
+	}
 	if err != nil {
 		return nil, lakeError(err)
 	}
@@ -61,7 +70,7 @@ func VerifyLake(ctx context.Context, env *Env, o VerifyOptions) ([]Finding, erro
 		}
 	}
 	switch {
-	case violated > 0 && l.changedSinceOpen(ctx):
+	case violated > 0 && l.ledger != nil && l.changedSinceOpen(ctx):
 		return findings, &Error{KindLocked, fmt.Errorf("a run worked on %s during the comparison, which is therefore invalid: verify again when the run has ended", o.Lake)}
 	case violated > 0:
 		return findings, &Error{KindIntegrity, fmt.Errorf("%d of %s of %s violated", violated, format.Count(len(findings), "invariant"), o.Lake)}
@@ -70,20 +79,32 @@ func VerifyLake(ctx context.Context, env *Env, o VerifyOptions) ([]Finding, erro
 }
 
 // IsRebuildable reports whether a lake that is rebuilt from the journal would
-// violate none of the invariants. One with pruned answers cannot be rebuilt.
+// violate none of the invariants, and nothing less does. One with pruned answers cannot be rebuilt.
 func IsRebuildable(findings []Finding) bool {
-	return len(findings) > 0 && !slices.ContainsFunc(findings, func(f Finding) bool { return f.pruned || len(f.Violations) > 0 && f.inLedger })
+	return NeedsRebuild(findings) && !slices.ContainsFunc(findings, func(f Finding) bool { return f.pruned || len(f.Violations) > 0 && f.inLedger })
 }
 
-// checkInvariants checks the invariants of the lake.
-func checkInvariants(ctx context.Context, l *lake, o VerifyOptions) ([]Finding, error) {
+// NeedsRebuild reports whether something is violated of which no violation says what to do.
+func NeedsRebuild(findings []Finding) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool { return len(f.Violations) > f.remedied })
+}
+
+// checkInvariants checks the invariants of the lake. journal is why its journal cannot be read; nil: it can.
+func checkInvariants(ctx context.Context, l *lake, o VerifyOptions, journal error) ([]Finding, error) {
 	sink, err := sinks.Inspect(ctx, l.uri, l.options)
 	if err != nil {
 		return nil, err
 	}
 	defer sink.Close() //nolint:errcheck // it was only read
-	p := &publicationCheck{lake: l, sink: sink, jobs: o.Jobs, listed: map[string]pipeline.File{}}
+	p := &publicationCheck{lake: l, sink: sink, jobs: o.Jobs, listed: map[string]pipeline.File{}, remedied: map[string]int{}}
 	defer func() { p.meter.Close() }()
+	if journal != nil {
+		p.meter = NewWorkMeter(nil).begin("", 0)
+		if err := p.checkWithoutJournal(ctx); err != nil {
+			return nil, err
+		}
+		return journalFindings(p, journal), nil
+	}
 	if o.Quick {
 		p.meter = NewWorkMeter(nil).begin("", 0)
 		if err := p.checkQuickly(ctx); err != nil {
@@ -134,9 +155,9 @@ func completeFindings(p *publicationCheck) []Finding {
 		{Number: 3, Text: recordedFirst, Detail: format.Count(audit.Attempts, "attempt"), Violations: slices.Concat(audit.WithoutIntent, audit.Checkpoint, audit.Unannounced, p.older), inLedger: true},
 		{Number: 4, Text: boughtOnce, Detail: format.Count(audit.Entities, "identity") + " with an answer", Violations: audit.BoughtTwice, inLedger: true},
 		{Number: 5, Text: rowsMatch, Detail: p.rowText(), Violations: p.differing},
-		{Number: 6, Text: filesListed, Detail: p.fileText(), Violations: p.unlisted},
-		{Number: 7, Text: filesIntact, Detail: format.Bytes(p.bytes) + " read", Violations: p.damaged},
-		{Number: 8, Text: oneChain, Detail: format.Count(p.generations, "generation"), Violations: p.brokenChain},
+		{Number: 6, Text: filesListed, Detail: p.fileText(), Violations: p.unlisted, remedied: p.remedied[filesListed]},
+		{Number: 7, Text: filesIntact, Detail: format.Bytes(p.bytes) + " read", Violations: p.damaged, remedied: p.remedied[filesIntact]},
+		{Number: 8, Text: oneChain, Detail: format.Count(p.generations, "generation"), Violations: p.brokenChain, remedied: p.remedied[oneChain]},
 		{Number: 9, Text: oneStatus, Detail: format.Count(p.lines, "line"), Violations: p.badStatus},
 		{Number: 10, Text: withinBudget, Detail: format.Count(audit.Runs, "run"), Violations: audit.OverBudget, inLedger: true},
 		{Number: 11, Text: keyNowhere, Detail: p.secretText(), Violations: append(audit.WithSecret, p.leaks...), inLedger: true, Unchecked: p.secret == nil},
@@ -207,6 +228,7 @@ type publicationCheck struct {
 	secret []byte                   // the API key; nil: it is not searched
 	audit  *ledger.Audit            // nil: no answer was read
 	chain  []*pipeline.Manifest     // of all generations
+	cut    bool                     // some of them cannot be read
 	listed map[string]pipeline.File // files in manifests that are not checked yet, by path
 	read   map[string]*readFile     // files that are there, by path
 
@@ -215,10 +237,14 @@ type publicationCheck struct {
 	events, lines, bytes, scanned   int64
 	finishedText                    string
 	incomplete                      []string        // runs of which a salvage lost calls, which was accepted
+	unlinked                        []string        // runs not compared, since a manifest cannot be read
+	lacking                         []string        // runs not compared, since a file of an earlier one cannot be read
 	pruned                          int             // runs with pruned answers
 	removed                         map[string]bool // files that siglake prune removes
 	gone                            int             // those of them that are not there
 	unread                          int             // compactions that replaced some of these
+
+	remedied map[string]int // violations of an invariant that say what to do about them
 
 	unbalanced, undeclared, differing, unlisted, damaged, brokenChain, badStatus, unfinished, leaks, older []string
 }
@@ -236,6 +262,12 @@ func (p *publicationCheck) rowText() string {
 	}
 	if len(p.incomplete) > 0 {
 		text += "; not compared, since a salvage of the journal lost answers: " + format.List(p.incomplete, 5)
+	}
+	if len(p.unlinked) > 0 {
+		text += "; not compared, since a manifest cannot be read: " + format.List(p.unlinked, 5)
+	}
+	if len(p.lacking) > 0 {
+		text += "; not compared, since a file that the lake had before cannot be read: " + format.List(p.lacking, 5)
 	}
 	return text
 }
@@ -274,12 +306,38 @@ func (p *publicationCheck) readChain(ctx context.Context) (err error) {
 	p.chain, err = p.sink.ReadChain(ctx)
 	switch {
 	case errors.Is(err, sinks.ErrIntegrity):
-		p.brokenChain = append(p.brokenChain, err.Error())
+		p.cut = true
+		p.breakChain(err)
 	case err != nil:
 		return err
+	case len(p.chain) == 0 && slices.ContainsFunc(p.journalRuns(), func(r *ledger.Run) bool { return r.Published != nil }):
+		if p.chain = p.sink.ReadNumbered(ctx); len(p.chain) > 0 {
+			p.breakChain(&sinks.RemedyError{Err: errors.New("_meta/current.json is missing: siglake compact writes it again from the manifests")})
+		}
 	}
 	p.removed = sinks.RemovedFiles(p.chain)
 	return nil
+}
+
+// journalRuns are the runs of the journal; none if it cannot be read.
+func (p *publicationCheck) journalRuns() []*ledger.Run {
+	if p.lake.ledger == nil {
+		return nil
+	}
+	return p.lake.ledger.Runs()
+}
+
+// breakChain reports an error of the chain of manifests.
+func (p *publicationCheck) breakChain(err error) {
+	p.brokenChain = append(p.brokenChain, err.Error())
+	p.countRemedy(oneChain, err)
+}
+
+// countRemedy counts a violation of an invariant if it says what to do about it.
+func (p *publicationCheck) countRemedy(invariant string, err error) {
+	if remedy := new(sinks.RemedyError); errors.As(err, &remedy) {
+		p.remedied[invariant]++
+	}
 }
 
 // checkGenerations checks what needs no journal.
@@ -313,8 +371,11 @@ func (p *publicationCheck) checkJournal(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, sinks.ErrIntegrity) { // of which the chain consists is checked before
+	switch {
+	case err != nil && !errors.Is(err, sinks.ErrIntegrity):
 		return err
+	case err != nil && !p.cut: // the chain itself was read
+		p.breakChain(err)
 	}
 	for _, m := range all {
 		if missing := missingFromJournal(p.lake.ledger, m); missing != "" {
@@ -372,8 +433,7 @@ func (p *publicationCheck) checkRun(ctx context.Context, r *ledger.Run, m *pipel
 		return nil, nil
 	}
 	if m == nil {
-		p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is missing", r.ID, r.Published.Generation))
-		return nil, nil
+		return nil, p.checkUnlinked(ctx, r)
 	}
 	if err := p.comparePrepared(ctx, r, m); err != nil {
 		return nil, err
@@ -392,7 +452,22 @@ func (p *publicationCheck) checkRun(ctx context.Context, r *ledger.Run, m *pipel
 		p.incomplete = append(p.incomplete, fmt.Sprintf("run %s, of which %s", r.ID, format.Count(n, "call")))
 		return nil, nil
 	}
-	return &runCheck{lake: p.lake, run: r, published: m, earlier: p.sink.Before(m)}, nil
+	return &runCheck{lake: p.lake, run: r, published: m, earlier: p.sink.Before(m), cut: p.cut}, nil
+}
+
+// checkUnlinked checks a published run without a manifest. If the chain of manifests is broken that is the fault,
+// and the run's files are those that it prepared.
+func (p *publicationCheck) checkUnlinked(ctx context.Context, r *ledger.Run) error {
+	if !p.cut || r.Prepared == nil {
+		p.differing = append(p.differing, fmt.Sprintf("run %s was published as generation %d, which is missing", r.ID, r.Published.Generation))
+		return nil
+	}
+	p.unlinked = append(p.unlinked, "run "+r.ID)
+	m, err := p.lake.ledger.Reader().PreparedManifest(ctx, r)
+	if err == nil {
+		p.list(m)
+	}
+	return err
 }
 
 // compareRuns compares what was published with the answers, several runs at once. Each depends on what
@@ -411,6 +486,14 @@ func (p *publicationCheck) compareRuns(ctx context.Context, checks []*runCheck) 
 			p.checkPruned(c.run, c.published)
 			continue
 		}
+		if c.unlinked {
+			p.unlinked = append(p.unlinked, "run "+c.run.ID)
+			continue
+		}
+		if len(c.lacks) > 0 {
+			p.noteLacking(c)
+			continue
+		}
 		p.runs++
 		p.events += c.published.Events.Written
 		p.differing = append(p.differing, c.differing...)
@@ -418,6 +501,18 @@ func (p *publicationCheck) compareRuns(ctx context.Context, checks []*runCheck) 
 		p.unbalanced = append(p.unbalanced, c.unbalanced...)
 	}
 	return nil
+}
+
+// noteLacking notes a run that was not compared, since a file cannot be read: that is the fault, which is
+// reported if a manifest lists the file.
+func (p *publicationCheck) noteLacking(c *runCheck) {
+	for _, path := range c.lacks {
+		if !isListed(p.chain, path) {
+			p.differing = append(p.differing, fmt.Sprintf("run %s cannot be compared: its events were compared with %s, which cannot be read any more", c.run.ID, format.List(c.lacks, 3)))
+			return
+		}
+	}
+	p.lacking = append(p.lacking, "run "+c.run.ID)
 }
 
 // checkPruned compares what is left to compare of a run with pruned answers.

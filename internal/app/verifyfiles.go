@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/parallel"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
@@ -135,7 +139,7 @@ func (p *publicationCheck) checkFiles(context.Context) error {
 			p.orphans++
 			continue
 		default:
-			p.unlisted = append(p.unlisted, path)
+			p.addUnlisted(path)
 		}
 		if compacted {
 			p.compacted++
@@ -154,12 +158,27 @@ func (p *publicationCheck) checkFiles(context.Context) error {
 	return nil
 }
 
+// addUnlisted reports a file that no manifest lists. One that is not named as a run names its files came from
+// elsewhere: a lake that is rebuilt lacks it, as does this one when it is moved away.
+func (p *publicationCheck) addUnlisted(name string) {
+	ours := p.lake.ledger == nil || slices.ContainsFunc(p.journalRuns(), func(r *ledger.Run) bool { return strings.HasPrefix(path.Base(name), r.ID+"-") })
+	if !ours {
+		name += ", which is not a file of any run: move it out of the lake"
+		p.remedied[filesListed]++
+	}
+	p.unlisted = append(p.unlisted, name)
+}
+
 // checkFile compares a file with its entry in the manifest, and removes the entry from those to check.
 func (p *publicationCheck) checkFile(got *readFile) {
 	f := p.listed[got.path]
 	switch {
+	case errors.Is(got.err, fs.ErrPermission):
+		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v; grant the permission to read it", f.Path, got.err))
+		p.remedied[filesIntact]++
 	case got.err != nil:
 		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v", f.Path, got.err))
+		p.countRemedy(filesIntact, got.err)
 	case got.Bytes != f.Bytes || got.File.Rows != f.Rows:
 		p.damaged = append(p.damaged, fmt.Sprintf("%s has %s and %s, its manifest says %d and %d", f.Path, format.Count(got.Bytes, "byte"), format.Count(got.File.Rows, "row"), f.Bytes, f.Rows))
 	case got.SHA256 != f.SHA256 || got.Digest != f.Digest:

@@ -23,12 +23,38 @@ func quickFindings(p *publicationCheck) []Finding {
 		{Number: 3, Text: recordedFirst, Detail: format.Count(p.generations, "generation"), Violations: p.older, LeftOut: "the order of the records of attempts"},
 		unread(4, boughtOnce),
 		{Number: 5, Text: rowsMatch, Detail: "manifests as they were prepared", Violations: p.differing, LeftOut: "the rows, neither of runs nor of compactions"},
-		{Number: 6, Text: filesListed, Detail: p.fileText(), Violations: p.unlisted},
-		{Number: 7, Text: filesIntact, Detail: format.Bytes(p.bytes) + " read", Violations: p.damaged},
-		{Number: 8, Text: oneChain, Detail: format.Count(p.generations, "generation"), Violations: p.brokenChain},
+		{Number: 6, Text: filesListed, Detail: p.fileText(), Violations: p.unlisted, remedied: p.remedied[filesListed]},
+		{Number: 7, Text: filesIntact, Detail: format.Bytes(p.bytes) + " read", Violations: p.damaged, remedied: p.remedied[filesIntact]},
+		{Number: 8, Text: oneChain, Detail: format.Count(p.generations, "generation"), Violations: p.brokenChain, remedied: p.remedied[oneChain]},
 		{Number: 9, Text: oneStatus, Detail: format.Count(p.lines, "line"), Violations: p.badStatus},
 		unread(10, withinBudget),
 		unread(11, keyNowhere),
 		{Number: 12, Text: nothingLeft, Detail: p.finishedText, Violations: p.unfinished},
+	}
+}
+
+// checkWithoutJournal checks what needs no journal: the chain of manifests, and the digests of all bytes.
+func (p *publicationCheck) checkWithoutJournal(ctx context.Context) error {
+	return runChecks(ctx, p.readChain, p.readFiles, p.checkGenerations, p.checkFiles)
+}
+
+// journalFindings are the findings if the journal cannot be read.
+func journalFindings(p *publicationCheck, journal error) []Finding {
+	unread := func(number int, text string) Finding {
+		return Finding{Number: number, Text: text, Detail: "the journal cannot be read", Unchecked: true}
+	}
+	return []Finding{
+		unread(1, allocated),
+		unread(2, withinInterval),
+		{Number: 3, Text: recordedFirst, Detail: "the journal cannot be read", Violations: []string{journal.Error()}, remedied: 1, inLedger: true},
+		unread(4, boughtOnce),
+		unread(5, rowsMatch),
+		{Number: 6, Text: filesListed, Detail: p.fileText(), Violations: p.unlisted, remedied: p.remedied[filesListed]},
+		{Number: 7, Text: filesIntact, Detail: format.Bytes(p.bytes) + " read", Violations: p.damaged, remedied: p.remedied[filesIntact]},
+		{Number: 8, Text: oneChain, Detail: format.Count(p.generations, "generation"), Violations: p.brokenChain, remedied: p.remedied[oneChain]},
+		{Number: 9, Text: oneStatus, Detail: format.Count(p.lines, "line"), Violations: p.badStatus},
+		unread(10, withinBudget),
+		unread(11, keyNowhere),
+		unread(12, nothingLeft),
 	}
 }
