@@ -21,6 +21,15 @@ import (
 type console struct {
 	w    io.Writer
 	json atomic.Bool
+	buys atomic.Bool // the command makes calls that cost credits
+}
+
+// stopping says what a request to stop waits for.
+func (c *console) stopping() string {
+	if c.buys.Load() {
+		return "shutting down after in-flight calls; press Ctrl-C again to abort"
+	}
+	return "stopping; press Ctrl-C again to abort"
 }
 
 // follow takes the format of the log from where it can be set: the command line, the environment,
@@ -104,13 +113,16 @@ func (c *console) warnVariables(env *app.Env, program *cli.App) {
 }
 
 // endOf is the exit code of a command that ended with an error, and what there is to print of it.
-func endOf(ctx context.Context, err error) (code int, message error) {
+func endOf(ctx context.Context, err error, buys bool) (code int, message error) {
 	if err == nil {
 		return exitComplete, nil
 	}
 	code, message = exitCode(err)
-	if ctx.Err() != nil && errors.Is(message, context.Canceled) { // before a run began: a run ends in order
+	switch {
+	case ctx.Err() == nil || !errors.Is(message, context.Canceled):
+		return code, message
+	case buys: // before a run began: a run ends in order
 		return exitDeferred, errors.New("stopped on request before any call that costs credits; run the same command again")
 	}
-	return code, message
+	return exitDeferred, errors.New("stopped on request before it was done; run the same command again")
 }

@@ -62,15 +62,17 @@ func (inv *invocation) run(ctx context.Context, args []string) int {
 			inv.end.Command = cmd.Name
 		}
 	}
+	buys := cmd != nil && isPurchase(cmd)
+	inv.console.buys.Store(buys)
 	inv.presetFlags(cmd)
 	args, err := flagsFirst(program, args)
 	if err == nil {
 		err = program.RunContext(ctx, args)
 	}
-	code, message := endOf(ctx, err)
+	code, message := endOf(ctx, err, buys)
 	message = withVariables(program, inv.args, message)
 	code, message = withOutput(own.Stdout, code, message)
-	inv.console.report(code, inv.named(message), cmd != nil && isPurchase(cmd))
+	inv.console.report(code, inv.named(message), buys)
 	if failed := inv.afterPublish(ctx); failed != nil {
 		inv.console.print(slog.LevelWarn, format.Text(inv.named(failed).Error()))
 		if code != exitUnexplained { // which the next run will not say again

@@ -45,7 +45,7 @@ func run(env app.Env) int {
 		if !out.json.Load() {
 			format.Fprintf(env.Stderr, "\n") // behind the ^C of a terminal
 		}
-		out.print(slog.LevelWarn, "shutting down after in-flight calls; press Ctrl-C again to abort")
+		out.print(slog.LevelWarn, out.stopping())
 		cancel()
 	}, func() { os.Exit(exitKilled) })
 	return executeOn(ctx, env, out, os.Args)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,3 +108,28 @@ func refuseCalls(t *testing.T, status int, body string, refuses func(now time.Ti
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// TestStopOffline: a command without calls speaks of none when it is stopped.
+func TestStopOffline(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	r.buyDomains(3, "--signals", "news")
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, words := range [][]string{
+		{"verify"}, {"verify", "--quick"}, {"rebuild", "--into", filepath.Join(t.TempDir(), "new")}, {"compact"}, {"export", "--output", filepath.Join(t.TempDir(), "o.csv")}, {"report", "--output", "-"},
+	} {
+		var out, problems bytes.Buffer
+		code := envFor(t).execute(stopped, slices.Concat([]string{"siglake"}, words, []string{"--lake", r.lake}), strings.NewReader(""), &out, &problems)
+		if says := problems.String(); code != exitDeferred || !strings.Contains(says, "stopped on request before it was done") || strings.Contains(says, "call") {
+			t.Errorf("%q, stopped: exit code %d, want %d, and no word of calls: %s", words, code, exitDeferred, says)
+		}
+	}
+	c := &console{}
+	if says := c.stopping(); strings.Contains(says, "call") {
+		t.Errorf("a command without calls says %q", says)
+	}
+	if c.buys.Store(true); !strings.Contains(c.stopping(), "in-flight calls") {
+		t.Errorf("a command with calls says %q", c.stopping())
+	}
+}
