@@ -52,11 +52,11 @@ func (p *purchaseCommand) demonstrateNights(c *cli.Context, o nightsOptions) err
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "siglake-demo-")
+	scratch, remove, err := app.CreateTemporary("siglake-demo-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch) //nolint:errcheck // a temporary directory
+	defer remove() //nolint:errcheck // a temporary directory
 	if err := p.writeDemoList(); err != nil {
 		return err
 	}

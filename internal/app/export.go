@@ -92,7 +92,7 @@ func Export(ctx context.Context, env *Env, o ExportOptions) (report *ExportRepor
 	}
 	defer e.inspector.Close() //nolint:errcheck // it was only read
 	var remove func() error
-	if joined.Dir, remove, err = createTemporary("siglake-export-"); err != nil {
+	if joined.Dir, remove, err = CreateTemporary("siglake-export-"); err != nil {
 		return nil, &Error{KindStorage, err}
 	}
 	defer func() { err = errors.Join(err, remove()) }()

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -22,30 +24,57 @@ func TestTemporary(t *testing.T) {
 	if entries, err := os.ReadDir(os.TempDir()); err != nil || name == "" && len(entries) > 0 {
 		t.Errorf("a file without a name left %v, %v", entries, err)
 	}
-	used, remove, err := createTemporary("siglake-test-")
+	used, remove, err := CreateTemporary("siglake-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	left := filepath.Join(os.TempDir(), "siglake-test-left")
-	if err := os.MkdirAll(filepath.Join(left, "content"), 0o700); err != nil {
+	killed, young := filepath.Join(os.TempDir(), "siglake-test-killed"), filepath.Join(os.TempDir(), "siglake-test-young")
+	for _, dir := range []string{filepath.Join(left, "content"), killed, young} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(killed, "lock"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{left, filepath.Dir(used)} {
-		if err := os.Chtimes(dir, time.Time{}, time.Now().Add(-2*staleAfter)); err != nil {
+		if err := os.Chtimes(dir, time.Time{}, time.Now().Add(-2*lockingTime)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	sweepTemporary("siglake-test-")
-	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("what a killed process left is there: %v", err)
+	for _, dir := range []string{left, killed} {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("what a killed process left is there: %s, %v", dir, err)
+		}
 	}
-	if _, err := os.Stat(filepath.Dir(used)); err != nil {
-		t.Errorf("what a process uses was removed: %v", err)
+	for _, dir := range []string{filepath.Dir(used), young} {
+		if _, err := os.Stat(dir); err != nil {
+			t.Errorf("what a process uses, or is about to lock, was removed: %v", err)
+		}
 	}
 	if err := remove(); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(filepath.Dir(used)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("remove left the directory: %v", err)
+	}
+}
+
+// TestNoTemporary: without a directory for temporary files the error names the variable that sets it.
+func TestNoTemporary(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	variable := "TMPDIR"
+	if runtime.GOOS == "windows" {
+		variable = "TMP"
+	}
+	t.Setenv(variable, missing)
+	_, _, err := CreateTemporary("siglake-verify-")
+	_, _, nameless := createNameless("", "siglake-list-*")
+	for _, err := range []error{err, nameless} {
+		if err == nil || !strings.Contains(err.Error(), "let "+variable+" name") || !strings.Contains(err.Error(), missing) {
+			t.Errorf("without %s: %v, want the variable and the directory", missing, err)
+		}
 	}
 }

@@ -109,7 +109,7 @@ func inDoubtText(m *pipeline.Manifest) string {
 // derive computes the manifest of the run from the journal, as of its version of the schema. It leaves out
 // the events that the lake had before.
 func (c *runCheck) derive(ctx context.Context, o sinks.Options) (manifest *pipeline.Manifest, err error) {
-	dir, remove, err := createTemporary("siglake-verify-")
+	dir, remove, err := CreateTemporary("siglake-verify-")
 	if err != nil {
 		return nil, err
 	}
