@@ -81,8 +81,10 @@ func applyMemory(c *cli.Context, text string) error {
 	return err
 }
 
-// checkAnswerMemory refuses a size of --answer-memory that cannot be read.
+// checkAnswerMemory refuses a size of --answer-memory that cannot be read. Whether it fits into --memory is known
+// when all flags are.
 func checkAnswerMemory(c *cli.Context, text string) error {
-	_, err := app.NewMemory(envOf(c), "", text)
+	const unbounded = "1048576GiB"
+	_, err := app.NewMemory(envOf(c), unbounded, text)
 	return err
 }

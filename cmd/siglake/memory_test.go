@@ -47,7 +47,7 @@ func TestMemoryFlag(t *testing.T) {
 	if v := r.rerun(domainLines(150), flags[:4]...); v.code != exitComplete || v.calls != 0 {
 		t.Errorf("the same without --memory: exit %d after %d calls, want none", v.code, v.calls)
 	}
-	for _, wrong := range [][]string{{"--memory", "1MiB"}, {"--answer-memory", "none"}} {
+	for _, wrong := range [][]string{{"--memory", "1MiB"}, {"--answer-memory", "none"}, {"--answer-memory", "1GiB"}, {"--answer-memory", "512MiB", "--memory", "512MiB"}} {
 		if v := r.exec(t.Context(), []string{"plan", "-"}, domainLines(1), append(flags[:4:4], wrong...)...); v.code != exitUsage || !strings.Contains(v.stderr, wrong[0]) {
 			t.Errorf("%v: exit %d, %s, want %d", wrong, v.code, v.stderr, exitUsage)
 		}

@@ -112,8 +112,17 @@ func mustExist(ctx context.Context, env *Env, o StoreOptions, uri string) error 
 }
 
 // lakeAddress is a lake's address as it is understood from everywhere on this
-// machine. A local directory must be there, and hold nothing else.
+// machine. A local directory must be there, and hold nothing else. The address is that of --lake.
 func lakeAddress(uri string) (string, error) {
+	path, err := findLake(uri)
+	if typed := new(Error); errors.As(err, &typed) {
+		err = &Error{typed.Kind, fmt.Errorf("--lake: %w", typed.Err)}
+	}
+	return path, err
+}
+
+// findLake is lakeAddress for an argument that is not the value of a flag.
+func findLake(uri string) (string, error) {
 	if sinks.OnS3(uri) {
 		return strings.TrimRight(uri, "/"), nil
 	}
@@ -124,13 +133,13 @@ func lakeAddress(uri string) (string, error) {
 	var not *sinks.NotLakeError
 	switch {
 	case errors.As(err, &not):
-		err = noLakeError(uri, not.Reason, false)
+		err = notLakeError(uri, not.Reason, false)
 	case errors.Is(err, fs.ErrNotExist):
-		err = noLakeError(uri, "the directory does not exist", true)
+		err = notLakeError(uri, "the directory does not exist", true)
 	case isStorage(err):
-		err = &Error{KindStorage, fmt.Errorf("--lake: %w", err)}
+		err = &Error{KindStorage, err}
 	case err != nil:
-		err = UsageErrorf("--lake: %w", err)
+		err = &Error{KindUsage, err}
 	}
 	return filepath.ToSlash(path), err
 }
@@ -151,13 +160,17 @@ func isStorage(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO)
 }
 
-// noLakeError says why a place holds no lake, and what to do. A vacant place can hold one.
+// noLakeError says why the place of --lake holds no lake, and what to do. A vacant place can hold one.
 func noLakeError(uri, reason string, vacant bool) error {
+	return UsageErrorf("--lake: %w", notLakeError(uri, reason, vacant))
+}
+
+func notLakeError(uri, reason string, vacant bool) error {
 	advice := "check the path"
 	if vacant {
 		advice += ", or create the lake with siglake run"
 	}
-	return UsageErrorf("--lake: %s is not a siglake lake: %s; %s", uri, reason, advice)
+	return UsageErrorf("%s is not a siglake lake: %s; %s", uri, reason, advice)
 }
 
 // notLake is the error of a command that could create a lake, and cannot there.

@@ -21,7 +21,7 @@ func ReadLayouts(ctx context.Context, env *Env, store StoreOptions, path string)
 		}
 		return []schema.Table{t}, nil
 	}
-	if _, err := lakeAddress(path); err != nil {
+	if _, err := findLake(path); err != nil {
 		return nil, err
 	}
 	inspector, err := inspectLake(ctx, env, store, path)

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/policy"
 )
 
@@ -50,6 +51,9 @@ func NewMemory(env *Env, total, answers string) (m Memory, err error) {
 		n, ok := parseSize(answers)
 		if !ok || n < 1<<20 {
 			return m, UsageErrorf("--answer-memory %q: expected a size from 1MiB in MiB, GiB or TiB, such as 64MiB or 1GiB", answers)
+		}
+		if most := m.Heap/10*9 - m.Sort; n > most {
+			return m, UsageErrorf("--answer-memory %s: of %s that --memory gives to the command, answers can take %s at most; give it more with --memory", answers, format.Bytes(m.Total), format.Bytes(most))
 		}
 		m.Answers = n
 	}

@@ -22,6 +22,7 @@ func TestNewMemory(t *testing.T) {
 		{10 * mib, "", "", 96 * mib, 24 * mib, 24 * mib},
 		{192 * mib, "512MiB", "", 512 * mib, 128 * mib, 64 * mib},
 		{0, "", "8MiB", 256 * mib, 8 * mib, 8 * mib},
+		{0, "", "139MiB", 256 * mib, 139 * mib, 64 * mib},
 	} {
 		m, err := NewMemory(&Env{Memory: tt.process}, tt.total, tt.answers)
 		if err != nil || m.Total != tt.wantTotal || m.Answers != tt.wantAnswers || m.answerTarget(&Env{}) != tt.wantMax {
@@ -31,7 +32,7 @@ func TestNewMemory(t *testing.T) {
 			t.Errorf("%+v: the parts leave nothing to the rest", m)
 		}
 	}
-	for _, flags := range [][2]string{{"95MiB", ""}, {"much", ""}, {"-1", ""}, {"", "1MB"}, {"", "1000"}} {
+	for _, flags := range [][2]string{{"95MiB", ""}, {"much", ""}, {"-1", ""}, {"", "1MB"}, {"", "1000"}, {"", "256MiB"}, {"512MiB", "1GiB"}} {
 		if _, err := NewMemory(&Env{}, flags[0], flags[1]); err == nil {
 			t.Errorf("NewMemory(%q, %q) = nil, want an error", flags[0], flags[1])
 		}
