@@ -23,6 +23,7 @@ func verifyCommand() *cli.Command {
 			lakeFlag(&o.Lake),
 			&cli.BoolFlag{Name: "quick", Destination: &o.Quick, EnvVars: []string{"SIGLAKE_QUICK"}, Usage: "check manifests, digests of files and sums only; no answer is read"},
 			jobsFlag(&o.Jobs, "runs, partitions and files"),
+			jsonFlag(&out),
 		}, readFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
@@ -34,10 +35,14 @@ func verifyCommand() *cli.Command {
 			}
 			o.Meter = newWorkMeter(env.Stderr, out.Quiet)
 			findings, err := app.VerifyLake(c.Context, env, o)
-			report.PrintFindings(env.Stdout, findings, out.Quiet)
 			var broken *app.Error
+			isBroken := errors.As(err, &broken) && broken.Kind == app.KindIntegrity
+			if out.JSON && len(findings) > 0 {
+				return errors.Join(report.PrintJSON(env.Stdout, report.NewVerification(o.Lake, o.Quick, findings, err == nil || isBroken)), err)
+			}
+			report.PrintFindings(env.Stdout, findings, out.Quiet)
 			switch {
-			case !errors.As(err, &broken) || broken.Kind != app.KindIntegrity:
+			case !isBroken:
 			case o.Quick && app.NeedsRebuild(findings):
 				format.Fprintf(env.Stdout, "siglake verify --lake %s reads the answers, too, and says whether the lake can be rebuilt from them.\n", o.Lake)
 			case app.IsRebuildable(findings):

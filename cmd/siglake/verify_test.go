@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/schema"
 )
@@ -93,5 +95,49 @@ func TestVerifyReadsWholeJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.mustExit(exitIntegrity, "verify")
+	}
+}
+
+// TestVerifyJSON: one object, with an invariant a name, whatever was found; the exit codes are those of the text.
+func TestVerifyJSON(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	r.buyDomains(3, "--signals", "news")
+	verify := func(want int, flags ...string) (v report.Verification, states map[string]string) {
+		t.Helper()
+		out := r.mustExit(want, append([]string{"verify", "--json"}, flags...)...)
+		if err := json.Unmarshal([]byte(out), &v); err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+		states = map[string]string{}
+		for _, i := range v.Invariants {
+			states[i.Name] = i.State
+			if i.Violations == nil {
+				t.Errorf("%s has no list of violations", i.Name)
+			}
+		}
+		if len(states) != 12 {
+			t.Errorf("%d names of invariants, want 12: %v", len(states), states)
+		}
+		return v, states
+	}
+	if v, states := verify(exitComplete); v.State != "holds" || v.Rebuildable || v.Lake != r.lake || states["key_nowhere"] != "holds" {
+		t.Errorf("a whole lake: %+v", v)
+	}
+	if v, states := verify(exitComplete, "--quick"); v.State != "partly" || !v.Quick || states["rows_match"] != "partly" || states["key_nowhere"] != "not_checked" {
+		t.Errorf("a whole lake, quickly: %+v", v)
+	}
+	if err := os.WriteFile(filepath.Join(r.lake, "data", "mine.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if v, states := verify(exitIntegrity); v.State != "violated" || v.Rebuildable || states["files_listed"] != "violated" || states["rows_match"] != "holds" {
+		t.Errorf("a foreign file: %+v", v)
+	}
+	name := filepath.Join(r.lake, "_meta", "manifest", "00000001.json")
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if v, states := verify(exitIntegrity); !v.Rebuildable || states["one_chain"] != "violated" {
+		t.Errorf("a missing manifest: %+v", v)
 	}
 }

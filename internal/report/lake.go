@@ -39,6 +39,61 @@ func PrintCheckup(w io.Writer, results []app.CheckResult, policy string, quiet b
 	}
 }
 
+// Verification is what machines read of siglake verify.
+type Verification struct {
+	Lake  string `json:"lake"`
+	Quick bool   `json:"quick"` // no answer was read
+	// State is holds, partly (what was checked holds), violated, or invalid: a run worked on the lake meanwhile.
+	State string `json:"state"`
+	// Rebuildable says that siglake rebuild mends what is violated, and nothing less does; only if answers were read.
+	Rebuildable bool        `json:"rebuildable"`
+	Invariants  []Invariant `json:"invariants"`
+}
+
+// Invariant is one of Verification.
+type Invariant struct {
+	Number     int      `json:"number"`
+	Name       string   `json:"name"`  // never changes
+	State      string   `json:"state"` // holds, partly, violated or not_checked
+	Text       string   `json:"text"`
+	Detail     string   `json:"detail"`
+	LeftOut    string   `json:"left_out,omitempty"`
+	Violations []string `json:"violations"`
+}
+
+// invariantNames are the names of the invariants by their numbers, from 1.
+var invariantNames = []string{
+	"charges_allocated", "bill_within_interval", "recorded_before_sent", "bought_once", "rows_match", "files_listed",
+	"files_intact", "one_chain", "one_status", "within_budget", "key_nowhere", "nothing_left",
+}
+
+// NewVerification describes findings. valid is false if a run worked on the lake during the check.
+func NewVerification(lake string, quick bool, findings []app.Finding, valid bool) *Verification {
+	v := &Verification{Lake: lake, Quick: quick, State: "holds", Rebuildable: valid && !quick && app.IsRebuildable(findings), Invariants: []Invariant{}}
+	for _, f := range findings {
+		i := Invariant{Number: f.Number, State: "holds", Text: f.Text, Detail: f.Detail, LeftOut: f.LeftOut, Violations: append([]string{}, f.Violations...)}
+		if f.Number > 0 && f.Number <= len(invariantNames) {
+			i.Name = invariantNames[f.Number-1]
+		}
+		switch {
+		case len(f.Violations) > 0:
+			i.State, v.State = "violated", "violated"
+		case f.Unchecked:
+			i.State = "not_checked"
+		case f.LeftOut != "":
+			i.State = "partly"
+			if v.State == "holds" {
+				v.State = "partly"
+			}
+		}
+		v.Invariants = append(v.Invariants, i)
+	}
+	if !valid {
+		v.State = "invalid"
+	}
+	return v
+}
+
 // PrintFindings prints the state of the invariants and whether all hold; if quiet, only the violated ones.
 func PrintFindings(w io.Writer, findings []app.Finding, quiet bool) {
 	violated, unchecked, partly := 0, 0, 0
