@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/catalog"
@@ -33,16 +34,17 @@ type catalogOptions struct {
 	URI       string // of a REST or Hive catalogue; the file of an SQLite catalogue
 	Name      string // under which an SQL catalogue keeps the tables
 	Warehouse string // where tables keep their metadata, a URI; of a REST catalogue: its name
-	// Files with the client's id and secret, or a token, for a REST catalogue.
-	CredentialFile, TokenFile string
-	Properties                []string // key=value
-	S3                        app.S3Options
+	// Files with the client's id and secret, a token, or the key of a gateway, for a REST catalogue.
+	CredentialFile, TokenFile, APIKeyFile string
+	Properties                            []string // key=value
+	S3                                    app.S3Options
 }
 
 // The variables with secrets of a REST catalogue.
 const (
 	credentialVariable = "SIGLAKE_ICEBERG_CREDENTIAL" //nolint:gosec // its name
 	tokenVariable      = "SIGLAKE_ICEBERG_TOKEN"      //nolint:gosec // its name
+	apiKeyVariable     = "SIGLAKE_ICEBERG_API_KEY"    //nolint:gosec // its name
 )
 
 var kinds = []string{"sql", "rest", "glue", "hive"}
@@ -94,7 +96,7 @@ func (o *catalogOptions) properties(env *app.Env, lake string) (iceberg.Properti
 		case !ok || key == "":
 			return nil, app.UsageErrorf("--catalog-property %q: expected KEY=VALUE", text)
 		case secretKey.MatchString(key):
-			return nil, app.UsageErrorf("--catalog-property %s: secrets are visible on a command line; use %s, %s, the AWS variables or a file", key, credentialVariable, tokenVariable)
+			return nil, app.UsageErrorf("--catalog-property %s: secrets are visible on a command line; use %s, %s, %s, the AWS variables or a file", key, credentialVariable, tokenVariable, apiKeyVariable)
 		}
 		if err := checkPassword("--catalog-property "+key, value); err != nil {
 			return nil, err
@@ -187,14 +189,20 @@ func localPath(address string) string {
 
 // setSecrets takes secrets from files or the environment.
 func (o *catalogOptions) setSecrets(env *app.Env, p iceberg.Properties) error {
-	for _, s := range []struct{ property, file, variable string }{{"credential", o.CredentialFile, credentialVariable}, {"token", o.TokenFile, tokenVariable}} {
+	for _, s := range []struct{ property, flag, file, variable string }{
+		{"credential", "--credential-file", o.CredentialFile, credentialVariable}, {"token", "--token-file", o.TokenFile, tokenVariable},
+		{"header.x-api-key", "--api-key-file", o.APIKeyFile, apiKeyVariable},
+	} {
 		secret := env.Getenv(s.variable)
 		if s.file != "" {
 			raw, err := os.ReadFile(s.file)
 			if err != nil {
-				return app.UsageErrorf("--%s-file: %w", s.property, err)
+				return app.UsageErrorf("%s: %w", s.flag, err)
 			}
-			secret = strings.TrimSpace(string(raw))
+			secret = string(raw)
+		}
+		if secret = strings.TrimSpace(secret); strings.ContainsFunc(secret, unicode.IsControl) {
+			return app.UsageErrorf("%s or %s: expected one line", s.flag, s.variable)
 		}
 		if secret != "" && o.Kind == "rest" {
 			p[s.property] = secret

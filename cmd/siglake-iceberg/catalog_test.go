@@ -3,7 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,6 +36,40 @@ func TestSecretProperties(t *testing.T) {
 	o := catalogOptions{Kind: "rest", URI: "https://user:password@example.com"}
 	if _, err := o.properties(&env, "/lake"); err == nil {
 		t.Error("an address with a password is accepted")
+	}
+}
+
+// TestAPIKey: the key of a gateway before a REST catalogue comes from a variable or a file, and goes with each request.
+func TestAPIKey(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte("of-the-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ variable, file, want string }{{"of-the-variable", "", "of-the-variable"}, {"of-the-variable", file, "of-the-file"}, {"", "", ""}} {
+		var got []string
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = append(got, r.Header.Get("x-api-key"))
+			_, _ = io.WriteString(w, `{"defaults": {}, "overrides": {}}`)
+		}))
+		env := app.Env{Getenv: func(name string) string { return map[string]string{apiKeyVariable: tt.variable}[name] }}
+		o := catalogOptions{Kind: "rest", URI: server.URL, APIKeyFile: tt.file}
+		c, err := o.connect(t.Context(), &env, "/lake")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.CheckNamespaceExists(t.Context(), table.Identifier{"x"})
+		server.Close()
+		if len(got) < 2 || slices.ContainsFunc(got, func(key string) bool { return key != tt.want }) {
+			t.Errorf("variable %q, file %q: requests with %q, want %q each", tt.variable, tt.file, got, tt.want)
+		}
+	}
+	for name, o := range map[string]catalogOptions{"missing": {APIKeyFile: file + "x"}, "two lines": {}} {
+		o.Kind, o.URI = "rest", "https://example.com"
+		env := app.Env{Getenv: func(string) string { return "a\nb" }}
+		if _, err := o.properties(&env, "/lake"); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
 	}
 }
 
@@ -99,4 +138,15 @@ func TestPauses(t *testing.T) {
 	if err := r.retry(ctx, replica, conflict); !errors.Is(err, context.Canceled) || attempts != 1 {
 		t.Errorf("a replay that is stopped ends with %v after %d attempts", err, attempts)
 	}
+}
+
+// TestUnfinishedRebuild: a lake whose rebuild was interrupted is not shown.
+func TestUnfinishedRebuild(t *testing.T) {
+	t.Parallel()
+	lake := filepath.Join(t.TempDir(), "lake")
+	night(t, lake, "2026-11-20")
+	if err := os.WriteFile(filepath.Join(lake, app.StateDir, "rebuild.json"), []byte(`{"rebuild_of":"/old"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	replayed(t, app.ExitIntegrity, "--lake", lake)
 }

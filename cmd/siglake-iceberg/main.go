@@ -135,6 +135,7 @@ func catalogFlags(c *catalogOptions) []cli.Flag {
 		&cli.StringFlag{Name: "warehouse", Destination: &c.Warehouse, EnvVars: []string{"SIGLAKE_ICEBERG_WAREHOUSE"}, Category: "Catalogue", Usage: "where tables have their metadata, file:///… or s3://…; default: _iceberg in the lake. Of rest: the name of the warehouse"},
 		&cli.StringFlag{Name: "credential-file", Destination: &c.CredentialFile, EnvVars: []string{"SIGLAKE_ICEBERG_CREDENTIAL_FILE"}, Category: "Catalogue", Usage: "`FILE` with ID:SECRET of a client of rest; or in the variable " + credentialVariable},
 		&cli.StringFlag{Name: "token-file", Destination: &c.TokenFile, EnvVars: []string{"SIGLAKE_ICEBERG_TOKEN_FILE"}, Category: "Catalogue", Usage: "`FILE` with a token for rest; or in the variable " + tokenVariable},
+		&cli.StringFlag{Name: "api-key-file", Destination: &c.APIKeyFile, EnvVars: []string{"SIGLAKE_ICEBERG_API_KEY_FILE"}, Category: "Catalogue", Usage: "`FILE` with a key that rest wants in the header x-api-key; or in the variable " + apiKeyVariable},
 		&cli.StringSliceFlag{Name: "catalog-property", EnvVars: []string{"SIGLAKE_ICEBERG_PROPERTIES"}, Category: "Catalogue", Usage: "a further `KEY=VALUE`, such as glue.id=123456789012",
 			Action: func(_ *cli.Context, all []string) error { c.Properties = all; return nil }},
 		&cli.StringFlag{Name: "s3-endpoint", Destination: &c.S3.Endpoint, EnvVars: []string{"SIGLAKE_S3_ENDPOINT"}, Category: "S3", Usage: "`URL` of a store other than AWS"},
