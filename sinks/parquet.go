@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"reflect"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding"
+	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/siglake/siglake/internal/extsort"
 	"github.com/siglake/siglake/schema"
@@ -36,9 +36,18 @@ const (
 // memory until it is complete. Each row group repeats the dictionaries.
 const maxRowGroupBytes = 32 << 20
 
-// pageSize is what a page may take before it is encoded. Small pages make look-ups fast and
-// keep fifty open columns affordable; pages of 256 KiB make files 1.7 % larger.
-const pageSize = 512 << 10
+// A page ends once it takes pageSize before it is encoded, and then only after a multiple of pageRows rows:
+// DuckDB reads so many at a time, and decodes the few rows that it looks for alone only where a page holds all
+// of them. Pages of 256 KiB make files 0.9 % larger. Rows with long texts end a page at maxPageSize.
+const (
+	pageSize    = 512 << 10
+	pageRows    = 2048
+	maxPageSize = 3 * pageSize
+)
+
+// describedSize is the size from which a file describes its columns. The description takes 11 KB of the footer,
+// which every query reads. Package schema has it too.
+const describedSize = 4 << 20
 
 // encoder writes one Parquet file, column by column. It keeps the first rows until it is known
 // whether the file is small.
@@ -49,21 +58,39 @@ type encoder struct {
 	small   smallFile
 
 	w          *parquet.GenericWriter[any] // nil: the file may be small
-	columns    []*parquet.ColumnWriter
+	tail       tailWriter
+	columns    []columnPages
 	values     []parquet.Value
+	described  int64 // size from which the file describes its columns
 	maxRows    int   // rows of a row group
 	groupRows  int   // in the current row group
 	groupStart int64 // size of the file when the last row group ended
 }
 
 func newEncoder(out io.Writer, t *schema.Table, o *Options) *encoder {
-	return &encoder{out: out, table: t, options: o, maxRows: o.RowGroupRows}
+	return &encoder{out: out, table: t, options: o, described: describedSize, maxRows: o.RowGroupRows}
+}
+
+// columnPages writes the pages of a column.
+type columnPages struct {
+	*parquet.ColumnWriter
+	valueBytes int // of a value in a page; texts that are no indexes into a dictionary add their length
+	isText     bool
+	bytes      int // about what the current page takes
 }
 
 // begin starts the file with the rows that were kept.
 func (e *encoder) begin(out io.Writer, small bool) error {
-	e.w = parquet.NewGenericWriter[any](out, writerOptions(e.table, e.options, small)...)
-	e.columns = e.w.ColumnWriters()
+	e.tail.out = out
+	e.w = parquet.NewGenericWriter[any](&e.tail, writerOptions(e.table, e.options, small)...)
+	for i, w := range e.w.ColumnWriters() {
+		c := columnPages{ColumnWriter: w, valueBytes: 8}
+		isIndex := leafNode(e.table.Columns[i], e.options, small).Encoding().Encoding() == format.RLEDictionary
+		if c.isText = e.table.Columns[i].Type == schema.String && !isIndex; c.isText || isIndex {
+			c.valueBytes = 4
+		}
+		e.columns = append(e.columns, c)
+	}
 	return e.small.moveRows(e.table, e.encodeRows)
 }
 
@@ -72,7 +99,7 @@ func writerOptions(t *schema.Table, o *Options, small bool) []parquet.WriterOpti
 		parquetSchema(t, o, small),
 		&parquet.WriterConfig{CreatedBy: "siglake version " + o.Version},
 		parquet.Compression(new(pageCodec)),
-		parquet.PageBufferSize(pageSize),
+		parquet.PageBufferSize(maxPageSize),
 		parquet.WriteBufferSize(256 << 10),
 		parquet.ColumnIndexSizeLimit(func([]string) int { return maxBound }),
 		// Version 1 pages, because every engine reads them. Their headers carry
@@ -94,11 +121,7 @@ func writerOptions(t *schema.Table, o *Options, small bool) []parquet.WriterOpti
 		}
 		options = append(options, parquet.BloomFilters(filters...))
 	}
-	metadata := fileMetadata(t, o)
-	if !small {
-		maps.Copy(metadata, columnMetadata(t))
-	}
-	for key, value := range metadata {
+	for key, value := range fileMetadata(t, o) {
 		options = append(options, parquet.KeyValueMetadata(key, value))
 	}
 	return options
@@ -123,14 +146,19 @@ func (e *encoder) writeRows(rows []extsort.Row) error {
 
 func (e *encoder) encodeRows(rows []extsort.Row) error {
 	for len(rows) > 0 {
-		n := min(len(rows), e.maxRows-e.groupRows)
-		for i, c := range e.columns {
-			if err := e.writeColumn(c, i, rows[:n]); err != nil {
+		n := min(len(rows), e.maxRows-e.groupRows, pageRows-e.groupRows%pageRows)
+		for i := range e.columns {
+			if err := e.writeColumn(i, rows[:n]); err != nil {
 				return err
 			}
 		}
 		e.groupRows += n
 		rows = rows[n:]
+		if e.groupRows%pageRows == 0 {
+			if err := e.endPages(); err != nil {
+				return err
+			}
+		}
 		if e.groupRows == e.maxRows || e.w.Size()-e.groupStart > maxRowGroupBytes {
 			if err := e.endRowGroup(); err != nil {
 				return err
@@ -140,17 +168,37 @@ func (e *encoder) encodeRows(rows []extsort.Row) error {
 	return nil
 }
 
+// endPages ends the pages that are large enough.
+func (e *encoder) endPages() error {
+	for i := range e.columns {
+		c := &e.columns[i]
+		if c.bytes < pageSize {
+			continue
+		}
+		if err := c.Flush(); err != nil {
+			return err
+		}
+		c.bytes = 0
+	}
+	return nil
+}
+
 func (e *encoder) endRowGroup() error {
 	if err := e.w.Flush(); err != nil {
 		return err
+	}
+	for i := range e.columns {
+		e.columns[i].bytes = 0
 	}
 	e.groupRows, e.groupStart = 0, e.w.Size()
 	return nil
 }
 
-// writeColumn appends one column of the rows. A page ends with the call that
-// fills it, so long texts are handed over in pieces of about a page.
-func (e *encoder) writeColumn(w *parquet.ColumnWriter, index int, rows []extsort.Row) error {
+// writeColumn appends one column of the rows. A page of maxPageSize ends with the call that
+// fills it, so long texts are handed over in pieces.
+func (e *encoder) writeColumn(index int, rows []extsort.Row) error {
+	w := &e.columns[index]
+	w.bytes += w.valueBytes * len(rows)
 	values, text := e.values[:0], 0
 	for _, r := range rows {
 		c := &r.View.Columns[index]
@@ -163,6 +211,9 @@ func (e *encoder) writeColumn(w *parquet.ColumnWriter, index int, rows []extsort
 		case schema.String:
 			s := c.TextAt(r.Index)
 			v, text = parquet.ByteArrayValue(s), text+len(s)
+			if w.isText {
+				w.bytes += len(s)
+			}
 		case schema.Int64, schema.Time:
 			v = parquet.Int64Value(c.Int64At(r.Index))
 		case schema.Double:
@@ -203,7 +254,24 @@ func (e *encoder) closeWithDigest(digest string) error {
 		return e.writeSmall(digest)
 	}
 	e.w.SetKeyValueMetadata(metaDigest, digest)
-	return e.w.Close()
+	if err := e.w.Flush(); err != nil {
+		return err
+	}
+	if e.w.Size() >= e.described {
+		for key, value := range columnMetadata(e.table) {
+			e.w.SetKeyValueMetadata(key, value)
+		}
+	}
+	e.tail.keep = true
+	if err := e.w.Close(); err != nil {
+		return err
+	}
+	tail, err := trimFooter(e.tail.kept.Bytes())
+	if err != nil {
+		return err
+	}
+	_, err = e.out.Write(tail)
+	return err
 }
 
 // writeSmall writes all of a small file.
@@ -216,7 +284,7 @@ func (e *encoder) writeSmall(digest string) error {
 	if err := e.w.Close(); err != nil {
 		return err
 	}
-	trimmed, err := trimFooter(file.Bytes())
+	trimmed, err := trimSmallFile(file.Bytes())
 	if err != nil {
 		return err
 	}

@@ -67,23 +67,6 @@ func TestFileProperties(t *testing.T) {
 			t.Errorf("metadata %s = %q, want %q", key, got, want)
 		}
 	}
-	for _, c := range table.Columns {
-		value, _ := f.Lookup("siglake.column." + c.Name)
-		var doc struct{ Type, Doc, Unit, Source string }
-		if err := json.Unmarshal([]byte(value), &doc); err != nil || doc.Type != c.Type.String() || doc.Doc != c.Doc || doc.Unit != c.Unit || doc.Source == "" {
-			t.Errorf("metadata of column %s = %s, %v", c.Name, value, err)
-		}
-	}
-
-	arrowSchema, _ := readArrow(t, l.dir.AbsPath(files[0].Path))
-	for i, f := range table.Arrow().Fields() {
-		for j, key := range f.Metadata.Keys() {
-			if got, _ := arrowSchema.Field(i).Metadata.GetValue(key); got != f.Metadata.Values()[j] {
-				t.Errorf("Arrow's %s of %s = %q, want %q", key, f.Name, got, f.Metadata.Values()[j])
-			}
-		}
-	}
-
 	for g, group := range md.RowGroups {
 		var order []string
 		for _, s := range group.SortingColumns {
@@ -99,6 +82,9 @@ func TestFileProperties(t *testing.T) {
 			name := table.Columns[i].Name
 			if got := strings.Join(c.MetaData.PathInSchema, "."); got != name {
 				t.Errorf("column %d is %s, want %s", i, got, name)
+			}
+			if c.MetaData.EncodingStats != nil || !gocmp.Equal(c.MetaData.SizeStatistics, format.SizeStatistics{}) {
+				t.Errorf("column %s has statistics of encodings or sizes, which make footers long", name)
 			}
 			if c.MetaData.Codec != format.Zstd || c.ColumnIndexOffset == 0 || c.OffsetIndexOffset == 0 {
 				t.Errorf("column %s: codec %s, indexes at %d and %d, want ZSTD and both", name, c.MetaData.Codec, c.ColumnIndexOffset, c.OffsetIndexOffset)
@@ -163,6 +149,98 @@ func TestFileProperties(t *testing.T) {
 	}
 }
 
+// encodeNews encodes rows of news with an encoder that setUp changes.
+func encodeNews(t *testing.T, rows []rowtest.Values, setUp func(*encoder)) *parquet.File {
+	t.Helper()
+	table := schema.EventTable(schema.CategoryNews)
+	view := extsort.NewRecordView(&table, rowtest.NewRecord(t, table, rows))
+	all := make([]extsort.Row, len(rows))
+	for i := range all {
+		all[i] = view.Row(int32(i))
+	}
+	var out bytes.Buffer
+	e := newEncoder(&out, &table, &Options{RowGroupRows: defaultRowGroupRows})
+	setUp(e)
+	for piece := range slices.Chunk(all, 1000) {
+		if err := e.writeRows(piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.closeWithDigest("digest"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := parquet.OpenFile(bytes.NewReader(out.Bytes()), int64(out.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// longNews are rows of news with texts of a length.
+func longNews(n, length int) (rows []rowtest.Values) {
+	for i := range n {
+		text := fmt.Sprintf("%0*d", length, i)
+		rows = append(rows, newsRow("s", fmt.Sprint(i), nil, fmt.Sprintf("%032d", i), text, text))
+	}
+	return rows
+}
+
+// TestDescribedFile: a file describes its columns, to readers of its metadata and to Arrow, once it is large.
+func TestDescribedFile(t *testing.T) {
+	t.Parallel()
+	table := schema.EventTable(schema.CategoryNews)
+	for _, described := range []bool{false, true} {
+		f := encodeNews(t, longNews(fewRows+1, 10), func(e *encoder) {
+			if described {
+				e.described = 1
+			}
+		})
+		for _, c := range table.Columns {
+			value, ok := f.Lookup("siglake.column." + c.Name)
+			var doc struct{ Type, Doc, Unit, Source string }
+			if err := json.Unmarshal([]byte(value), &doc); ok && (err != nil || doc.Type != c.Type.String() || doc.Doc != c.Doc || doc.Unit != c.Unit || doc.Source == "") {
+				t.Errorf("metadata of column %s = %s, %v", c.Name, value, err)
+			}
+			if ok != described {
+				t.Errorf("column %s is described: %v, want %v", c.Name, ok, described)
+			}
+		}
+		if value, ok := f.Lookup("ARROW:schema"); ok != described || described && value != encodeArrowSchema(table.Arrow()) {
+			t.Errorf("Arrow's schema is stated: %v, want %v", ok, described)
+		}
+		if digest, _ := f.Lookup(metaDigest); digest != "digest" {
+			t.Errorf("the footer states digest %q, want %q", digest, "digest")
+		}
+	}
+}
+
+// TestPagesEndAfterMultiples: DuckDB reads pageRows rows at a time, and a page holds all or none of them, unless texts
+// are long.
+func TestPagesEndAfterMultiples(t *testing.T) {
+	t.Parallel()
+	table := schema.EventTable(schema.CategoryNews)
+	firstRows := func(n, length int) (first []int64) {
+		f := encodeNews(t, longNews(n, length), func(*encoder) {})
+		index, err := f.RowGroups()[0].ColumnChunks()[table.ColumnIndex("raw")].OffsetIndex()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range index.NumPages() {
+			first = append(first, index.FirstRowIndex(i))
+		}
+		return first
+	}
+	if got, want := firstRows(3*pageRows+1, 300), []int64{0, pageRows, 2 * pageRows, 3 * pageRows}; !slices.Equal(got, want) {
+		t.Errorf("pages of 300 bytes a row begin at rows %v, want %v", got, want)
+	}
+	if got, want := firstRows(3*pageRows+1, 200), []int64{0, 2 * pageRows}; !slices.Equal(got, want) {
+		t.Errorf("pages of 200 bytes a row begin at rows %v, want %v", got, want)
+	}
+	if got := firstRows(pageRows+1, 2000); len(got) < 3 || got[1]*2000 > 3*maxPageSize/2 {
+		t.Errorf("pages of 2,000 bytes a row begin at rows %v, want one every %d bytes", got, maxPageSize)
+	}
+}
+
 // TestSmallFile: a file of few rows has room for little else, and one row more makes it a file like others.
 func TestSmallFile(t *testing.T) {
 	t.Parallel()
@@ -184,11 +262,14 @@ func TestSmallFile(t *testing.T) {
 	}
 	for n, small := range map[int]bool{fewRows: true, fewRows + 1: false} {
 		f, _ := open(n)
-		_, described := f.Lookup(metaColumn + "raw")
 		chunk := f.Metadata().RowGroups[0].Columns[schema.EventTable(schema.CategoryNews).ColumnIndex("entity_id")]
 		filtered, indexed := chunk.MetaData.BloomFilterOffset != 0, chunk.ColumnIndexOffset != 0 && chunk.OffsetIndexOffset != 0
-		if described == small || filtered == small || indexed == small {
-			t.Errorf("file of %d rows: described %v, filtered %v, indexed %v, want %v", n, described, filtered, indexed, !small)
+		if filtered == small || indexed == small {
+			t.Errorf("file of %d rows: filtered %v, indexed %v, want %v", n, filtered, indexed, !small)
+		}
+		long := f.Metadata().RowGroups[0].Columns[schema.EventTable(schema.CategoryNews).ColumnIndex("raw")]
+		if bounded := long.MetaData.Statistics.MaxValue != nil; bounded == small {
+			t.Errorf("file of %d rows: raw has bounds: %v, want %v", n, bounded, !small)
 		}
 		if lo, hi := string(chunk.MetaData.Statistics.MinValue), string(chunk.MetaData.Statistics.MaxValue); lo != "0" || hi < "99" {
 			t.Errorf("file of %d rows: entity_id from %q to %q, want bounds", n, lo, hi)

@@ -1,13 +1,9 @@
 package sinks
 
 import (
-	"encoding/binary"
-	"fmt"
-
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
-	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/siglake/siglake/internal/extsort"
@@ -15,11 +11,12 @@ import (
 )
 
 // A small file is read at once, and nights write many. So it holds nothing but its rows and what readers
-// cannot do without: no bloom filters, dictionaries or page indexes, and no description of its columns,
-// which takes 10 KB. Package schema has that.
+// cannot do without: no bloom filters, dictionaries, page indexes or bounds of long texts.
 const (
 	fewRows  = 2048    // the most rows of a small file
 	fewBytes = 2 << 20 // and the most that they may take in memory
+
+	longBound = 32 // length of a bound that a footer of few rows has no room for; ids and keys are shorter
 )
 
 // smallFile is what there is of a file as long as it may be a small one.
@@ -80,33 +77,30 @@ func (f *smallFile) moveRows(t *schema.Table, write func([]extsort.Row) error) e
 	return nil
 }
 
-// trimFooter removes from a complete file the page indexes and what the footer repeats of them. The
-// library has no option for that. The result shares the memory of the file.
-func trimFooter(file []byte) ([]byte, error) {
-	const tail = 8 // length of the footer, and magic number
-	end := len(file) - tail
-	start := end - int(binary.LittleEndian.Uint32(file[end:]))
-	protocol := new(thrift.CompactProtocol)
-	var footer format.FileMetaData
-	if err := thrift.Unmarshal(protocol, file[start:end], &footer); err != nil {
-		return nil, fmt.Errorf("read a footer just written: %w", err)
-	}
-	pages := int64(start)
+// trimSmallFile removes from a complete file what only large ones need. The result shares its memory.
+func trimSmallFile(file []byte) ([]byte, error) {
+	return rewriteFooter(file, func(footer *format.FileMetaData) (indexes int64) {
+		trimStatistics(footer)
+		return trimIndexes(footer)
+	})
+}
+
+// trimIndexes removes the page indexes, and the bounds of long texts, which bound no search. It returns where the
+// indexes begin.
+func trimIndexes(footer *format.FileMetaData) (indexes int64) {
+	indexes = -1
 	for g := range footer.RowGroups {
 		for c := range footer.RowGroups[g].Columns {
 			chunk := &footer.RowGroups[g].Columns[c]
-			pages = min(pages, chunk.ColumnIndexOffset) // indexes follow the pages
+			if at := chunk.ColumnIndexOffset; indexes < 0 || at < indexes {
+				indexes = at // they follow the pages
+			}
 			chunk.ColumnIndexOffset, chunk.ColumnIndexLength = 0, 0
 			chunk.OffsetIndexOffset, chunk.OffsetIndexLength = 0, 0
-			chunk.MetaData.EncodingStats = nil
-			chunk.MetaData.SizeStatistics = format.SizeStatistics{}
+			if s := &chunk.MetaData.Statistics; len(s.MinValue) >= longBound || len(s.MaxValue) >= longBound {
+				s.MinValue, s.MaxValue = nil, nil
+			}
 		}
 	}
-	trimmed, err := thrift.Marshal(protocol, &footer)
-	if err != nil {
-		return nil, fmt.Errorf("write a footer: %w", err)
-	}
-	file = append(file[:pages], trimmed...)
-	file = binary.LittleEndian.AppendUint32(file, uint32(len(trimmed))) //nolint:gosec // it replaces a longer one
-	return append(file, "PAR1"...), nil
+	return indexes
 }
