@@ -37,7 +37,7 @@ type round struct {
 
 // run measures, prints the table and adds a line to the file of results.
 func (b *bench) run(ctx context.Context) error {
-	if err := b.measureHeavy(ctx); err != nil {
+	if err := errors.Join(b.measureHeavy(ctx), b.writeQueriedLake(ctx)); err != nil {
 		return err
 	}
 	stop, err := b.startAnswers(ctx, b.companies, 0)

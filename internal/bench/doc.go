@@ -29,8 +29,8 @@
 // # Peers
 //
 // make bench-peers adds Bento, configured in bento.yaml to write the same columns, and DuckDB, which
-// encodes the same rows and reads the lake's files: as they are, and as DuckDB itself writes the same
-// rows in random order. Both are built as modules of their own.
+// encodes the same rows and reads the files of a larger lake, of 100,000 companies: as they are, and as DuckDB
+// itself writes the same rows in random order. Both are built as modules of their own.
 //
 // # Profiles
 //

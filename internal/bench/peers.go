@@ -31,6 +31,7 @@ var peerFigures = []figure{
 	query("  the same, 4 columns", "lookup-columns"),
 	query("  an absent entity_id", "lookup-absent"),
 	query("  by account_key", "lookup-account"),
+	query("  the same, 4 columns", "lookup-account-columns"),
 	query("  count in a range of dates", "range-count"),
 	query("  range by type", "range-by-type"),
 	query("  scan by type", "scan-by-type"),
@@ -57,7 +58,25 @@ func (b *bench) writePeerFiles() error {
 // bentoTimeout is more than Bento needs.
 const bentoTimeout = 20 * time.Minute
 
-// measurePeers measures the peers; DuckDB over the lake of the round.
+// queriedCompanies is the number of companies in the lake that DuckDB queries: its files of news have about
+// 50,000 rows. Those of the other lake have no more than DuckDB reads at a time.
+const queriedCompanies = 100_000
+
+// writeQueriedLake writes the lake that DuckDB queries.
+func (b *bench) writeQueriedLake(ctx context.Context) error {
+	if !b.peers {
+		return nil
+	}
+	fmt.Fprintln(os.Stderr, "a lake for queries")
+	stop, err := b.startAnswers(ctx, queriedCompanies, 0)
+	if err != nil {
+		return err
+	}
+	_, err = measure(ctx, nil, b.program("siglake"), b.runCommand("queried")...)
+	return errors.Join(err, stop())
+}
+
+// measurePeers measures the peers; DuckDB encodes the rows of the lake of the round.
 func (b *bench) measurePeers(ctx context.Context, r *peerRound) (err error) {
 	if !b.peers {
 		return nil
@@ -76,7 +95,7 @@ func (b *bench) measurePeers(ctx context.Context, r *peerRound) (err error) {
 	if r.bentoSize == 0 {
 		return fmt.Errorf("Bento wrote no files: %s", r.bento.output) //nolint:staticcheck // a name
 	}
-	u, err := measure(ctx, nil, b.program("duckdb"), "-lake", b.path("lake"), "-work", b.path("duckdb"))
+	u, err := measure(ctx, nil, b.program("duckdb"), "-lake", b.path("lake"), "-queries", b.path("queried"), "-work", b.path("duckdb"))
 	if err != nil {
 		return err
 	}
