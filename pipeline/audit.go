@@ -122,17 +122,9 @@ func EventUID(b *Batch, item int, a *ItemReply, e *RawEvent) string {
 	if entity.Object == "" {
 		entity.Object = b.Query.Object
 	}
-	uid := ""
 	f := uidFlatteners.Get().(*flatten.Flattener)
 	defer uidFlatteners.Put(f)
-	event := schema.Event{Entity: entity, RequestedBy: requestedBy, Requested: requested, Type: e.Type, Raw: e.Raw}
-	_ = f.Flatten(&event, func(r *flatten.Row) error {
-		if uid == "" {
-			uid = string(r.UID)
-		}
-		return nil
-	}) // which never fails
-	return uid
+	return f.UID(&schema.Event{Entity: entity, RequestedBy: requestedBy, Requested: requested, Type: e.Type, Raw: e.Raw})
 }
 
 // uidFlatteners make rows of which only the id is read.

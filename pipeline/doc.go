@@ -6,15 +6,18 @@
 // knows HTTP, CSV or Parquet.
 //
 //	Source ──▶ batcher ──▶ prefetch ──▶ recorder ──▶ Sink
-//	lines      batches     answers      rows         files, manifest
+//	lines      batches     answers      records      files, manifest
+//	                       and rows,
 //	                       in order
 //
 // batcher.go drops duplicates, decides the status of lines that need no request, and fills batches.
 // prefetch.go keeps several batches in flight and returns the answers in the order of the batches,
 // so that everything after it is sequential and its output a pure function of the answers:
-// concurrency changes neither the rows nor their order. room.go bounds the bytes of the answers that
-// are under way or wait for their turn: it decides which calls may start. flatten.go types one event and computes its
-// uid, allocate.go allocates a call's charge to what it bought, recorder.go writes both as Arrow
+// concurrency changes neither the rows nor their order. The goroutine that receives an answer also makes
+// the rows of its events, in flatten.go: most of the work on an answer depends on nothing but the answer.
+// recover.go does the same for the recorded answers of a run whose process ended. room.go bounds the bytes
+// of the answers and rows that are under way or wait for their turn: it decides which calls may start.
+// allocate.go allocates a call's charge to what it bought, recorder.go writes rows and charges as Arrow
 // records, and manifest.go accounts for everything, up to the [Reconciliation] with the account.
 // query.go decides what an action costs, at most ([Query.Ceiling]) and exactly ([Query.CostOf]), at the
 // price that the query states; tariff.go has the form of an account's price list.
@@ -47,8 +50,8 @@
 // While an event is typed, the flattener meets every field that no column reads and every value that a
 // column cannot hold: drift.go notes them, with types that the catalogue does not have and fields that
 // should be there, so no record is read a second time for that. The notes are a function of the answers
-// alone, whatever their order. Under a frozen [Contract] the goroutine that receives an answer types it
-// as well, since the recorder may come to it much later, and the first one that differs stops the run.
+// alone, whatever their order: each answer is looked at for itself, and the recorder adds up what was
+// found. Under a frozen [Contract] the first answer that differs stops the run as soon as it was received.
 //
 // # Money
 //

@@ -86,8 +86,8 @@ func compareDriftKeys(a, b driftKey) int {
 	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.signal, b.signal), cmp.Compare(a.path, b.path), cmp.Compare(a.object, b.object))
 }
 
-// driftWatch collects the differences of a run. What it finds does not depend on the order of the
-// answers. One goroutine uses it.
+// driftWatch collects the differences of a reply, or of a run. What it finds does not depend on the order
+// of the answers. One goroutine uses it.
 type driftWatch struct {
 	found     map[driftKey]*driftCount
 	keys      []driftKey // of found, in their order
@@ -103,21 +103,36 @@ type driftCount struct {
 	unit int64
 }
 
-func newDriftWatch() *driftWatch { return &driftWatch{found: map[driftKey]*driftCount{}} }
+func newDriftWatch() *driftWatch { return new(driftWatch) }
 
 // isEmpty reports whether nothing differs.
 func (w *driftWatch) isEmpty() bool { return len(w.found) == 0 }
 
-// count counts a difference once for each unit. The first call is the first by name, in whatever order
-// answers come. Of too many differences those with the first keys are kept.
+// count counts a difference once for each unit.
 func (w *driftWatch) count(d Drift) {
 	d.Path = fieldName(d.Path)
 	d.Found = truncate(d.Found, 60)
-	key := driftKey{d.Kind, d.SignalType, d.Path, d.Object}
+	d.Events = 1
+	if c := w.found[keyOf(&d)]; c != nil && c.unit == w.unit {
+		d.Events = 0
+	}
+	w.add(&d)
+}
+
+// merge adds what another watch found, in other units.
+func (w *driftWatch) merge(o *driftWatch) {
+	for _, key := range o.keys {
+		w.add(&o.found[key].Drift)
+	}
+	w.truncated = w.truncated || o.truncated
+}
+
+// add adds a difference. The first call is the first by name, in whatever order answers come. Of too many
+// differences those with the first keys are kept.
+func (w *driftWatch) add(d *Drift) {
+	key := keyOf(d)
 	if c := w.found[key]; c != nil {
-		if c.unit != w.unit {
-			c.Events, c.unit = c.Events+1, w.unit
-		}
+		c.Events, c.unit = c.Events+d.Events, w.unit
 		if d.FirstCall < c.FirstCall {
 			c.FirstCall, c.FirstReceived, c.Found, c.Expected = d.FirstCall, d.FirstReceived, d.Found, d.Expected
 		}
@@ -132,10 +147,14 @@ func (w *driftWatch) count(d Drift) {
 		delete(w.found, w.keys[maxDrift-1])
 		w.keys = w.keys[:maxDrift-1]
 	}
-	d.Events = 1
+	if w.found == nil {
+		w.found = map[driftKey]*driftCount{}
+	}
 	w.keys = slices.Insert(w.keys, at, key)
-	w.found[key] = &driftCount{d, w.unit}
+	w.found[key] = &driftCount{*d, w.unit}
 }
+
+func keyOf(d *Drift) driftKey { return driftKey{d.Kind, d.SignalType, d.Path, d.Object} }
 
 // fieldName is the name of a field for a report. Names can be values in disguise, such as the e-mail
 // address of a person.
@@ -176,7 +195,7 @@ func (w *driftWatch) Add(kind DriftKind, path, expected, found string) {
 }
 
 // watchAnswers looks at what answers to signal requests have outside of events.
-func (w *driftWatch) watchAnswers(b *Batch, reply *Reply, received map[string]time.Time) {
+func (w *driftWatch) watchAnswers(b *Batch, reply *Reply) {
 	if b.Query.Service() != Signals {
 		return
 	}
@@ -184,7 +203,7 @@ func (w *driftWatch) watchAnswers(b *Batch, reply *Reply, received map[string]ti
 		for i := range list {
 			a := &list[i]
 			w.watchUnknown("entry.", a.UnknownFields, Drift{
-				Object: b.Query.Object, Dataset: schema.Accounts.Name, KeptIn: "answer_extra", FirstCall: a.CallID, FirstReceived: received[a.CallID].UTC(),
+				Object: b.Query.Object, Dataset: schema.Accounts.Name, KeptIn: "answer_extra", FirstCall: a.CallID, FirstReceived: reply.received(a.CallID).UTC(),
 			})
 		}
 	}
@@ -194,7 +213,7 @@ func (w *driftWatch) watchAnswers(b *Batch, reply *Reply, received map[string]ti
 			continue
 		}
 		w.watchUnknown("answer.", c.UnknownFields, Drift{
-			Object: b.Query.Object, Dataset: schema.Calls.Name, KeptIn: "extra", FirstCall: c.ID, FirstReceived: received[c.ID].UTC(),
+			Object: b.Query.Object, Dataset: schema.Calls.Name, KeptIn: "extra", FirstCall: c.ID, FirstReceived: reply.received(c.ID).UTC(),
 		})
 	}
 }
@@ -251,25 +270,24 @@ func driftStop(r *DriftReport) *Stop {
 	return &Stop{Kind: StopDrift, Reason: text, Advice: "siglake status shows all; run the same command with --contract evolve, or with a version that knows the change: it requests the rest and buys nothing again"}
 }
 
-// checkContract stops the paid phase if an answer differs and the contract is frozen. It may be called
-// concurrently. The recorder looks at answers in the order of the batches, so it may come to this one
-// much later, when others are bought.
-func (p *paidPhase) checkContract(b *Batch, reply *Reply) {
-	if p.Contract != Freeze || b.Query.Service() != Signals || reply == nil {
-		return
+// flatten makes the rows of a reply, unless they would take too much memory by now. Under a frozen
+// contract it stops the paid phase if the reply differs: the recorder comes to it later, when others may
+// be bought. It may be called concurrently.
+func (p *paidPhase) flatten(b *Batch, reply *Reply) *flattened {
+	f := &flattened{Reply: reply}
+	switch maker := p.recorder.maker; {
+	case reply == nil: // of a fetcher that breaks its contract
+	case !reply.isLong():
+		f.rows = maker.flatten(b, reply)
+		p.stopOnDrift(f.rows.drift)
+	case p.Contract == Freeze:
+		drift, _ := maker.eachChunk(b, reply, func(c *columns.Chunk) error { // which never fails
+			c.Release()
+			return nil
+		})
+		p.stopOnDrift(drift)
 	}
-	found := newDriftWatch()
-	found.watchAnswers(b, reply, nil)
-	f := flatten.New(flatten.Options{Version: p.schemaVersion(), Drift: found})
-	for _, list := range [][]ItemReply{reply.Items, reply.Unmatched} {
-		for i := range list {
-			for _, e := range list[i].Events {
-				e := schema.Event{Entity: list[i].Entity, Type: e.Type, Raw: e.Raw, CallID: list[i].CallID}
-				_ = f.Flatten(&e, func(*flatten.Row) error { return nil }) // which never fails
-			}
-		}
-	}
-	p.stopOnDrift(found)
+	return f
 }
 
 // stopOnDrift stops the paid phase if anything differs and the contract is frozen.
@@ -286,7 +304,7 @@ const driftVersion = 5
 
 // writeDrift writes the differences that the run found.
 func (r *recorder) writeDrift(ctx context.Context) error {
-	if r.flattener.Version < driftVersion {
+	if r.version < driftVersion {
 		return nil
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(r.drift.found), compareDriftKeys) {

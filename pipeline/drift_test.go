@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/columns"
 	"github.com/siglake/siglake/internal/flatten"
 	"github.com/siglake/siglake/schema"
 )
@@ -25,9 +26,7 @@ func watch(t *testing.T, version int, signal string, records ...string) (found [
 			object = schema.Contact
 		}
 		e := schema.Event{Entity: schema.Entity{Object: object, ID: "1"}, Type: signal, Raw: json.RawMessage(raw), CallID: fmt.Sprintf("00000%d-1", i+1)}
-		if err := f.Flatten(&e, func(*flatten.Row) error { return nil }); err != nil {
-			t.Fatal(err)
-		}
+		f.Flatten(&e, columns.NewChunk())
 	}
 	r := w.report(Evolve)
 	if r == nil {
@@ -90,7 +89,7 @@ func TestDriftOfAnswers(t *testing.T) {
 	t.Parallel()
 	received := time.Date(2026, 3, 9, 23, 1, 2, 0, time.UTC)
 	reply := &Reply{
-		Calls: []Call{{ID: "000001-1", Outcome: NotCharged, UnknownFields: json.RawMessage(`{"trace":1}`)}, {ID: "000001-2", Outcome: Charged, UnknownFields: json.RawMessage(`{"requestId":"x","page":1}`)}},
+		Calls: []Call{{ID: "000001-1", Outcome: NotCharged, UnknownFields: json.RawMessage(`{"trace":1}`)}, {ID: "000001-2", Outcome: Charged, Sent: received.Add(-time.Second), Duration: time.Second, UnknownFields: json.RawMessage(`{"requestId":"x","page":1}`)}},
 		Items: []ItemReply{
 			{CallID: "000001-2", UnknownFields: json.RawMessage(`{"domain":"b.example","size":"big"}`)}, {CallID: "000001-2"},
 			{CallID: "000001-2", UnknownFields: json.RawMessage(`{"riskNews":"none","size":7}`)},
@@ -107,7 +106,7 @@ func TestDriftOfAnswers(t *testing.T) {
 		want []Drift
 	}{"signals": {SignalsAsk{Types: []string{"riskNews"}}, want}, "searches": {SearchAsk{}, nil}} {
 		w := newDriftWatch()
-		w.watchAnswers(&Batch{Query: &Query{Object: schema.Company, Ask: test.ask}}, reply, map[string]time.Time{"000001-2": received})
+		w.watchAnswers(&Batch{Query: &Query{Object: schema.Company, Ask: test.ask}}, reply)
 		var got []Drift
 		if r := w.report(""); r != nil {
 			got = r.Found
@@ -118,8 +117,8 @@ func TestDriftOfAnswers(t *testing.T) {
 	}
 }
 
-// TestDriftOrder: what is reported does not depend on the order in which answers are read, also of more
-// differences than a report holds.
+// TestDriftOrder: what is reported does not depend on the order in which answers are read, nor on how they
+// are divided among goroutines, also of more differences than a report holds.
 func TestDriftOrder(t *testing.T) {
 	t.Parallel()
 	var all []Drift
@@ -135,12 +134,20 @@ func TestDriftOrder(t *testing.T) {
 		}
 		return w
 	}
-	forth := read(all)
+	forth, merged := read(all), newDriftWatch()
 	slices.Reverse(all)
 	back := read(all)
-	for _, key := range forth.keys {
-		if a, b := forth.found[key], back.found[key]; b == nil || a.Drift != b.Drift {
-			t.Errorf("%v: %+v one way, %+v the other", key, a, b)
+	for answer := range slices.Chunk(all, maxDrift+100) {
+		merged.merge(read(answer))
+	}
+	for name, other := range map[string]*driftWatch{"the other": back, "merged": merged} {
+		for _, key := range forth.keys {
+			if a, b := forth.found[key], other.found[key]; b == nil || a.Drift != b.Drift {
+				t.Errorf("%v: %+v one way, %+v %s", key, a, b, name)
+			}
+		}
+		if len(other.keys) != len(forth.keys) || other.truncated != forth.truncated {
+			t.Errorf("%s: %d differences, truncated: %v, want %d, %v", name, len(other.keys), other.truncated, len(forth.keys), forth.truncated)
 		}
 	}
 	r := forth.report(Evolve)

@@ -16,7 +16,7 @@ const newTablesVersion = 4
 // writeRequests writes what a call requested, type by type: also the types that returned nothing. A
 // call that the server refused, and did not charge, requested nothing in the end.
 func (r *recorder) writeRequests(ctx context.Context, q *Query, c Call, shares []share) error {
-	if r.flattener.Version < newTablesVersion || q.Service() != Signals || c.Outcome == NotCharged {
+	if r.version < newTablesVersion || q.Service() != Signals || c.Outcome == NotCharged {
 		return nil
 	}
 	answered := c.Outcome == Charged

@@ -30,7 +30,7 @@ func (r *Runner) RunPages(ctx context.Context, paged PagedQuery) (*Manifest, err
 		if err := validateReply(b, reply); err != nil {
 			return nil, err
 		}
-		if _, err := rec.recordCalls(writeCtx, b, reply); err != nil {
+		if _, err := rec.recordCalls(writeCtx, b, &flattened{Reply: reply}); err != nil {
 			return nil, err
 		}
 		p.apply(b, reply, stop)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,11 +16,12 @@ import (
 // recorder writes answers: events into their tables, lines, calls and charges into the ledger
 // tables, and their sums into the manifest. One goroutine uses it, in the order of the batches.
 type recorder struct {
-	rows      *columns.Writer
-	flattener *flatten.Flattener
-	drift     *driftWatch
-	manifest  *Manifest
-	uri       string // of the list
+	rows     *columns.Writer
+	maker    *rowMaker // of events; it may be used concurrently
+	version  int       // of the schema
+	drift    *driftWatch
+	manifest *Manifest
+	uri      string // of the list
 	// Lines with several questions, by row.
 	divided map[int64]*dividedLine
 	// Cost of the searches for the id of a row, by row.
@@ -36,11 +36,10 @@ type recorder struct {
 }
 
 func newRecorder(sink Sink, spec *RunSpec, version int, m *Manifest) *recorder {
-	drift := newDriftWatch()
 	return &recorder{
-		rows:      columns.NewWriter(sink.Write, version),
-		flattener: flatten.New(flatten.Options{RunID: m.Run.ID, PartitionBy: spec.PartitionKey(), Version: version, Drift: drift}),
-		drift:     drift, manifest: m, uri: spec.URI, inDoubt: map[string]int{},
+		rows:    columns.NewWriter(sink.Write, version),
+		maker:   newRowMaker(flatten.Options{RunID: m.Run.ID, PartitionBy: spec.PartitionKey(), Version: version}),
+		version: version, drift: newDriftWatch(), manifest: m, uri: spec.URI, inDoubt: map[string]int{},
 		divided: map[int64]*dividedLine{}, searchCosts: map[int64]Credits{}, unknownCosts: map[string]Credits{},
 	}
 }
@@ -68,7 +67,7 @@ func (r *recorder) recordLine(ctx context.Context, l Line) error {
 // recordResolution writes the answer to a search, and the lines that it decides. A line with a
 // found id has no status yet: it is requested by that id. recordResolution returns the lines to
 // record because decoding the answer again does not yield their status.
-func (r *recorder) recordResolution(ctx context.Context, b *Batch, reply *Reply, done *rowSet) (toRecord []Line, err error) {
+func (r *recorder) recordResolution(ctx context.Context, b *Batch, reply *flattened, done *rowSet) (toRecord []Line, err error) {
 	paid, err := r.recordCalls(ctx, b, reply)
 	if err != nil {
 		return nil, err
@@ -81,11 +80,11 @@ func (r *recorder) recordResolution(ctx context.Context, b *Batch, reply *Reply,
 			continue
 		}
 		done.add(item.Account.Row)
-		if err := r.recordItem(ctx, b, reply, i, paid); err != nil {
+		if err := r.recordItem(ctx, b, reply.Reply, i, paid); err != nil {
 			return nil, err
 		}
 	}
-	for _, l := range unreplayableLines(b, reply) {
+	for _, l := range unreplayableLines(b, reply.Reply) {
 		if l.Status != schema.Deferred {
 			toRecord = append(toRecord, l)
 		}
@@ -122,39 +121,22 @@ func (r *recorder) addInDoubt(l Line) {
 
 // recordBatch writes everything in a reply: its calls, its items with their events, and its
 // unmatched entries.
-func (r *recorder) recordBatch(ctx context.Context, b *Batch, reply *Reply) error {
+func (r *recorder) recordBatch(ctx context.Context, b *Batch, reply *flattened) error {
 	paid, err := r.recordCalls(ctx, b, reply)
 	if err != nil {
 		return err
 	}
 	for i := range b.Items {
-		if err := r.recordItem(ctx, b, reply, i, paid); err != nil {
+		if err := r.recordItem(ctx, b, reply.Reply, i, paid); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// recoverRows records what the run did before its process ended, and returns the rows that have a
-// status by that.
-func (r *recorder) recoverRows(ctx context.Context, past *RunLog) (done rowSet, err error) {
-	if past == nil {
-		return nil, nil
-	}
-	for a, err := range past.Answers {
-		if err != nil {
-			return nil, err
-		}
-		if err := r.replayBatch(ctx, a.Batch, a.Reply, &done); err != nil {
-			return nil, err
-		}
-	}
-	return done, nil
-}
-
 // replayBatch writes what an earlier process received: of its lines, those that the answer decides
 // and that are not in done.
-func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done *rowSet) error {
+func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *flattened, done *rowSet) error {
 	paid, err := r.recordCalls(ctx, b, reply)
 	if err != nil {
 		return err
@@ -173,7 +155,7 @@ func (r *recorder) replayBatch(ctx context.Context, b *Batch, reply *Reply, done
 		if !item.Part { // the schedule knows which questions were answered
 			done.add(item.Account.Row)
 		}
-		if err := r.recordItem(ctx, b, reply, i, paid); err != nil {
+		if err := r.recordItem(ctx, b, reply.Reply, i, paid); err != nil {
 			return err
 		}
 	}
@@ -207,7 +189,7 @@ func (r *recorder) recordItem(ctx context.Context, b *Batch, reply *Reply, i int
 
 // recordCalls writes events, calls and charges. It returns the cost of each answer: its share of
 // the call's charge, or everything that the call can have cost if the charge is unknown.
-func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (paid []Credits, err error) {
+func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *flattened) (paid []Credits, err error) {
 	answers := reply.Items
 	if len(reply.Unmatched) > 0 {
 		answers = append(append([]ItemReply(nil), reply.Items...), reply.Unmatched...)
@@ -219,7 +201,7 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 	paid = make([]Credits, len(answers))
 	for _, c := range reply.Calls {
 		shares := sharesByCall[c.ID]
-		if err := r.recordCall(ctx, b, reply, answers, c, shares); err != nil {
+		if err := r.recordCall(ctx, b, reply.Reply, answers, c, shares); err != nil {
 			return nil, err
 		}
 		for _, s := range shares {
@@ -235,23 +217,15 @@ func (r *recorder) recordCalls(ctx context.Context, b *Batch, reply *Reply) (pai
 }
 
 // recordEvents writes the events and aliases of answers, and counts what each call brought.
-func (r *recorder) recordEvents(ctx context.Context, b *Batch, reply *Reply, answers []ItemReply) (sharesByCall map[string][]share, err error) {
-	fetchedAt := map[string]time.Time{}
-	for _, c := range reply.Calls {
-		if !c.Sent.IsZero() {
-			fetchedAt[c.ID] = c.Sent.Add(c.Duration)
-		}
+func (r *recorder) recordEvents(ctx context.Context, b *Batch, reply *flattened, answers []ItemReply) (sharesByCall map[string][]share, err error) {
+	if err := r.writeEvents(ctx, b, reply); err != nil {
+		return nil, err
 	}
-	defer r.flattener.Forget() // the memory of the answers
 	sharesByCall = map[string][]share{}
-	r.drift.watchAnswers(b, reply, fetchedAt)
 	var counter shareCounter
 	for i := range answers {
 		a := &answers[i]
 		counter.begin(i)
-		if err := r.writeEvents(ctx, b, i, a, fetchedAt[a.CallID]); err != nil {
-			return nil, err
-		}
 		for n := range a.Events {
 			counter.add(a.Events[n].Type)
 		}
@@ -261,7 +235,10 @@ func (r *recorder) recordEvents(ctx context.Context, b *Batch, reply *Reply, ans
 		r.manifest.Events.Filtered += int64(len(a.Filtered))
 		r.manifest.countCapped(b.Query, counter.shares)
 		sharesByCall[a.CallID] = append(sharesByCall[a.CallID], counter.shares...)
-		if err := r.writeAliases(ctx, b, i, a, fetchedAt[a.CallID]); err != nil {
+		if len(a.Aliases) == 0 {
+			continue
+		}
+		if err := r.writeAliases(ctx, b, i, a, reply.received(a.CallID)); err != nil {
 			return nil, err
 		}
 	}
@@ -362,67 +339,9 @@ func (r *recorder) listedShares(shares []share) []share {
 	return listed
 }
 
-// writeEvents writes the events of an item, or of an unmatched entry.
-func (r *recorder) writeEvents(ctx context.Context, b *Batch, item int, a *ItemReply, fetchedAt time.Time) error {
-	if len(a.Events) == 0 {
-		return nil
-	}
-	e := schema.Event{Entity: a.Entity, CallID: a.CallID, FetchedAt: fetchedAt, Source: "poll"}
-	if item < len(b.Items) {
-		e.AccountKey = b.Items[item].Account.Key
-		e.RequestedBy, e.Requested = b.Items[item].requested()
-	} else {
-		e.RequestedBy, e.Requested = schema.Unrequested, a.CallID+" "+strconv.Itoa(item)
-	}
-	if e.Entity.Object == "" {
-		// For a page, which has results about many entities.
-		e.Entity.Object = b.Query.Object
-	}
-	addRow := func(row *flatten.Row) error { return r.rows.Add(ctx, row.Table, row.Partition, row.Cells) }
-	for n := range a.Events {
-		e.Type, e.Raw, e.Note = a.Events[n].Type, a.Events[n].Raw, a.Events[n].Note
-		e.Origin = originOf(b, item, n, a)
-		if err := r.flattener.Flatten(&e, addRow); err != nil {
-			return err
-		}
-	}
-	e.Raw = nil // the drift watch keeps the event
-	return nil
-}
-
-// originOf describes the request for the n-th result of an item; nil for events.
-func originOf(b *Batch, item, n int, a *ItemReply) *schema.Origin {
-	q := b.Query
-	if q.Service() == Signals {
-		return nil
-	}
-	if item >= len(b.Items) {
-		return &schema.Origin{Until: q.Until}
-	}
-	account, page := &b.Items[item].Account, b.Items[item].Page
-	switch q.Service() {
-	case Search:
-		kind := account.Identifier()
-		return &schema.Origin{Identifier: kind, Text: identifierText(account, kind)}
-	case Scores:
-		return &schema.Origin{Until: q.Until}
-	case Lookalikes:
-		origin := &schema.Origin{SeedSet: account.Key, Rank: int64(n) + 1}
-		if page != nil {
-			origin.Rank += page.Offset
-		}
-		if a.Next != nil {
-			origin.Session = a.Next.Session
-		}
-		return origin
-	default:
-		return &schema.Origin{Site: account.Key, Since: q.Since, Until: q.Until}
-	}
-}
-
 // writeAliases writes the other ids that an answer states for an entity.
 func (r *recorder) writeAliases(ctx context.Context, b *Batch, item int, a *ItemReply, fetchedAt time.Time) error {
-	table := schema.Aliases.AsOf(r.flattener.Version)
+	table := schema.Aliases.AsOf(r.version)
 	for _, other := range a.Aliases {
 		if a.Entity.ID == "" || other == "" || other == a.Entity.ID {
 			continue
@@ -469,7 +388,7 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events
 	}
 	extra := acc.Kept
 	r.kept.addCells(extra)
-	if r.flattener.Version < schema.EntitiesVersion {
+	if r.version < schema.EntitiesVersion {
 		extra = string(a.UnknownFields)
 	}
 	return r.rows.AddValues(ctx, &schema.Accounts, []columns.Value{
@@ -505,7 +424,7 @@ func (r *recorder) writeAccount(ctx context.Context, l Line, a ItemReply, events
 // describeKept states in the files of accounts which columns of the list they hold.
 func (r *recorder) describeKept(files []File) {
 	for i := range files {
-		if files[i].Table == schema.Accounts.Name && r.flattener.Version >= schema.EntitiesVersion {
+		if files[i].Table == schema.Accounts.Name && r.version >= schema.EntitiesVersion {
 			files[i].Kept = r.kept.List()
 		}
 	}

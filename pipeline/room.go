@@ -80,12 +80,15 @@ func (r *room[T, R]) resize(s *space, bytes int64, spaces int) {
 // defaultAnswerMemory is the default of Runner.AnswerMemory.
 const defaultAnswerMemory = 64 << 20
 
-// newAnswerRoom is the room for the answers to the batches of a run.
-func (r *Runner) newAnswerRoom() *room[workItem, *Reply] {
-	limit := r.AnswerMemory
-	if limit <= 0 {
-		limit = defaultAnswerMemory
+func (r *Runner) answerMemory() int64 {
+	if r.AnswerMemory <= 0 {
+		return defaultAnswerMemory
 	}
+	return r.AnswerMemory
+}
+
+// newAnswerRoom is the room for the answers to the batches of a run.
+func (r *Runner) newAnswerRoom() *room[workItem, *flattened] {
 	weights := new(answerWeights)
 	expect := func(w workItem) int64 {
 		if w.batch == nil {
@@ -93,7 +96,7 @@ func (r *Runner) newAnswerRoom() *room[workItem, *Reply] {
 		}
 		return weights.expect(w.batch)
 	}
-	return newRoom(limit, expect, func(w workItem, reply *Reply) int64 {
+	return newRoom(r.answerMemory(), expect, func(w workItem, reply *flattened) int64 {
 		bytes := reply.memory()
 		if reply.hasAnswer() { // what has none says nothing about answers
 			weights.add(w.batch, bytes)

@@ -168,8 +168,9 @@ func (p *paidPhase) accounts(ctx, readCtx context.Context, src Source) iter.Seq2
 	}
 }
 
-// fetch requests a batch, unless the run must stop. It may be called concurrently.
-func (p *paidPhase) fetch(ctx context.Context, item workItem) *Reply {
+// fetch requests a batch, unless the run must stop, and makes the rows of its answer. It may be called
+// concurrently.
+func (p *paidPhase) fetch(ctx context.Context, item workItem) *flattened {
 	if item.batch == nil {
 		return nil
 	}
@@ -177,7 +178,7 @@ func (p *paidPhase) fetch(ctx context.Context, item workItem) *Reply {
 		p.stop.CompareAndSwap(nil, interruptedStop(ctx))
 	}
 	if s := p.stop.Load(); s != nil {
-		return NewReply(item.batch, s.Reason)
+		return &flattened{Reply: NewReply(item.batch, s.Reason)}
 	}
 	p.Activity.noteCalls(1)
 	reply, err := p.Fetcher.Fetch(ctx, item.batch)
@@ -190,8 +191,7 @@ func (p *paidPhase) fetch(ctx context.Context, item workItem) *Reply {
 		p.stop.CompareAndSwap(nil, s)
 		p.Activity.noteStop()
 	}
-	p.checkContract(item.batch, reply)
-	return reply
+	return p.flatten(item.batch, reply)
 }
 
 // searchIDs requests the ids that the lines need and that are unknown.
@@ -200,7 +200,7 @@ func (p *paidPhase) searchIDs(ctx, writeCtx context.Context, src Source) error {
 	items := p.batcher.searchItems(writeCtx, p.accounts(ctx, writeCtx, src))
 	for item, reply := range prefetch(ctx, p.concurrency(), items, p.newAnswerRoom(), p.fetch) {
 		p.batches++
-		if err := validateReply(item.batch, reply); err != nil {
+		if err := validateReply(item.batch, reply.Reply); err != nil {
 			return err
 		}
 		toRecord, err := p.recorder.recordResolution(writeCtx, item.batch, reply, &searchDone)
@@ -228,13 +228,13 @@ func (p *paidPhase) requestLines(ctx, writeCtx context.Context, src Source) erro
 		}
 		if item.batch != nil {
 			p.batches++
-			if err := validateReply(item.batch, reply); err != nil {
+			if err := validateReply(item.batch, reply.Reply); err != nil {
 				return err
 			}
 			if err := p.recorder.recordBatch(writeCtx, item.batch, reply); err != nil {
 				return err
 			}
-			toRecord = append(toRecord, unreplayableLines(item.batch, reply)...)
+			toRecord = append(toRecord, unreplayableLines(item.batch, reply.Reply)...)
 		}
 		if err := p.recordInLedger(toRecord); err != nil {
 			return err
@@ -277,7 +277,7 @@ func (r *Runner) Replay(ctx context.Context, stop *Stop) (*Manifest, error) {
 // are the rows that have a status by that.
 func (r *Runner) startRecorder(ctx context.Context, started time.Time) (rec *recorder, done rowSet, err error) {
 	rec = newRecorder(r.Sink, &r.Spec, r.schemaVersion(), r.newManifest(started))
-	done, err = rec.recoverRows(ctx, r.Recorded)
+	done, err = r.recoverRows(ctx, rec)
 	r.earlierCalls = rec.manifest.Calls.Total
 	return rec, done, err
 }

@@ -69,7 +69,7 @@ func (r *replay) completeLines(ctx context.Context) *pipeline.RunLog {
 
 // recordedLog is what the journal has of a run.
 func recordedLog(ctx context.Context, l *ledger.Ledger, r *ledger.Run) *pipeline.RunLog {
-	return &pipeline.RunLog{Answers: readAhead(l.Reader().Answers(ctx, r)), Lines: l.Reader().Lines(ctx, r)}
+	return &pipeline.RunLog{Answers: l.Reader().Answers(ctx, r), Lines: l.Reader().Lines(ctx, r)}
 }
 
 // DecodeRecorded reads an answer from the journal as the client read it.

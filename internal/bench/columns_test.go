@@ -80,7 +80,7 @@ func (*dropped) Close() error                                      { return nil 
 // run does in between: decoding, types, digests, and the rows of the ledger's tables. The records are
 // dropped. One call is made at a time, of the size that the program chooses.
 func BenchmarkColumns(b *testing.B) {
-	server, err := answers.New(answers.Config{Companies: 700})
+	server, err := answers.New(answers.Config{Companies: 4000})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,13 +1,18 @@
 // Package columns collects the rows of a run as columns and gives them to a sink as Arrow records.
 //
-// A [Writer] has the rows of each partition back to back: their cells, and the texts of the cells. So a
-// row is written to two places in memory, however many columns and partitions there are. A record is
-// made when its size is known: its columns are filled in one pass over the cells, and share one piece of
-// memory. A null is the absence of a cell; a column that no row has a value for costs nothing.
+// Goroutines that read answers make rows side by side, each in a [Chunk] of its own: their cells, and the
+// texts that are not in the answers. A [Writer] takes the chunks in the order of the answers, and notes
+// for each partition which rows of which chunks are its own. A record is made when its size is known: its
+// columns are filled in one pass over the cells, and share one piece of memory. So a text is copied once,
+// from the answer into its column, however many columns and partitions there are. A null is the absence
+// of a cell; a column that no row has a value for costs nothing.
+//
+// A chunk keeps the answers that its rows refer to in memory. When all of them take too much, every
+// partition passes its rows on; one that has few of them copies them instead, for a larger record later.
+// Where records begin and end says nothing: the sink sorts.
 package columns
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"math"
@@ -61,59 +66,67 @@ func TimeOrNull(t time.Time) Value {
 	return Int(t.UnixMicro())
 }
 
-// Rows go to the sink in records of at most MaxRows rows, or sooner if the texts of all partitions
-// together take more than MaxBytes.
+// Rows go to the sink in records of at most MaxRows rows, or sooner if all rows together take more than
+// MaxBytes, with the answers that they refer to.
 const (
 	MaxRows  = 4096
-	MaxBytes = 8 << 20
+	MaxBytes = 16 << 20
 )
 
-// maxReserved is the memory of buffers that is kept for further rows: as much as those in use take, with
-// texts, cells, and room to grow. With more, runs with long answers exceed the memory that they have.
-const maxReserved = 3 * MaxBytes
+const (
+	// maxOwn is the size of rows that are copied rather than written in records of few rows, and maxReserved
+	// the memory of buffers that is kept for such rows.
+	maxOwn, maxReserved = MaxBytes / 4, MaxBytes / 2
+	// fewRows is the number of rows from which on a record costs less than copying them.
+	fewRows = 64
+)
 
 // Writer collects rows. One goroutine uses it.
 type Writer struct {
 	write   func(context.Context, schema.Partition, arrow.Record) error
 	version int // of the schema
 	open    map[schema.Partition]*rows
-	// The same by the partition's address, of those that rows were added to by it.
-	byAddress map[*schema.Partition]*rows
+	// The same by the place, of those that rows were added to by it.
+	byPlace map[*Place]*rows
 	// Columns without rows, by table, to be used by any partition of it.
 	spare map[string][]*rows
-	bytes int64 // of texts in open
-	// Memory of the buffers in open and spare.
-	reserved int
+	// Chunks with rows in open, and what they take with their records.
+	chunks []*Chunk
+	held   int64
+	// What rows take that are not in these chunks, and the memory of the buffers for such rows in open and
+	// spare.
+	own, reserved int
 	// Tables with one partition, by the table's address.
 	whole map[*schema.Table]*wholeTable
-	row   Row // for AddValues
 }
 
 // wholeTable is a table with one partition.
 type wholeTable struct {
-	schema.Partition
+	Place
 	columns []schema.Column
 }
 
 // NewWriter returns a writer for rows in the layout of a version of the schema. It passes records to
 // write, which must retain what it keeps.
 func NewWriter(write func(context.Context, schema.Partition, arrow.Record) error, version int) *Writer {
-	return &Writer{write: write, version: version, open: map[schema.Partition]*rows{}, byAddress: map[*schema.Partition]*rows{}, whole: map[*schema.Table]*wholeTable{}, spare: map[string][]*rows{}}
+	return &Writer{write: write, version: version, open: map[schema.Partition]*rows{}, byPlace: map[*Place]*rows{}, whole: map[*schema.Table]*wholeTable{}, spare: map[string][]*rows{}}
 }
 
-// Add adds a row of a table to a partition, whose address is a short name for it: it must not change
-// before the next Flush.
-func (w *Writer) Add(ctx context.Context, t *schema.Table, p *schema.Partition, row *Row) error {
-	r := w.byAddress[p]
-	if r == nil {
-		r = w.rowsOf(t, *p)
-		w.byAddress[p] = r
+// Add adds the rows of a chunk, which the writer releases once they are written.
+func (w *Writer) Add(ctx context.Context, c *Chunk) error {
+	w.chunks, w.held = append(w.chunks, c), w.held+c.Memory()+c.records
+	for i := range c.parts {
+		p := &c.parts[i]
+		r := w.rowsOf(p.place)
+		r.add(c, p.first, p.rows)
+		if err := w.flushFull(ctx, r); err != nil {
+			return err
+		}
 	}
-	w.reserved -= r.capacity()
-	r.add(row)
-	w.reserved += r.capacity()
-	w.bytes += int64(len(row.text))
-	return w.passOn(ctx, r)
+	if w.held+int64(w.own) > MaxBytes {
+		return w.releaseChunks(ctx)
+	}
+	return nil
 }
 
 // AddValues adds a row with a value for each column of the table to the table's partition. Columns that
@@ -121,105 +134,139 @@ func (w *Writer) Add(ctx context.Context, t *schema.Table, p *schema.Partition, 
 func (w *Writer) AddValues(ctx context.Context, t *schema.Table, values []Value) error {
 	whole := w.whole[t]
 	if whole == nil {
-		whole = &wholeTable{schema.Partition{Table: t.Name}, t.AsOf(w.version).Columns}
+		whole = &wholeTable{Place{Table: t, Partition: schema.Partition{Table: t.Name}}, t.AsOf(w.version).Columns}
 		w.whole[t] = whole
 	}
-	w.row.Reset()
+	r := w.rowsOf(&whole.Place)
+	w.noteOwn(r, -1)
+	r.own.BeginRow(nil, 0)
 	for i := range whole.columns {
 		v := &values[i]
 		switch {
 		case !v.Set:
 		case whole.columns[i].Type != schema.String:
-			w.row.AddInt(i, v.N)
+			r.own.AddInt(i, v.N)
 		case utf8.ValidString(v.Text):
-			w.row.AddString(i, v.Text)
+			r.own.AddString(i, v.Text)
 		default:
-			w.row.AddString(i, strings.ToValidUTF8(v.Text, "\uFFFD")) // some readers refuse a whole file because of one invalid byte
+			r.own.AddString(i, strings.ToValidUTF8(v.Text, "\uFFFD")) // some readers refuse a whole file because of one invalid byte
 		}
 	}
-	return w.Add(ctx, t, &whole.Partition, &w.row)
+	r.endOwn()
+	w.noteOwn(r, 1)
+	if err := w.flushFull(ctx, r); err != nil || w.held+int64(w.own) <= MaxBytes {
+		return err
+	}
+	return w.releaseChunks(ctx)
 }
 
 // rowsOf finds the columns of a partition, or takes others for it.
-func (w *Writer) rowsOf(t *schema.Table, p schema.Partition) *rows {
-	r := w.open[p]
-	if r != nil {
+func (w *Writer) rowsOf(p *Place) *rows {
+	if r := w.byPlace[p]; r != nil {
 		return r
 	}
-	if spare := w.spare[t.Name]; len(spare) > 0 {
-		r, w.spare[t.Name] = spare[len(spare)-1], spare[:len(spare)-1]
-	} else {
-		r = newRows(t.AsOf(w.version))
+	r := w.open[p.Partition]
+	if r == nil {
+		t := p.Table
+		if spare := w.spare[t.Name]; len(spare) > 0 {
+			r, w.spare[t.Name] = spare[len(spare)-1], spare[:len(spare)-1]
+		} else {
+			r = newRows(t.AsOf(w.version))
+		}
+		r.place.Partition = p.Partition
+		w.open[p.Partition] = r
 	}
-	r.partition = p
-	w.open[p] = r
+	w.byPlace[p] = r
 	return r
 }
 
-// passOn passes on what is full.
-func (w *Writer) passOn(ctx context.Context, r *rows) error {
-	if w.bytes > MaxBytes {
-		return w.flushLargest(ctx)
-	}
-	if len(r.ends) >= MaxRows {
-		return w.flush(ctx, r)
-	}
-	return nil
+// noteOwn accounts for the rows that are not in chunks, before (-1) and after (1) they change.
+func (w *Writer) noteOwn(r *rows, sign int) {
+	w.own, w.reserved = w.own+sign*r.own.size(), w.reserved+sign*r.own.capacity()
 }
 
 // Flush passes on all rows, in the order of the names of their partitions.
 func (w *Writer) Flush(ctx context.Context) error {
-	for _, r := range w.sorted(func(*rows, *rows) int { return 0 }) {
+	for _, r := range w.sorted() {
 		if err := w.close(ctx, r); err != nil {
 			return err
 		}
 	}
+	w.dropChunks()
 	return nil
 }
 
-// flushLargest passes on half of the texts, those of the largest partitions: few, large records.
-func (w *Writer) flushLargest(ctx context.Context) error {
-	for _, r := range w.sorted(func(a, b *rows) int { return len(b.all.text) - len(a.all.text) }) {
-		if w.bytes <= MaxBytes/2 {
-			return nil
-		}
-		if err := w.close(ctx, r); err != nil {
+// releaseChunks passes on rows such that no chunk is needed any more. Partitions that have few rows keep them,
+// as copies, if these do not take too much: else the largest are passed on, in few records.
+func (w *Writer) releaseChunks(ctx context.Context) error {
+	open := w.sorted()
+	slices.SortStableFunc(open, func(a, b *rows) int { return b.own.size() - a.own.size() })
+	for _, r := range open {
+		few := r.count < fewRows && w.own <= maxOwn && r.canCopy()
+		if few {
+			w.noteOwn(r, -1)
+			r.copyRows()
+			w.noteOwn(r, 1)
+		} else if err := w.close(ctx, r); err != nil {
 			return err
 		}
 	}
+	w.dropChunks()
 	return nil
+}
+
+// dropChunks releases the chunks, which no rows refer to.
+func (w *Writer) dropChunks() {
+	for _, c := range w.chunks {
+		c.Release()
+	}
+	clear(w.chunks)
+	w.chunks, w.held = w.chunks[:0], 0
 }
 
 // close passes on the rows of a partition, which may not occur again.
 func (w *Writer) close(ctx context.Context, r *rows) error {
-	if err := w.flush(ctx, r); err != nil {
-		return err
+	for r.count > 0 {
+		if err := w.flush(ctx, r); err != nil {
+			return err
+		}
 	}
-	delete(w.open, r.partition)
-	clear(w.byAddress)
+	delete(w.open, r.place.Partition)
+	clear(w.byPlace)
 	if w.reserved > maxReserved { // any number of partitions may have been large at some time
-		w.reserved -= r.capacity()
-		r.release()
+		w.reserved -= r.own.capacity()
+		r.own = Chunk{}
+		r.own.reset()
 	}
-	w.spare[r.partition.Table] = append(w.spare[r.partition.Table], r)
+	w.spare[r.place.Partition.Table] = append(w.spare[r.place.Partition.Table], r)
 	return nil
 }
 
-// sorted are the partitions in an order; equal ones in that of their names.
-func (w *Writer) sorted(compare func(a, b *rows) int) []*rows {
+// sorted are the partitions in the order of their names.
+func (w *Writer) sorted() []*rows {
 	return slices.SortedFunc(maps.Values(w.open), func(a, b *rows) int {
-		return cmp.Or(compare(a, b), strings.Compare(a.partition.String(), b.partition.String()))
+		return strings.Compare(a.place.Partition.String(), b.place.Partition.String())
 	})
 }
 
-func (w *Writer) flush(ctx context.Context, r *rows) error {
-	if len(r.ends) == 0 {
-		return nil
+// flushFull passes on full records of a partition.
+func (w *Writer) flushFull(ctx context.Context, r *rows) error {
+	for r.count >= MaxRows {
+		if err := w.flush(ctx, r); err != nil {
+			return err
+		}
 	}
-	w.bytes -= int64(len(r.all.text))
+	return nil
+}
+
+// flush passes on one record.
+func (w *Writer) flush(ctx context.Context, r *rows) error {
 	rec := r.record()
 	defer rec.Release()
-	return w.write(ctx, r.partition, rec)
+	w.noteOwn(r, -1)
+	r.drop(int(rec.NumRows()))
+	w.noteOwn(r, 1)
+	return w.write(ctx, r.place.Partition, rec)
 }
 
 // arrowSchema is the layout of a table, which is made once for each version of the schema.

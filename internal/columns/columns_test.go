@@ -1,6 +1,7 @@
 package columns
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -20,7 +21,8 @@ var sample = schema.Table{Name: "sample", Version: 1, Columns: []schema.Column{
 	{Name: "day", Type: schema.Date}, {Name: "t", Type: schema.Time}, {Name: "empty", Type: schema.String}, {Name: "none", Type: schema.Bool},
 }}
 
-// TestRecordsAgreeWithBuilders: what Arrow's own builders make of the same values, row by row.
+// TestRecordsAgreeWithBuilders: what Arrow's own builders make of the same values, row by row, whatever
+// rows come in which chunk, and whenever chunks are released.
 func TestRecordsAgreeWithBuilders(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var got []arrow.Record
@@ -29,57 +31,127 @@ func TestRecordsAgreeWithBuilders(t *testing.T) {
 			got = append(got, rec)
 			return nil
 		}, 1)
-		p := schema.Partition{Table: "sample"}
-		for range rapid.IntRange(1, 3).Draw(t, "records") {
+		p := Place{Table: &sample, Partition: schema.Partition{Table: "sample"}}
+		for range rapid.IntRange(1, 3).Draw(t, "flushes") {
+			got = nil
 			want := array.NewRecordBuilder(memory.DefaultAllocator, sample.Arrow())
-			nulls := rapid.IntRange(0, 10).Draw(t, "nulls")
-			for range rapid.IntRange(1, 70).Draw(t, "rows") {
-				var row Row
-				values := make([]Value, len(sample.Columns))
-				for i := range sample.Columns[:6] {
-					if rapid.IntRange(0, 9).Draw(t, "null") < nulls {
-						want.Field(i).AppendNull()
-						continue
-					}
-					text, n := rapid.SampledFrom([]string{"", "a", "é", strings.Repeat("long", 20)}).Draw(t, "text"), rapid.Int64().Draw(t, "n")
-					n = appendTo(want.Field(i), text, n)
-					if rapid.IntRange(0, 9).Draw(t, "drop") == 0 { // the cell is replaced
-						row.AddText(i, []byte("dropped"))
-						row.Drop(row.Len() - 1)
-					}
-					if sample.Columns[i].Type == schema.String {
-						row.AddText(i, []byte(text))
-					} else {
-						row.AddInt(i, n)
-					}
-					values[i] = Value{Set: true, Text: text, N: n}
-				}
-				want.Field(6).AppendNull()
-				want.Field(7).AppendNull()
-				var err error
-				if rapid.Bool().Draw(t, "whole") {
-					err = w.AddValues(t.Context(), &sample, values)
-				} else {
-					err = w.Add(t.Context(), &sample, &p, &row)
-				}
-				if err != nil {
+			chunk := NewChunk()
+			hand := func() {
+				if err := w.Add(t.Context(), chunk); err != nil {
 					t.Fatal(err)
 				}
+				chunk = NewChunk()
 			}
+			nulls := rapid.IntRange(0, 10).Draw(t, "nulls")
+			for range rapid.IntRange(1, 150).Draw(t, "rows") {
+				values := drawValues(t, nulls, want)
+				switch rapid.IntRange(0, 12).Draw(t, "event") {
+				case 0:
+					hand()
+				case 1:
+					hand()
+					if err := w.releaseChunks(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				case 2, 3:
+					hand()
+					if err := w.AddValues(t.Context(), &sample, values); err != nil {
+						t.Fatal(err)
+					}
+					continue
+				}
+				addTo(t, chunk, values)
+				chunk.EndRow(&p)
+			}
+			hand()
 			if err := w.Flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			rec, last := want.NewRecord(), got[len(got)-1]
-			if !array.RecordEqual(rec, last) {
-				t.Fatalf("record = %v, want %v", last, rec)
-			}
-			for i, a := range last.Columns() {
-				if a.NullN() != rec.Column(i).NullN() {
-					t.Fatalf("column %d has %d nulls, want %d", i, a.NullN(), rec.Column(i).NullN())
-				}
+			compareRecords(t, got, want.NewRecord())
+			if w.held != 0 || w.own != 0 || len(w.chunks) != 0 || len(w.open) != 0 {
+				t.Fatalf("after a flush %d bytes are held in %d chunks, %d of its own, in %d partitions", w.held, len(w.chunks), w.own, len(w.open))
 			}
 		}
 	})
+}
+
+// drawValues draws the values of a row and adds them to builders.
+func drawValues(t *rapid.T, nulls int, want *array.RecordBuilder) []Value {
+	values := make([]Value, len(sample.Columns))
+	for i := range sample.Columns[:6] {
+		if rapid.IntRange(0, 9).Draw(t, "null") < nulls {
+			want.Field(i).AppendNull()
+			continue
+		}
+		text, n := rapid.SampledFrom([]string{"", "a", "é", strings.Repeat("long", 20)}).Draw(t, "text"), rapid.Int64().Draw(t, "n")
+		values[i] = Value{Set: true, Text: text, N: appendTo(want.Field(i), text, n)}
+	}
+	want.Field(6).AppendNull()
+	want.Field(7).AppendNull()
+	return values
+}
+
+// addTo begins a row of a chunk, with some of its cells in a shared list, and some texts in a record.
+func addTo(t *rapid.T, c *Chunk, values []Value) {
+	sharedUpTo := rapid.IntRange(0, len(values)).Draw(t, "shared")
+	var record []byte
+	if rapid.Bool().Draw(t, "texts in a record") {
+		record = []byte("the record: ")
+		for i := range values {
+			record = append(record, values[i].Text...)
+		}
+		record = append(record, '.')
+	}
+	add := func(i int) {
+		v := &values[i]
+		if !v.Set {
+			return
+		}
+		if sample.Columns[i].Type != schema.String {
+			c.AddInt(i, v.N)
+			return
+		}
+		if at := strings.Index(string(record), v.Text); at >= 0 {
+			c.AddText(i, record[at:at+len(v.Text)])
+			return
+		}
+		c.AddString(i, v.Text)
+	}
+	c.BeginShared()
+	for i := range values[:sharedUpTo] {
+		add(i)
+	}
+	list := c.EndShared()
+	c.BeginRow(record, list)
+	for i := sharedUpTo; i < len(values); i++ {
+		if rapid.IntRange(0, 9).Draw(t, "drop") == 0 { // the cell is replaced
+			c.AddText(i, []byte("dropped"))
+			c.Drop(c.Len() - 1)
+		}
+		add(i)
+	}
+	if rapid.IntRange(0, 9).Draw(t, "replace") == 0 {
+		c.ReplaceTexts(bytes.Clone)
+	}
+}
+
+// compareRecords fails unless the records together have the rows of another one.
+func compareRecords(t *rapid.T, got []arrow.Record, want arrow.Record) {
+	from := int64(0)
+	for _, rec := range got {
+		part := want.NewSlice(from, from+rec.NumRows())
+		if from += rec.NumRows(); !array.RecordEqual(part, rec) {
+			t.Fatalf("record = %v, want %v", rec, part)
+		}
+		for i, a := range rec.Columns() {
+			if a.NullN() != part.Column(i).NullN() {
+				t.Fatalf("column %d has %d nulls, want %d", i, a.NullN(), part.Column(i).NullN())
+			}
+		}
+	}
+	if from != want.NumRows() {
+		t.Fatalf("%d rows, want %d", from, want.NumRows())
+	}
 }
 
 // appendTo adds a value to a builder, and returns the number as a cell has it.
@@ -105,6 +177,20 @@ func appendTo(b array.Builder, text string, n int64) int64 {
 	return n
 }
 
+// growthOf is a place of the growth table by day.
+func growthOf(day string) *Place {
+	return &Place{Table: &schema.EventTables[1], Partition: schema.Partition{Table: "growth", Key: schema.ByDay, Value: day}}
+}
+
+// oneRow is a chunk with one row.
+func oneRow(day, text string) *Chunk {
+	c := NewChunk()
+	c.BeginRow([]byte(text), 0)
+	c.AddText(0, c.record)
+	c.EndRow(growthOf(day))
+	return c
+}
+
 // TestFlush: rows go to the sink in the order of their partitions, in records of a bounded size, and the
 // columns of partitions that may not occur again are used for others.
 func TestFlush(t *testing.T) {
@@ -119,10 +205,7 @@ func TestFlush(t *testing.T) {
 		return nil
 	}, schema.Version)
 	add := func(day int, text string) {
-		p := schema.Partition{Table: "growth", Key: schema.ByDay, Value: fmt.Sprintf("2026-02-%02d", day)}
-		var row Row
-		row.AddString(0, text)
-		if err := w.Add(t.Context(), &schema.EventTables[1], &p, &row); err != nil {
+		if err := w.Add(t.Context(), oneRow(fmt.Sprintf("2026-02-%02d", day), text)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -133,19 +216,13 @@ func TestFlush(t *testing.T) {
 		if err := w.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if len(names) != 28 || names[0] != "growth/event_day=2026-02-01" || names[27] != "growth/event_day=2026-02-28" || w.bytes != 0 || len(w.open) != 0 || len(w.spare["growth"]) != 28 {
-			t.Errorf("%d records, %v, %d bytes, %d open, %d spare", len(names), names, w.bytes, len(w.open), len(w.spare["growth"]))
+		if len(names) != 28 || names[0] != "growth/event_day=2026-02-01" || names[27] != "growth/event_day=2026-02-28" || w.held != 0 || len(w.open) != 0 || len(w.spare["growth"]) != 28 {
+			t.Errorf("%d records, %v, %d bytes, %d open, %d spare", len(names), names, w.held, len(w.open), len(w.spare["growth"]))
 		}
 		names = nil
 	}
-	for range 40 {
-		add(1, strings.Repeat("x", 1<<20))
-	}
-	if n := MaxBytes>>20 + 1; len(names) != 40/n || rows != int64(2*28+40/n*n) {
-		t.Errorf("%d records with %d rows of large texts", len(names), rows)
-	}
 	rows, names = 0, nil
-	for range 3 * MaxRows {
+	for range 3*MaxRows + 1 {
 		add(2, "")
 	}
 	if len(names) != 3 || rows != 3*MaxRows {
@@ -153,38 +230,52 @@ func TestFlush(t *testing.T) {
 	}
 }
 
-// TestReserved: partitions that were large one after the other do not keep the memory of all.
-func TestReserved(t *testing.T) {
+// TestReleasedChunks: large rows are passed on when they and their records take too much; few of a
+// partition are copied and wait for others, unless the copies of all partitions take too much.
+func TestReleasedChunks(t *testing.T) {
 	t.Parallel()
-	w := NewWriter(func(context.Context, schema.Partition, arrow.Record) error { return nil }, schema.Version)
-	var small, large Row
-	small.AddString(0, "x")
-	large.AddString(0, strings.Repeat("x", 1<<18))
-	add := func(partition int, row *Row) {
-		p := schema.Partition{Table: "growth", Key: schema.ByDay, Value: fmt.Sprint(partition)}
-		if err := w.Add(t.Context(), &schema.EventTables[1], &p, row); err != nil {
+	var records, rows int
+	w := NewWriter(func(_ context.Context, _ schema.Partition, rec arrow.Record) error {
+		records, rows = records+1, rows+int(rec.NumRows())
+		return nil
+	}, schema.Version)
+	add := func(day int, text string) {
+		if err := w.Add(t.Context(), oneRow(fmt.Sprint(day), text)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	const partitions = 12
-	for i := range partitions {
-		add(i, &small)
-	}
-	for i := range partitions {
-		for range MaxBytes >> 18 {
-			add(i, &large)
+		reserved, own := 0, 0
+		for _, r := range w.open {
+			reserved, own = reserved+r.own.capacity(), own+r.own.size()
+		}
+		for _, list := range w.spare {
+			for _, r := range list {
+				reserved += r.own.capacity()
+			}
+		}
+		if w.own != own || w.reserved != reserved || w.held > MaxBytes || own > maxOwn+2<<20 || reserved > maxReserved+2*maxOwn {
+			t.Fatalf("%d bytes in chunks, %d of %d and %d of %d elsewhere, at most %d, %d and %d", w.held, w.own, own, w.reserved, reserved, MaxBytes, maxOwn, maxReserved)
 		}
 	}
-	sum := 0
-	for _, r := range w.open {
-		sum += r.capacity()
+	large := strings.Repeat("x", 1<<18)
+	for i := range 400 {
+		add(i%80, large)
 	}
-	for _, list := range w.spare {
-		for _, r := range list {
-			sum += r.capacity()
+	if rows < 300 || rows > 400 || records > rows-20 {
+		t.Errorf("of 400 large rows of 80 partitions %d were passed on in %d records", rows, records)
+	}
+	if err := w.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	records, rows = 0, 0
+	for i := range 4 * MaxBytes >> 18 {
+		for day := range 20 { // few small rows next to the large ones
+			if i%10 == 0 {
+				add(day, "small")
+			}
 		}
+		add(99, large)
 	}
-	if sum != w.reserved || sum > maxReserved+2*MaxBytes {
-		t.Errorf("%d bytes of buffers, %d by the account, want at most %d", sum, w.reserved, maxReserved+2*MaxBytes)
+	if records < 4 || records > 16 || rows < 3*MaxBytes>>18 || w.open[growthOf("1").Partition].count != (4*MaxBytes>>18+9)/10 {
+		t.Errorf("%d records with %d rows, and %d rows wait for others", records, rows, w.open[growthOf("1").Partition].count)
 	}
 }

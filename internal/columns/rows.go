@@ -10,13 +10,21 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// rows are rows of one partition, back to back.
+// rows are rows of one partition, in the order in which they came.
 type rows struct {
-	partition schema.Partition
-	schema    *arrow.Schema
-	kinds     []schema.Type // of the columns
-	all       Row
-	ends      []int // of the rows in all.cells
+	place  Place // of the rows in own
+	schema *arrow.Schema
+	kinds  []schema.Type // of the columns
+	pieces []piece
+	count  int   // rows of all pieces
+	own    Chunk // rows that are in no chunk of a writer
+}
+
+// piece is rows of a chunk: so many of a partition, from one on.
+type piece struct {
+	chunk *Chunk
+	first int32
+	rows  int
 }
 
 func newRows(t schema.Table) *rows {
@@ -24,26 +32,69 @@ func newRows(t schema.Table) *rows {
 	for _, c := range t.Columns {
 		r.kinds = append(r.kinds, c.Type)
 	}
+	r.own.reset()
 	return r
 }
 
-// add adds a row. The buffers double, since they are used again.
-func (r *rows) add(row *Row) {
-	if n := len(r.all.cells) + len(row.cells); n > cap(r.all.cells) {
-		r.all.cells = slices.Grow(r.all.cells, n)
-	}
-	if n := len(r.all.text) + len(row.text); n > cap(r.all.text) {
-		r.all.text = slices.Grow(r.all.text, n)
-	}
-	r.all.AddRow(row)
-	r.ends = append(r.ends, len(r.all.cells))
+// add adds rows of a chunk.
+func (r *rows) add(c *Chunk, first int32, n int32) {
+	r.pieces, r.count = append(r.pieces, piece{c, first, int(n)}), r.count+int(n)
 }
 
-// capacity is the memory of the buffers.
-func (r *rows) capacity() int { return cap(r.all.text) + cap(r.all.cells)*cellBytes }
+// endOwn ends a row of its own.
+func (r *rows) endOwn() {
+	r.own.EndRow(&r.place)
+	if last := len(r.pieces) - 1; last >= 0 && r.pieces[last].chunk == &r.own {
+		r.pieces[last].rows++
+		r.count++
+		return
+	}
+	r.add(&r.own, int32(len(r.own.rows)-1), 1)
+}
 
-// release frees the buffers.
-func (r *rows) release() { r.all, r.ends = Row{}, nil }
+// canCopy reports whether the rows can be copied to its own without changing their order.
+func (r *rows) canCopy() bool {
+	return len(r.pieces) == 0 || !slices.ContainsFunc(r.pieces[1:], func(p piece) bool { return p.chunk == &r.own })
+}
+
+// copyRows copies all rows to its own.
+func (r *rows) copyRows() {
+	pieces := r.pieces
+	if len(pieces) > 0 && pieces[0].chunk == &r.own {
+		pieces = pieces[1:]
+	}
+	for _, p := range pieces {
+		for at := p.first; p.rows > 0; p.rows-- {
+			r.own.addRow(&r.place, p.chunk, &p.chunk.rows[at])
+			at = p.chunk.rows[at].next
+		}
+	}
+	if len(pieces) > 0 {
+		clear(r.pieces)
+		r.pieces = append(r.pieces[:0], piece{&r.own, int32(len(r.own.rows) - r.count), r.count})
+	}
+}
+
+// drop drops the first rows.
+func (r *rows) drop(n int) {
+	r.count -= n
+	done := 0
+	for n > 0 {
+		p := &r.pieces[done]
+		if p.rows <= n {
+			n -= p.rows
+			done++
+			continue
+		}
+		for p.rows -= n; n > 0; n-- {
+			p.first = p.chunk.rows[p.first].next
+		}
+	}
+	r.pieces = slices.Delete(r.pieces, 0, done)
+	if !slices.ContainsFunc(r.pieces, func(p piece) bool { return p.chunk == &r.own }) {
+		r.own.reset()
+	}
+}
 
 // column is a column of a record while it is filled. A column without values has no memory of its own.
 type column struct {
@@ -63,17 +114,15 @@ type column struct {
 // zeros are the buffers of columns without values, for as many rows as a record has.
 var zeros [8 * (MaxRows + 1)]byte
 
-// record makes a record of the rows, and empties them.
+// record makes a record of the first rows.
 func (r *rows) record() arrow.Record {
+	n := min(r.count, MaxRows)
 	columns := make([]column, len(r.kinds))
-	for i := range r.all.cells {
-		if cell := &r.all.cells[i]; cell.column != dropped {
-			c := &columns[cell.column]
-			c.set++
-			c.bytes += int(cell.length)
-		}
-	}
-	a := allocator{rows: len(r.ends), buffers: make([]memory.Buffer, 3*len(columns)), pointers: make([]*memory.Buffer, 3*len(columns))}
+	r.each(n, func(_ int, c *Chunk, one *row) {
+		measure(columns, c.sharedCells(one))
+		measure(columns, c.ownCells(one))
+	})
+	a := allocator{rows: n, buffers: make([]memory.Buffer, 3*len(columns)), pointers: make([]*memory.Buffer, 3*len(columns))}
 	for i := range columns {
 		columns[i].kind = r.kinds[i]
 		a.size += a.sizeOf(&columns[i])
@@ -82,51 +131,70 @@ func (r *rows) record() arrow.Record {
 	for i := range columns {
 		a.allocate(&columns[i])
 	}
-	r.fill(columns)
+	r.each(n, func(at int, c *Chunk, one *row) {
+		fill(columns, at, c.sharedCells(one), one.record, c.text)
+		fill(columns, at, c.ownCells(one), one.record, c.text)
+	})
 	arrays := make([]arrow.Array, len(columns))
 	for i := range columns {
-		data := array.NewData(r.schema.Field(i).Type, a.rows, columns[i].buffers, nil, a.rows-columns[i].set, 0)
+		if c := &columns[i]; c.offsets != nil {
+			c.startRows(n)
+		}
+		data := array.NewData(r.schema.Field(i).Type, n, columns[i].buffers, nil, n-columns[i].set, 0)
 		arrays[i] = array.MakeFromData(data)
 		data.Release()
 	}
-	rec := array.NewRecord(r.schema, arrays, int64(a.rows))
+	rec := array.NewRecord(r.schema, arrays, int64(n))
 	for _, one := range arrays {
 		one.Release()
 	}
-	r.all.cells, r.all.text, r.ends = r.all.cells[:0], r.all.text[:0], r.ends[:0]
 	return rec
 }
 
-// fill writes the cells into their columns.
-func (r *rows) fill(columns []column) {
-	text, first := r.all.text, 0
-	for row, end := range r.ends {
-		valid, bit := row>>3, byte(1)<<(row&7)
-		for i := first; i < end; i++ {
-			cell := &r.all.cells[i]
-			own := text[:cell.length]
-			text = text[cell.length:]
-			if cell.column == dropped {
-				continue
-			}
-			c := &columns[cell.column]
-			c.valid[valid] |= bit
-			switch c.kind {
-			case schema.String:
-				c.addText(row, own)
-			case schema.Date:
-				c.int32s[row] = int32(cell.n)
-			case schema.Bool:
-				c.data[valid] |= byte(cell.n) << (row & 7)
-			default:
-				c.int64s[row] = cell.n
+// each visits the first n rows.
+func (r *rows) each(n int, visit func(at int, c *Chunk, one *row)) {
+	for i, at := 0, 0; at < n; i++ {
+		p := r.pieces[i]
+		for next := p.first; p.rows > 0 && at < n; p.rows-- {
+			one := &p.chunk.rows[next]
+			visit(at, p.chunk, one)
+			next, at = one.next, at+1
+		}
+	}
+}
+
+// measure counts cells and the lengths of their texts.
+func measure(columns []column, cells []cell) {
+	for i := range cells {
+		if x := &cells[i]; x.column != dropped {
+			c := &columns[x.column]
+			c.set++
+			if x.kind != number {
+				c.bytes += int(x.b)
 			}
 		}
-		first = end
 	}
-	for i := range columns {
-		if c := &columns[i]; c.offsets != nil {
-			c.startRows(len(r.ends))
+}
+
+// fill writes the cells of a row into their columns.
+func fill(columns []column, row int, cells []cell, record, texts []byte) {
+	valid, bit := row>>3, byte(1)<<(row&7)
+	for i := range cells {
+		x := &cells[i]
+		if x.column == dropped {
+			continue
+		}
+		c := &columns[x.column]
+		c.valid[valid] |= bit
+		switch c.kind {
+		case schema.String:
+			c.addText(row, x.text(record, texts))
+		case schema.Date:
+			c.int32s[row] = int32(x.a)
+		case schema.Bool:
+			c.data[valid] |= byte(x.a) << (row & 7)
+		default:
+			c.int64s[row] = x.int()
 		}
 	}
 }

@@ -7,11 +7,12 @@ import (
 	"github.com/siglake/siglake/internal/columns"
 )
 
-// cells are the values of a row.
+// cells are the values of the row that is being made, in a chunk.
 type cells struct {
-	columns.Row
-	fixed int // cells of the type, which nothing is derived from
-	// 1 + the place of the column's cell, and the rank of the key that it was read from, by column; 0: null.
+	*columns.Chunk
+	number uint64 // of the chunk
+	// 1 + the place of the column's cell in the chunk, and the rank of the key that it was read from, by
+	// column. Places before the row's own cells are of earlier rows: the column is null.
 	at    []int32
 	ranks []int32
 	texts
@@ -24,19 +25,21 @@ type texts struct {
 	plain bool // no backslash in the record
 }
 
-// reset begins a row with the cells of its type, for a table with so many columns.
-func (c *cells) reset(fixed *columns.Row, width int) {
-	for i := c.fixed; i < c.Len(); i++ {
-		if column := c.Column(i); column >= 0 {
-			c.at[column] = 0
-		}
+// reset begins a row of a table with so many columns.
+func (c *cells) reset(into *columns.Chunk, width int) {
+	if c.Chunk, width = into, max(width, len(c.at)); c.number != into.Number() || len(c.at) < width {
+		c.number, c.at, c.ranks = into.Number(), grown(c.at, width), grown(c.ranks, width)
 	}
-	if len(c.at) < width {
-		c.at, c.ranks = make([]int32, width), make([]int32, width)
+	c.arena, c.valid = emptied(c.arena), true
+}
+
+// grown is a list of zeros.
+func grown(list []int32, n int) []int32 {
+	if len(list) < n {
+		return make([]int32, n)
 	}
-	c.Reset()
-	c.AddRow(fixed)
-	c.fixed, c.arena, c.valid = fixed.Len(), emptied(c.arena), true
+	clear(list)
+	return list
 }
 
 // maxKept is the size of a buffer whose memory is kept for the next row.
@@ -51,9 +54,12 @@ func emptied(buffer []byte) []byte {
 }
 
 // has reports whether a column is not null.
-func (c *cells) has(column int) bool { return column >= 0 && c.at[column] > 0 }
+func (c *cells) has(column int) bool { return column >= 0 && c.isSet(column) }
 
-// textAt is the text of a column; empty if it is null.
+// isSet is has for a column that the table has.
+func (c *cells) isSet(column int) bool { return int(c.at[column]) > c.First() }
+
+// textAt is the text of a column; empty if it is null. It must not be appended to.
 func (c *cells) textAt(column int) []byte {
 	if !c.has(column) {
 		return nil
@@ -71,13 +77,13 @@ func (c *cells) intAt(column int) (n int64, ok bool) {
 
 // isTaken reports whether a column was read from a key of a lower rank.
 func (c *cells) isTaken(column, rank int) bool {
-	return c.at[column] > 0 && int(c.ranks[column]) < rank
+	return c.isSet(column) && int(c.ranks[column]) < rank
 }
 
 // startCell makes room for a column's cell, the next one.
 func (c *cells) startCell(column, rank int) {
-	if at := c.at[column]; at > 0 {
-		c.Drop(int(at - 1))
+	if c.isSet(column) {
+		c.Drop(int(c.at[column] - 1))
 	}
 	c.at[column], c.ranks[column] = int32(c.Len()+1), int32(rank)
 }
@@ -142,10 +148,11 @@ func (t *texts) keep(text string) []byte {
 // since is what the arena has from a position on. It stays valid while the arena grows.
 func (t *texts) since(start int) []byte { return t.arena[start:len(t.arena):len(t.arena)] }
 
-// complete completes the row. Some readers refuse a whole file because of one invalid byte.
-func (c *cells) complete() *columns.Row {
+// complete makes the texts of the row valid. Some readers refuse a whole file because of one invalid byte.
+func (c *cells) complete() {
 	if !c.valid {
-		c.ReplaceTexts(func(text []byte) []byte { return bytes.ToValidUTF8(text, []byte("\uFFFD")) })
+		c.ReplaceTexts(validText)
 	}
-	return &c.Row
 }
+
+func validText(text []byte) []byte { return bytes.ToValidUTF8(text, []byte("\uFFFD")) }

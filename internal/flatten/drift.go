@@ -74,7 +74,7 @@ func (f *Flattener) noteMissing() {
 		return
 	}
 	for _, i := range f.kind.expected {
-		if f.at[i] == 0 && !slices.Contains(f.unread, i) {
+		if !f.isSet(i) && !slices.Contains(f.unread, i) {
 			c := &f.kind.layout.table.Columns[i]
 			f.drift.Add(MissingField, c.From[0], c.Type.String(), "")
 		}

@@ -4,9 +4,12 @@
 //
 // A record is read once, from its bytes. The name of a member is compared with that of the member which
 // followed the last time, because records of a type have their members in one order; only if it is
-// another one it is looked up. Values stay where they are: a cell refers to the bytes of the record, or
-// to a buffer that is used again for the next event. What is rare is left to plain code that works on
-// strings: escapes, unusual spellings of numbers and dates, lists, HTML, versions of the schema before 3.
+// another one it is looked up. Texts stay where they are: a cell refers to the bytes of the record, unless
+// its text is not in there. What is rare is left to plain code that works on strings: escapes, unusual
+// spellings of numbers and dates, lists, HTML, versions of the schema before 3.
+//
+// A [Flattener] remembers what it has met, so each goroutine has its own. The rows do not depend on what
+// it met before.
 //
 // Nothing is lost of a value that has no place: its column is null, a note says why, and raw has the
 // record.
@@ -19,7 +22,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/siglake/siglake/internal/columns"
 	"github.com/siglake/siglake/internal/jsonscan"
@@ -34,15 +36,7 @@ type Options struct {
 	Drift       Drift  // what differs from what the schema knows; nil: it is not looked at
 }
 
-// Row is one typed row. It is valid until the flattener is called again.
-type Row struct {
-	Table     *schema.Table // as the current version of the schema has it
-	Partition *schema.Partition
-	UID       []byte
-	Cells     *columns.Row
-}
-
-// Flattener types events. One goroutine uses it.
+// Flattener types events. One goroutine uses it at a time.
 type Flattener struct {
 	Options
 	layouts []layout
@@ -51,7 +45,7 @@ type Flattener struct {
 	// The members that followed a field, by its id, for each layout; with those that no schema knows.
 	guesses [][]*field
 	unknown []map[string]*field
-	places  []places // partitions of each table
+	places  []places // of each table
 	news    newsKinds
 	name    []byte // of a field that no schema knows
 
@@ -60,11 +54,11 @@ type Flattener struct {
 	watch
 	cells
 	content content
-	row     Row
 }
 
 // current is what a row is made of.
 type current struct {
+	rows  *columns.Chunk // that get the row
 	kind  *kind
 	event *schema.Event
 	topic []byte // nested topic that the row is about, or nil
@@ -81,7 +75,7 @@ type kind struct {
 	*layout
 	expected []int        // columns that every record fills
 	natural  []naturalKey // of schema.EventKeys
-	fixed    fixedCells
+	shared   sharedList
 }
 
 // New returns a flattener.
@@ -93,9 +87,9 @@ func New(o Options) *Flattener {
 	}
 }
 
-// Forget drops the last event, which would keep the memory of its answer. The last row is no longer valid.
+// Forget drops the last event, which would keep the memory of its answer.
 func (f *Flattener) Forget() {
-	f.current.event, f.current.topic, f.row = nil, nil, Row{}
+	f.current.rows, f.current.event, f.current.topic, f.Chunk = nil, nil, nil, nil
 	clear(f.content.facts[:cap(f.content.facts)])
 }
 
@@ -147,18 +141,34 @@ var categories = func() map[string]schema.Category {
 	return m
 }()
 
-// Flatten types one event and passes on its row. An intent record with several nested topics has one
-// row for each, with the same raw unless they are many. It ends with the first error of add.
-func (f *Flattener) Flatten(e *schema.Event, add func(*Row) error) error {
+// Flatten types one event and adds its row to others. An intent record with several nested topics has one
+// row for each, with the same raw unless they are many. The rows refer to the event's record, which must
+// not change any more.
+func (f *Flattener) Flatten(e *schema.Event, into *columns.Chunk) {
 	k := f.kindOf(e.Type)
+	f.rows = into
 	f.watchEvent(e, k)
 	if k.intent {
 		if topics := nestedTopics(e.Raw); len(topics) > 0 {
-			return f.flattenTopics(k, e, topics, add)
+			f.flattenTopics(k, e, topics)
+			return
 		}
 	}
 	f.readRow(k, e, nil)
-	return add(&f.row)
+}
+
+// UID is the id of an event: of its first row, if it has several.
+func (f *Flattener) UID(e *schema.Event) string {
+	rows := columns.NewChunk()
+	defer rows.Release()
+	defer f.Forget()
+	f.Flatten(e, rows)
+	for column, v := range rows.Values(0) {
+		if column == f.kind.columns.uid {
+			return v.Text
+		}
+	}
+	return ""
 }
 
 // nestedTopics are the topics within an intent record.
@@ -181,7 +191,7 @@ const topicsField = "detectedTopics"
 // the square of their number.
 const maxWholeTopics = 100
 
-func (f *Flattener) flattenTopics(k *kind, e *schema.Event, topics [][]byte, add func(*Row) error) error {
+func (f *Flattener) flattenTopics(k *kind, e *schema.Event, topics [][]byte) {
 	var rest jsonscan.ObjectBuilder
 	divided := len(topics) > maxWholeTopics && f.Version >= 3
 	if divided {
@@ -200,11 +210,7 @@ func (f *Flattener) flattenTopics(k *kind, e *schema.Event, topics [][]byte, add
 			part.Note = strings.TrimPrefix(fmt.Sprintf("%s; topic %d of %d of one record", e.Note, i+1, len(topics)), "; ")
 		}
 		f.readRow(k, &part, topic)
-		if err := add(&f.row); err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // readRow types one event; topic is the nested topic that the row is about, or nil.
@@ -218,17 +224,15 @@ func (f *Flattener) readRow(k *kind, e *schema.Event, topic []byte) {
 		f.readRecord(topic, &k.members)
 	}
 	f.noteMissing()
-	f.row.Table = &schema.RowTables[k.table]
-	id := f.entityID()
-	c := &k.columns
+	id, c := f.entityID(), &k.columns
+	place, uid := f.places[k.table].whole(k.table), []byte(nil)
 	if e.Origin != nil {
-		f.row.Partition = f.places[k.table].unpartitioned(k.table)
 		f.setOrigin(e.Origin)
-		f.row.UID = f.productUID(id)
+		uid = f.productUID(id)
 	} else {
-		f.setEvent(id)
+		place, uid = f.setEvent(id)
 	}
-	f.addText(c.uid, f.row.UID)
+	f.addText(c.uid, uid)
 	f.addOptional(c.entityID, id)
 	if e.AccountKey != "" {
 		f.addString(c.account, e.AccountKey)
@@ -237,18 +241,18 @@ func (f *Flattener) readRow(k *kind, e *schema.Event, topic []byte) {
 		f.addString(c.notes, f.notes.text())
 	}
 	f.addText(c.raw, e.Raw)
-	f.row.Cells = f.complete()
+	f.complete()
+	f.EndRow(place)
 }
 
-// setEvent sets the columns and the partition that only events have.
-func (f *Flattener) setEvent(id []byte) {
+// setEvent sets the columns that only events have. It returns the event's partition and id.
+func (f *Flattener) setEvent(id []byte) (place *columns.Place, uid []byte) {
 	k, c, e := f.kind, &f.kind.columns, f.event
 	day, dated := f.eventDate()
-	f.row.Partition = f.places[k.table].at(f, k.table, day, dated)
 	if rate, ok := f.intAt(c.rate); ok {
 		f.addInt(c.rateAbs, int64(math.Float64bits(math.Abs(math.Float64frombits(uint64(rate))))))
 	}
-	f.row.UID = f.eventUID(day, dated, id)
+	uid = f.eventUID(day, dated, id)
 	if dated {
 		f.addInt(c.eventDate, day)
 	}
@@ -261,58 +265,58 @@ func (f *Flattener) setEvent(id []byte) {
 	if f.content.wanted {
 		f.addText(c.digest, f.content.digest(&f.cells, e.Raw))
 	}
+	return f.places[k.table].at(f, k.table, day, dated), uid
 }
 
-// fixedCells are the cells that rows of one type, answer and kind of object have in common.
-type fixedCells struct {
-	made      bool
+// sharedList is the cells that rows of one type, answer and kind of object have in common, as a list of a
+// chunk.
+type sharedList struct {
+	chunk     uint64
+	list      uint32
 	call      string
 	source    string
 	fetchedAt time.Time
 	object    schema.Object
-	valid     bool // they are valid UTF-8
-	row       columns.Row
 }
 
-// fixedCells are those of an event.
-func (f *Flattener) fixedCells(k *kind, e *schema.Event) *fixedCells {
-	x := &k.fixed
-	if x.made && x.call == e.CallID && x.object == e.Entity.Object && x.source == e.Source && x.fetchedAt.Equal(e.FetchedAt) {
-		return x
+// sharedCells is the list of an event.
+func (f *Flattener) sharedCells(k *kind, e *schema.Event) uint32 {
+	x := &k.shared
+	if x.chunk == f.number && x.call == e.CallID && x.object == e.Entity.Object && x.source == e.Source && x.fetchedAt.Equal(e.FetchedAt) {
+		return x.list
 	}
-	x.made, x.call, x.object, x.source, x.fetchedAt = true, e.CallID, e.Entity.Object, e.Source, e.FetchedAt
-	x.valid = true
-	x.row.Reset()
+	x.chunk, x.call, x.object, x.source, x.fetchedAt = f.number, e.CallID, e.Entity.Object, e.Source, e.FetchedAt
 	c, signal := &k.columns, &k.signal
-	x.addString(c.signalType, e.Type)
-	x.addString(c.object, string(e.Entity.Object))
-	x.addString(c.run, f.RunID)
-	x.addString(c.call, e.CallID)
-	x.addString(c.source, e.Source)
-	x.addInt(c.version, columns.Int(int64(k.layout.table.Version)))
-	x.addInt(c.fetchedAt, columns.TimeOrNull(e.FetchedAt))
-	x.addInt(c.firstSeen, columns.TimeOrNull(e.FetchedAt))
-	x.addInt(c.revision, columns.Int(1)) // until the sink has compared it with the lake
-	x.addInt(c.isRisk, columns.Bool(signal.Risk))
+	f.BeginShared()
+	f.shareText(c.signalType, e.Type)
+	f.shareText(c.object, string(e.Entity.Object))
+	f.shareText(c.run, f.RunID)
+	f.shareText(c.call, e.CallID)
+	f.shareText(c.source, e.Source)
+	f.shareInt(c.version, columns.Int(int64(k.layout.table.Version)))
+	f.shareInt(c.fetchedAt, columns.TimeOrNull(e.FetchedAt))
+	f.shareInt(c.firstSeen, columns.TimeOrNull(e.FetchedAt))
+	f.shareInt(c.revision, columns.Int(1)) // until the sink has compared it with the lake
+	f.shareInt(c.isRisk, columns.Bool(signal.Risk))
 	if signal.Trend != "" {
-		x.addString(c.direction, string(signal.Trend))
+		f.shareText(c.direction, string(signal.Trend))
 	}
 	if signal.WindowMonths > 0 {
-		x.addInt(c.window, columns.Int(int64(signal.WindowMonths)))
+		f.shareInt(c.window, columns.Int(int64(signal.WindowMonths)))
 	}
-	return x
+	x.list = f.EndShared()
+	return x.list
 }
 
-func (x *fixedCells) addString(column int, text string) {
+func (c *cells) shareText(column int, text string) {
 	if column >= 0 {
-		x.row.AddString(column, text)
-		x.valid = x.valid && utf8.ValidString(text)
+		c.AddString(column, strings.ToValidUTF8(text, "\uFFFD"))
 	}
 }
 
-func (x *fixedCells) addInt(column int, v columns.Value) {
+func (c *cells) shareInt(column int, v columns.Value) {
 	if column >= 0 && v.Set {
-		x.row.AddInt(column, v.N)
+		c.AddInt(column, v.N)
 	}
 }
 
@@ -392,50 +396,58 @@ func (k newsKinds) of(text []byte) string {
 
 // places are the partitions of one table.
 type places struct {
-	whole *schema.Partition
-	byDay map[int64]*schema.Partition // or by the first day of a month; of what is dated
-	other *schema.Partition           // of dates outside the span in which signals can exist
+	all   *columns.Place           // of a table that is not partitioned
+	byDay map[int64]*columns.Place // or by the first day of a month; of what is dated
+	other *columns.Place           // of dates outside the span in which signals can exist
 }
 
-func (p *places) unpartitioned(table int) *schema.Partition {
-	if p.whole == nil {
-		p.whole = &schema.Partition{Table: schema.RowTables[table].Name}
+func newPlace(table int, key, value string) *columns.Place {
+	t := &schema.RowTables[table]
+	return &columns.Place{Table: t, Partition: schema.Partition{Table: t.Name, Key: key, Value: value}}
+}
+
+// whole is the one partition of a table that is not partitioned.
+func (p *places) whole(table int) *columns.Place {
+	if p.all == nil {
+		p.all = newPlace(table, "", "")
 	}
-	return p.whole
+	return p.all
 }
 
 // at is the partition of an event date. Dates outside the span in which signals can exist would litter
 // the lake with partitions of one row.
-func (p *places) at(f *Flattener, table int, day int64, dated bool) *schema.Partition {
+func (p *places) at(f *Flattener, table int, day int64, dated bool) *columns.Place {
 	if !dated || day < firstDay || day > lastDay {
 		if p.other == nil {
-			p.other = &schema.Partition{Table: schema.RowTables[table].Name, Key: f.PartitionBy, Value: schema.UnknownPartition}
+			p.other = newPlace(table, f.PartitionBy, schema.UnknownPartition)
 			if f.PartitionBy == schema.ByDay && f.Version >= 3 {
-				p.other.Value = schema.UnknownDay
+				p.other.Partition.Value = schema.UnknownDay
 			}
 		}
 		return p.other
 	}
 	if p.byDay == nil {
-		p.byDay = map[int64]*schema.Partition{}
+		p.byDay = map[int64]*columns.Place{}
 	}
-	if p.byDay[day] == nil {
-		p.add(f.PartitionBy, table, day)
+	place := p.byDay[day]
+	if place == nil {
+		place = p.add(f.PartitionBy, table, day)
 	}
-	return p.byDay[day]
+	return place
 }
 
 // add adds the partition of a day; by month, it is that of the month's first day.
-func (p *places) add(by string, table int, day int64) {
+func (p *places) add(by string, table int, day int64) *columns.Place {
 	t := time.Unix(day*86400, 0).UTC()
 	named, value := day, t.Format(time.DateOnly)
 	if by != schema.ByDay {
 		named, value = day-int64(t.Day())+1, t.Format("2006-01")
 	}
 	if p.byDay[named] == nil {
-		p.byDay[named] = &schema.Partition{Table: schema.RowTables[table].Name, Key: by, Value: value}
+		p.byDay[named] = newPlace(table, by, value)
 	}
 	p.byDay[day] = p.byDay[named]
+	return p.byDay[day]
 }
 
 // The days of schema.FirstYear and schema.LastYear, since 1970.

@@ -15,9 +15,9 @@ func (f *Flattener) begin(k *kind, e *schema.Event, topic []byte) {
 	f.kind, f.event, f.topic = k, e, topic
 	f.notes = notes{list: f.notes.list[:0], whole: f.Version < 3}
 	f.plain = bytes.IndexByte(e.Raw, '\\') < 0 && bytes.IndexByte(topic, '\\') < 0
-	fixed := f.fixedCells(k, e)
-	f.reset(&fixed.row, len(k.layout.table.Columns))
-	f.valid = fixed.valid && utf8.Valid(e.Raw) && utf8.Valid(topic)
+	f.reset(f.rows, len(k.layout.table.Columns))
+	f.BeginRow(e.Raw, f.sharedCells(k, e))
+	f.valid = utf8.Valid(e.Raw) && utf8.Valid(topic)
 	f.content.begin(f.Version >= 3 && e.Origin == nil, topic != nil, e.Entity.Object)
 }
 

@@ -20,32 +20,25 @@ func (r *row) value(column string) columns.Value {
 }
 
 // rowsOf flattens an event. It fails if a row has two cells of one column.
-func rowsOf(t rapid.TB, f *Flattener, e schema.Event) (rows []row) {
+func rowsOf(t rapid.TB, f *Flattener, e schema.Event) (list []row) {
 	t.Helper()
-	err := f.Flatten(&e, func(r *Row) error {
-		table := tableIndex(schema.Category(r.Table.Name))
-		one := row{table, string(r.UID), *r.Partition, make([]columns.Value, len(r.Table.Columns))}
-		for i := range r.Cells.Len() {
-			at := r.Cells.Column(i)
-			if at < 0 {
-				continue
-			}
+	rows := columns.NewChunk()
+	defer rows.Release()
+	f.Flatten(&e, rows)
+	for i := range rows.Rows() {
+		place := rows.Place(i)
+		one := row{tableIndex(schema.Category(place.Table.Name)), "", place.Partition, make([]columns.Value, len(place.Table.Columns))}
+		for at, v := range rows.Values(i) {
 			if one.values[at].Set {
-				t.Errorf("flatten(%s): two cells of %s", e.Raw, r.Table.Columns[at].Name)
+				t.Errorf("flatten(%s): two cells of %s", e.Raw, place.Table.Columns[at].Name)
 			}
-			if one.values[at].Set = true; r.Table.Columns[at].Type == schema.String {
-				one.values[at].Text = string(r.Cells.Text(i))
-			} else {
-				one.values[at].N = r.Cells.Int(i)
+			if one.values[at] = v; at == f.kind.columns.uid {
+				one.uid = v.Text
 			}
 		}
-		rows = append(rows, one)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+		list = append(list, one)
 	}
-	return rows
+	return list
 }
 
 // byMonth is a flattener of a version of the schema for a lake with months.

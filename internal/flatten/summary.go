@@ -62,8 +62,10 @@ type Values interface {
 func Summarize(signal string, row Values) string {
 	f := New(Options{Version: schema.Version})
 	f.kind = f.kindOf(signal)
-	table := &f.kind.layout.table
-	f.reset(new(columns.Row), len(table.Columns))
+	table, rows := &f.kind.layout.table, columns.NewChunk()
+	defer rows.Release()
+	f.reset(rows, len(table.Columns))
+	rows.BeginRow(nil, 0)
 	for i := range table.Columns {
 		f.addValue(i, &table.Columns[i], row)
 	}
