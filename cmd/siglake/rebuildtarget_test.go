@@ -148,6 +148,31 @@ func TestRebuildOverOther(t *testing.T) {
 	}
 }
 
+// TestRebuildKeepsPurchases: answers that an earlier version of siglake, which knows no mark, bought into an
+// unfinished rebuild are not removed.
+func TestRebuildKeepsPurchases(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	r.buyDomains(3, "--signals", "news")
+	older := filepath.Join(t.TempDir(), "older")
+	if err := os.CopyFS(older, os.DirFS(r.lake)); err != nil {
+		t.Fatal(err)
+	}
+	r.buyDomains(6, "--signals", "news")
+	mark := filepath.Join(r.lake, "_state", "rebuild.json")
+	if err := os.WriteFile(mark, []byte(`{"rebuild_of":"`+older+`"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := filesOf(t, r.lake)
+	code, _, stderr := says(t, "rebuild", "--lake", older, "--into", r.lake)
+	if code != exitIntegrity || !strings.Contains(stderr, "keep it") {
+		t.Errorf("rebuild over purchases: exit code %d, want %d: %s", code, exitIntegrity, stderr)
+	}
+	if after := filesOf(t, r.lake); !slices.Equal(before, after) {
+		t.Errorf("rebuild over purchases changed %q to %q", before, after)
+	}
+}
+
 // filesOf are the paths below a directory; none if it does not exist.
 func filesOf(t *testing.T, dir string) (paths []string) {
 	t.Helper()

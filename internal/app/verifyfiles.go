@@ -115,7 +115,10 @@ func (p *publicationCheck) findSecret(ctx context.Context) error {
 			p.leaks = append(p.leaks, f.path)
 		}
 	}
-	isRead := func(name string) bool { return p.read[name] != nil && p.read[name].err == nil }
+	isRead := func(name string) bool { // what cannot be read is reported
+		f := p.read[name]
+		return f != nil && (f.err == nil || errors.Is(f.err, fs.ErrPermission))
+	}
 	err := p.sink.ScanObjects(ctx, isRead, func(name string, content []byte) {
 		p.scanned += int64(len(content))
 		if bytes.Contains(content, p.secret) {
