@@ -69,7 +69,11 @@ func (u *unfinishedRebuild) refuse(uri string, holder *lease.Holder) error {
 		of, advice = u.Of, fmt.Sprintf("repeat siglake rebuild --lake %s --into %s, which starts again, or remove it", u.Of, uri)
 	}
 	if holder != nil {
-		return &Error{KindLocked, fmt.Errorf("%s is not complete yet: siglake rebuild (process %d on %s) writes it from %s; wait until that has ended", uri, holder.PID, holder.Host, of)}
+		by := "siglake rebuild"
+		if holder.PID != 0 {
+			by += fmt.Sprintf(", process %d on %s,", holder.PID, holder.Host)
+		}
+		return &Error{KindLocked, fmt.Errorf("%s is not complete yet: %s writes it from %s; wait until that has ended", uri, by, of)}
 	}
 	return &Error{KindIntegrity, fmt.Errorf("%s is an unfinished rebuild of %s, without its journal; %s", uri, of, advice)}
 }
