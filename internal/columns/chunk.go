@@ -31,7 +31,7 @@ type row struct {
 	record []byte // that its texts stand in
 	cells  extent
 	shared uint32 // number of the list of cells that it has besides
-	next   int32  // next row of the same partition; 0: none follows
+	part   int32
 }
 
 // extent is a part of Chunk.cells.
@@ -39,8 +39,9 @@ type extent struct{ first, end uint32 }
 
 // part is the rows of one partition.
 type part struct {
-	place             *Place
-	first, last, rows int32
+	place *Place
+	rows  int
+	to    *rows // of the writer that has the chunk; nil: they are written
 }
 
 // Place is a partition, as one goroutine names it for the chunks that it makes.
@@ -77,8 +78,11 @@ const (
 	rowBytes  = 40
 )
 
-// chunkBytes is the size of its own cells and texts at which a chunk is full.
-const chunkBytes = 512 << 10
+// A chunk is full with so many rows, or when its cells and texts take so many bytes.
+const (
+	chunkRows  = MaxRows / 4
+	chunkBytes = 512 << 10
+)
 
 // NewChunk returns a chunk without rows.
 func NewChunk() *Chunk { return chunks.Get().(*Chunk) }
@@ -104,6 +108,7 @@ func (c *Chunk) Release() {
 // reset drops the rows.
 func (c *Chunk) reset() {
 	clear(c.rows)
+	clear(c.parts)
 	c.rows, c.cells, c.text, c.shared, c.parts = c.rows[:0], c.cells[:0], c.text[:0], c.shared[:0], c.parts[:0]
 	c.records, c.record, c.number = 0, nil, chunkNumber.Add(1)
 }
@@ -115,10 +120,10 @@ func (c *Chunk) Number() uint64 { return c.number }
 func (c *Chunk) Rows() int { return len(c.rows) }
 
 // IsFull reports whether further rows should go to another chunk.
-func (c *Chunk) IsFull() bool { return c.size() >= chunkBytes }
+func (c *Chunk) IsFull() bool { return len(c.rows) >= chunkRows || c.size() >= chunkBytes }
 
-// Memory is what the chunk takes without its records, in bytes.
-func (c *Chunk) Memory() int64 { return int64(c.capacity()) }
+// Memory is what the rows take without their records, in bytes.
+func (c *Chunk) Memory() int64 { return int64(c.size()) }
 
 func (c *Chunk) capacity() int {
 	return cap(c.cells)*cellBytes + cap(c.rows)*rowBytes + cap(c.text)
@@ -145,17 +150,14 @@ func (c *Chunk) BeginRow(record []byte, shared uint32) {
 
 // EndRow ends the row, which belongs to a partition.
 func (c *Chunk) EndRow(p *Place) {
-	i := int32(len(c.rows) - 1)
-	c.rows[i].cells = extent{c.first, uint32(len(c.cells))}
-	c.records += int64(len(c.record))
 	if p.chunk != c.number {
 		p.chunk, p.part = c.number, int32(len(c.parts))
-		c.parts = append(c.parts, part{p, i, i, 1})
-		return
+		c.parts = append(c.parts, part{place: p})
 	}
-	part := &c.parts[p.part]
-	c.rows[part.last].next = i
-	part.last, part.rows = i, part.rows+1
+	r := &c.rows[len(c.rows)-1]
+	r.cells, r.part = extent{c.first, uint32(len(c.cells))}, p.part
+	c.parts[p.part].rows++
+	c.records += int64(len(c.record))
 }
 
 // First is the index of the first cell of the row that is being made, and Len that of the next one.
@@ -230,20 +232,8 @@ func (c *Chunk) sharedCells(r *row) []cell {
 // ownCells are the other cells of a row.
 func (c *Chunk) ownCells(r *row) []cell { return c.cells[r.cells.first:r.cells.end] }
 
-// Place is the partition of a row. It looks through all.
-func (c *Chunk) Place(i int) *Place {
-	for _, p := range c.parts {
-		for at := p.first; at <= p.last && at <= int32(i); at = c.rows[at].next {
-			if at == int32(i) {
-				return p.place
-			}
-			if at == p.last {
-				break
-			}
-		}
-	}
-	return nil
-}
+// Place is the partition of a row.
+func (c *Chunk) Place(i int) *Place { return c.parts[c.rows[i].part].place }
 
 // Values are the values of a row by the indexes of their columns.
 func (c *Chunk) Values(i int) iter.Seq2[int, Value] {

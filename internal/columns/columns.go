@@ -2,10 +2,11 @@
 //
 // Goroutines that read answers make rows side by side, each in a [Chunk] of its own: their cells, and the
 // texts that are not in the answers. A [Writer] takes the chunks in the order of the answers, and notes
-// for each partition which rows of which chunks are its own. A record is made when its size is known: its
-// columns are filled in one pass over the cells, and share one piece of memory. So a text is copied once,
-// from the answer into its column, however many columns and partitions there are. A null is the absence
-// of a cell; a column that no row has a value for costs nothing.
+// for each partition how large its columns get. When the records are due, it fills the columns of all
+// partitions in one pass over the chunks, which are much larger than the caches of the processor; those of
+// one record share one piece of memory. So a text is copied once, from the answer into its column, however
+// many columns and partitions there are. A null is the absence of a cell; a column that no row has a value
+// for costs nothing.
 //
 // A chunk keeps the answers that its rows refer to in memory. When all of them take too much, every
 // partition passes its rows on; one that has few of them copies them instead, for a larger record later.
@@ -70,13 +71,13 @@ func TimeOrNull(t time.Time) Value {
 // MaxBytes, with the answers that they refer to.
 const (
 	MaxRows  = 4096
-	MaxBytes = 16 << 20
+	MaxBytes = 8 << 20
 )
 
 const (
 	// maxOwn is the size of rows that are copied rather than written in records of few rows, and maxReserved
 	// the memory of buffers that is kept for such rows.
-	maxOwn, maxReserved = MaxBytes / 4, MaxBytes / 2
+	maxOwn, maxReserved = MaxBytes / 2, MaxBytes
 	// fewRows is the number of rows from which on a record costs less than copying them.
 	fewRows = 64
 )
@@ -114,19 +115,23 @@ func NewWriter(write func(context.Context, schema.Partition, arrow.Record) error
 
 // Add adds the rows of a chunk, which the writer releases once they are written.
 func (w *Writer) Add(ctx context.Context, c *Chunk) error {
-	w.chunks, w.held = append(w.chunks, c), w.held+c.Memory()+c.records
 	for i := range c.parts {
 		p := &c.parts[i]
-		r := w.rowsOf(p.place)
-		r.add(c, p.first, p.rows)
-		if err := w.flushFull(ctx, r); err != nil {
-			return err
+		if p.to = w.rowsOf(p.place); p.to.count+p.rows > MaxRows {
+			if err := w.flush(ctx, p.to); err != nil {
+				return err
+			}
 		}
 	}
-	if w.held+int64(w.own) > MaxBytes {
-		return w.releaseChunks(ctx)
+	for i := range c.rows {
+		one := &c.rows[i]
+		r := c.parts[one.part].to
+		r.measure(c.sharedCells(one))
+		r.measure(c.ownCells(one))
+		r.count++
 	}
-	return nil
+	w.chunks, w.held = append(w.chunks, c), w.held+c.Memory()+c.records
+	return w.limitMemory(ctx)
 }
 
 // AddValues adds a row with a value for each column of the table to the table's partition. Columns that
@@ -138,6 +143,11 @@ func (w *Writer) AddValues(ctx context.Context, t *schema.Table, values []Value)
 		w.whole[t] = whole
 	}
 	r := w.rowsOf(&whole.Place)
+	if r.count == MaxRows || r.inChunks() > 0 { // which come first
+		if err := w.flush(ctx, r); err != nil {
+			return err
+		}
+	}
 	w.noteOwn(r, -1)
 	r.own.BeginRow(nil, 0)
 	for i := range whole.columns {
@@ -152,12 +162,11 @@ func (w *Writer) AddValues(ctx context.Context, t *schema.Table, values []Value)
 			r.own.AddString(i, strings.ToValidUTF8(v.Text, "\uFFFD")) // some readers refuse a whole file because of one invalid byte
 		}
 	}
-	r.endOwn()
+	r.own.EndRow(&r.place)
+	r.count++
+	r.measure(r.own.ownCells(&r.own.rows[len(r.own.rows)-1]))
 	w.noteOwn(r, 1)
-	if err := w.flushFull(ctx, r); err != nil || w.held+int64(w.own) <= MaxBytes {
-		return err
-	}
-	return w.releaseChunks(ctx)
+	return w.limitMemory(ctx)
 }
 
 // rowsOf finds the columns of a partition, or takes others for it.
@@ -187,32 +196,64 @@ func (w *Writer) noteOwn(r *rows, sign int) {
 
 // Flush passes on all rows, in the order of the names of their partitions.
 func (w *Writer) Flush(ctx context.Context) error {
-	for _, r := range w.sorted() {
-		if err := w.close(ctx, r); err != nil {
-			return err
-		}
+	if err := w.closeAll(ctx, w.sorted()); err != nil {
+		return err
 	}
 	w.dropChunks()
 	return nil
 }
 
-// releaseChunks passes on rows such that no chunk is needed any more. Partitions that have few rows keep them,
-// as copies, if these do not take too much: else the largest are passed on, in few records.
+// limitMemory releases the chunks if all rows take too much.
+func (w *Writer) limitMemory(ctx context.Context) error {
+	if w.held+int64(w.own) <= MaxBytes {
+		return nil
+	}
+	return w.releaseChunks(ctx)
+}
+
+// releaseChunks passes on rows such that no chunk is needed any more. Partitions that have few rows keep
+// them, as copies, if these do not take too much: else the largest are passed on, in few records.
 func (w *Writer) releaseChunks(ctx context.Context) error {
-	open := w.sorted()
-	slices.SortStableFunc(open, func(a, b *rows) int { return b.own.size() - a.own.size() })
+	open, own := w.sorted(), w.own
+	slices.SortStableFunc(open, func(a, b *rows) int { return b.own.size() - a.own.size() }) // these are passed on first
+	var full, few []*rows
 	for _, r := range open {
-		few := r.count < fewRows && w.own <= maxOwn && r.canCopy()
-		if few {
-			w.noteOwn(r, -1)
-			r.copyRows()
-			w.noteOwn(r, 1)
-		} else if err := w.close(ctx, r); err != nil {
-			return err
+		own -= r.own.size()
+		if size := r.size(); r.count < fewRows && own+size <= maxOwn {
+			few, own = append(few, r), own+size
+		} else {
+			full = append(full, r)
 		}
+	}
+	for _, r := range few {
+		w.noteOwn(r, -1)
+		r.todo = copyOwn
+	}
+	if err := w.closeAll(ctx, full); err != nil {
+		return err
+	}
+	for _, r := range few {
+		w.noteOwn(r, 1)
+		r.todo = leave
 	}
 	w.dropChunks()
 	return nil
+}
+
+// walkChunks does with every row of the chunks what is to be done with it.
+func (w *Writer) walkChunks() {
+	for _, c := range w.chunks {
+		for i := range c.rows {
+			if one := &c.rows[i]; c.parts[one.part].to != nil {
+				c.parts[one.part].to.take(c, one)
+			}
+		}
+		for i := range c.parts {
+			if p := &c.parts[i]; p.to != nil && p.to.todo != leave {
+				p.to = nil
+			}
+		}
+	}
 }
 
 // dropChunks releases the chunks, which no rows refer to.
@@ -224,21 +265,21 @@ func (w *Writer) dropChunks() {
 	w.chunks, w.held = w.chunks[:0], 0
 }
 
-// close passes on the rows of a partition, which may not occur again.
-func (w *Writer) close(ctx context.Context, r *rows) error {
-	for r.count > 0 {
-		if err := w.flush(ctx, r); err != nil {
-			return err
+// closeAll passes on the rows of partitions, which may not occur again.
+func (w *Writer) closeAll(ctx context.Context, list []*rows) error {
+	if err := w.flush(ctx, list...); err != nil {
+		return err
+	}
+	for _, r := range list {
+		delete(w.open, r.place.Partition)
+		if w.reserved > maxReserved { // any number of partitions may have been large at some time
+			w.reserved -= r.own.capacity()
+			r.own = Chunk{}
+			r.own.reset()
 		}
+		w.spare[r.place.Partition.Table] = append(w.spare[r.place.Partition.Table], r)
 	}
-	delete(w.open, r.place.Partition)
 	clear(w.byPlace)
-	if w.reserved > maxReserved { // any number of partitions may have been large at some time
-		w.reserved -= r.own.capacity()
-		r.own = Chunk{}
-		r.own.reset()
-	}
-	w.spare[r.place.Partition.Table] = append(w.spare[r.place.Partition.Table], r)
 	return nil
 }
 
@@ -249,24 +290,28 @@ func (w *Writer) sorted() []*rows {
 	})
 }
 
-// flushFull passes on full records of a partition.
-func (w *Writer) flushFull(ctx context.Context, r *rows) error {
-	for r.count >= MaxRows {
-		if err := w.flush(ctx, r); err != nil {
+// flush passes on the rows of partitions. It fills their columns chunk by chunk: so the chunks, which are
+// much larger than the caches of the processor, are read once and from their beginnings to their ends.
+func (w *Writer) flush(ctx context.Context, list ...*rows) error {
+	for _, r := range list {
+		w.noteOwn(r, -1)
+		r.begin()
+		w.noteOwn(r, 1)
+	}
+	w.walkChunks()
+	for _, r := range list {
+		if r.count == 0 {
+			r.todo = leave
+			continue
+		}
+		rec := r.record()
+		err := w.write(ctx, r.place.Partition, rec)
+		rec.Release()
+		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// flush passes on one record.
-func (w *Writer) flush(ctx context.Context, r *rows) error {
-	rec := r.record()
-	defer rec.Release()
-	w.noteOwn(r, -1)
-	r.drop(int(rec.NumRows()))
-	w.noteOwn(r, 1)
-	return w.write(ctx, r.place.Partition, rec)
 }
 
 // arrowSchema is the layout of a table, which is made once for each version of the schema.

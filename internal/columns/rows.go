@@ -1,8 +1,6 @@
 package columns
 
 import (
-	"slices"
-
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
@@ -10,89 +8,70 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// rows are rows of one partition, in the order in which they came.
+// rows are rows of one partition: first some of its own, then those of the writer's chunks, in the order
+// of the chunks.
 type rows struct {
-	place  Place // of the rows in own
-	schema *arrow.Schema
-	kinds  []schema.Type // of the columns
-	pieces []piece
-	count  int   // rows of all pieces
-	own    Chunk // rows that are in no chunk of a writer
+	place   Place // of its own rows
+	schema  *arrow.Schema
+	columns []column // of the next record
+	count   int      // of all rows
+	own     Chunk
+	todo    task
+	filled  int // rows that the columns have
 }
 
-// piece is rows of a chunk: so many of a partition, from one on.
-type piece struct {
-	chunk *Chunk
-	first int32
-	rows  int
-}
+// task is what a walk over the chunks of a writer does with the rows of a partition.
+type task int
+
+const (
+	leave   task = iota
+	fill         // write them into the columns
+	copyOwn      // copy them behind its own
+)
 
 func newRows(t schema.Table) *rows {
-	r := &rows{schema: arrowSchema(t)}
-	for _, c := range t.Columns {
-		r.kinds = append(r.kinds, c.Type)
+	r := &rows{schema: arrowSchema(t), columns: make([]column, len(t.Columns))}
+	for i := range t.Columns {
+		r.columns[i].kind = t.Columns[i].Type
 	}
 	r.own.reset()
 	return r
 }
 
-// add adds rows of a chunk.
-func (r *rows) add(c *Chunk, first int32, n int32) {
-	r.pieces, r.count = append(r.pieces, piece{c, first, int(n)}), r.count+int(n)
-}
+// inChunks is the number of rows that are in chunks.
+func (r *rows) inChunks() int { return r.count - len(r.own.rows) }
 
-// endOwn ends a row of its own.
-func (r *rows) endOwn() {
-	r.own.EndRow(&r.place)
-	if last := len(r.pieces) - 1; last >= 0 && r.pieces[last].chunk == &r.own {
-		r.pieces[last].rows++
-		r.count++
-		return
+// size is about what the rows take in a chunk, without their records.
+func (r *rows) size() int {
+	size := r.count * rowBytes
+	for i := range r.columns {
+		size += r.columns[i].set*cellBytes + r.columns[i].bytes
 	}
-	r.add(&r.own, int32(len(r.own.rows)-1), 1)
+	return size
 }
 
-// canCopy reports whether the rows can be copied to its own without changing their order.
-func (r *rows) canCopy() bool {
-	return len(r.pieces) == 0 || !slices.ContainsFunc(r.pieces[1:], func(p piece) bool { return p.chunk == &r.own })
-}
-
-// copyRows copies all rows to its own.
-func (r *rows) copyRows() {
-	pieces := r.pieces
-	if len(pieces) > 0 && pieces[0].chunk == &r.own {
-		pieces = pieces[1:]
-	}
-	for _, p := range pieces {
-		for at := p.first; p.rows > 0; p.rows-- {
-			r.own.addRow(&r.place, p.chunk, &p.chunk.rows[at])
-			at = p.chunk.rows[at].next
+// measure counts a row with some of its cells, which the next record gets.
+func (r *rows) measure(cells []cell) {
+	for i := range cells {
+		if x := &cells[i]; x.column != dropped {
+			c := &r.columns[x.column]
+			c.set++
+			if x.kind != number {
+				c.bytes += int(x.b)
+			}
 		}
 	}
-	if len(pieces) > 0 {
-		clear(r.pieces)
-		r.pieces = append(r.pieces[:0], piece{&r.own, int32(len(r.own.rows) - r.count), r.count})
-	}
 }
 
-// drop drops the first rows.
-func (r *rows) drop(n int) {
-	r.count -= n
-	done := 0
-	for n > 0 {
-		p := &r.pieces[done]
-		if p.rows <= n {
-			n -= p.rows
-			done++
-			continue
-		}
-		for p.rows -= n; n > 0; n-- {
-			p.first = p.chunk.rows[p.first].next
-		}
-	}
-	r.pieces = slices.Delete(r.pieces, 0, done)
-	if !slices.ContainsFunc(r.pieces, func(p piece) bool { return p.chunk == &r.own }) {
-		r.own.reset()
+// take does with a row of a chunk what is to be done.
+func (r *rows) take(c *Chunk, one *row) {
+	switch r.todo {
+	case fill:
+		r.fill(c.sharedCells(one), one.record, c.text)
+		r.fill(c.ownCells(one), one.record, c.text)
+		r.filled++
+	case copyOwn:
+		r.own.addRow(&r.place, c, one)
 	}
 }
 
@@ -114,77 +93,54 @@ type column struct {
 // zeros are the buffers of columns without values, for as many rows as a record has.
 var zeros [8 * (MaxRows + 1)]byte
 
-// record makes a record of the first rows.
-func (r *rows) record() arrow.Record {
-	n := min(r.count, MaxRows)
-	columns := make([]column, len(r.kinds))
-	r.each(n, func(_ int, c *Chunk, one *row) {
-		measure(columns, c.sharedCells(one))
-		measure(columns, c.ownCells(one))
-	})
-	a := allocator{rows: n, buffers: make([]memory.Buffer, 3*len(columns)), pointers: make([]*memory.Buffer, 3*len(columns))}
-	for i := range columns {
-		columns[i].kind = r.kinds[i]
-		a.size += a.sizeOf(&columns[i])
+// begin allocates the columns and fills them with its own rows, which it drops.
+func (r *rows) begin() {
+	a := allocator{rows: r.count, buffers: make([]memory.Buffer, 3*len(r.columns)), pointers: make([]*memory.Buffer, 3*len(r.columns))}
+	for i := range r.columns {
+		a.size += a.sizeOf(&r.columns[i])
 	}
 	a.memory = make([]byte, a.size)
-	for i := range columns {
-		a.allocate(&columns[i])
+	for i := range r.columns {
+		a.allocate(&r.columns[i])
 	}
-	r.each(n, func(at int, c *Chunk, one *row) {
-		fill(columns, at, c.sharedCells(one), one.record, c.text)
-		fill(columns, at, c.ownCells(one), one.record, c.text)
-	})
-	arrays := make([]arrow.Array, len(columns))
-	for i := range columns {
-		if c := &columns[i]; c.offsets != nil {
-			c.startRows(n)
+	r.todo = fill
+	for i := range r.own.rows {
+		r.take(&r.own, &r.own.rows[i])
+	}
+	r.own.reset()
+}
+
+// record makes a record of the columns, which are filled, and empties them.
+func (r *rows) record() arrow.Record {
+	arrays := make([]arrow.Array, len(r.columns))
+	for i := range r.columns {
+		c := &r.columns[i]
+		if c.offsets != nil {
+			c.startRows(r.count)
 		}
-		data := array.NewData(r.schema.Field(i).Type, n, columns[i].buffers, nil, n-columns[i].set, 0)
+		data := array.NewData(r.schema.Field(i).Type, r.count, c.buffers, nil, r.count-c.set, 0)
 		arrays[i] = array.MakeFromData(data)
 		data.Release()
+		*c = column{kind: c.kind}
 	}
-	rec := array.NewRecord(r.schema, arrays, int64(n))
+	rec := array.NewRecord(r.schema, arrays, int64(r.count))
 	for _, one := range arrays {
 		one.Release()
 	}
+	r.count, r.filled, r.todo = 0, 0, leave
 	return rec
 }
 
-// each visits the first n rows.
-func (r *rows) each(n int, visit func(at int, c *Chunk, one *row)) {
-	for i, at := 0, 0; at < n; i++ {
-		p := r.pieces[i]
-		for next := p.first; p.rows > 0 && at < n; p.rows-- {
-			one := &p.chunk.rows[next]
-			visit(at, p.chunk, one)
-			next, at = one.next, at+1
-		}
-	}
-}
-
-// measure counts cells and the lengths of their texts.
-func measure(columns []column, cells []cell) {
-	for i := range cells {
-		if x := &cells[i]; x.column != dropped {
-			c := &columns[x.column]
-			c.set++
-			if x.kind != number {
-				c.bytes += int(x.b)
-			}
-		}
-	}
-}
-
-// fill writes the cells of a row into their columns.
-func fill(columns []column, row int, cells []cell, record, texts []byte) {
+// fill writes cells of the next row into their columns.
+func (r *rows) fill(cells []cell, record, texts []byte) {
+	row := r.filled
 	valid, bit := row>>3, byte(1)<<(row&7)
 	for i := range cells {
 		x := &cells[i]
 		if x.column == dropped {
 			continue
 		}
-		c := &columns[x.column]
+		c := &r.columns[x.column]
 		c.valid[valid] |= bit
 		switch c.kind {
 		case schema.String:
