@@ -1,8 +1,10 @@
 package jsonscan
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"slices"
 	"unicode/utf8"
 )
@@ -219,11 +221,8 @@ func (c *Cursor) readQuoted() []byte {
 		return nil
 	}
 	doc, start, pos := c.Doc, c.pos, c.pos+1
-	for pos < len(doc) {
-		for pos < len(doc) && plainBytes[doc[pos]] {
-			pos++
-		}
-		if pos == len(doc) {
+	for {
+		if pos += plainLength(doc[pos:]); pos == len(doc) {
 			break
 		}
 		switch doc[pos] {
@@ -247,6 +246,27 @@ func (c *Cursor) readQuoted() []byte {
 	c.pos = len(doc)
 	c.SetError("incomplete string")
 	return nil
+}
+
+// plainLength is the number of bytes at the beginning of b that stand for themselves in a string.
+func plainLength(b []byte) (n int) {
+	for ; len(b)-n >= 8; n += 8 {
+		if marks := markSpecial(binary.LittleEndian.Uint64(b[n:])); marks != 0 {
+			return n + bits.TrailingZeros64(marks)/8
+		}
+	}
+	for n < len(b) && plainBytes[b[n]] {
+		n++
+	}
+	return n
+}
+
+// markSpecial sets the highest bit of each of eight bytes that does not stand for itself in a string. Bytes behind the
+// first such byte may be marked too.
+func markSpecial(eight uint64) uint64 {
+	const ones, highest = 0x0101010101010101, 0x8080808080808080
+	quotes, backslashes := eight^ones*'"', eight^ones*'\\'
+	return ((eight-ones*' ')&^eight | (quotes-ones)&^quotes | (backslashes-ones)&^backslashes) & highest
 }
 
 // escapeLength is the length of the escape sequence that b starts with; 0 if it is

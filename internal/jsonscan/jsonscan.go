@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"iter"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -13,6 +12,17 @@ import (
 // any other value.
 func Members(raw []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
+		for name, value := range Fields(raw) {
+			if !yield(string(name), value) {
+				return
+			}
+		}
+	}
+}
+
+// Fields is Members with names as bytes, most of which share the memory of the object.
+func Fields(raw []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func([]byte, []byte) bool) {
 		raw = bytes.TrimLeft(raw, " \t\r\n")
 		if len(raw) == 0 || raw[0] != '{' {
 			return
@@ -20,14 +30,14 @@ func Members(raw []byte) iter.Seq2[string, []byte] {
 		rest := skipSpace(raw[1:])
 		for len(rest) > 0 && rest[0] == '"' {
 			n := ValueLength(rest)
-			key := Text(rest[:n])
+			name := textBytes(rest[:n])
 			rest = skipSpace(rest[n:])
 			if len(rest) == 0 || rest[0] != ':' {
 				return
 			}
 			rest = skipSpace(rest[1:])
 			n = ValueLength(rest)
-			if n == 0 || !yield(key, rest[:n]) {
+			if n == 0 || !yield(name, rest[:n]) {
 				return
 			}
 			rest = skipSpace(rest[n:])
@@ -76,21 +86,13 @@ func ValueLength(b []byte) int {
 	}
 	switch b[0] {
 	case '"':
-		for i := 1; i < len(b); i++ {
-			switch b[i] {
-			case '\\':
-				i++
-			case '"':
-				return i + 1
-			}
-		}
-		return 0
+		return quotedLength(b)
 	case '{', '[':
 		depth := 0
 		for i := 0; i < len(b); i++ {
 			switch b[i] {
 			case '"':
-				n := ValueLength(b[i:])
+				n := quotedLength(b[i:])
 				if n == 0 {
 					return 0
 				}
@@ -114,20 +116,41 @@ func ValueLength(b []byte) int {
 	}
 }
 
+// quotedLength is the length of the string that b, which begins with a quote, starts with; 0 if it does not end.
+func quotedLength(b []byte) int {
+	for end := 1; ; end++ {
+		n := bytes.IndexByte(b[end:], '"')
+		if n < 0 {
+			return 0
+		}
+		end += n
+		backslashes := 0
+		for b[end-1-backslashes] == '\\' {
+			backslashes++
+		}
+		if backslashes%2 == 0 { // the quote is not escaped
+			return end + 1
+		}
+	}
+}
+
 // Text is the content of a JSON string; of any other scalar it is its spelling.
-func Text(raw []byte) string {
+func Text(raw []byte) string { return string(textBytes(raw)) }
+
+// textBytes is Text as bytes, which share the memory of raw if they can.
+func textBytes(raw []byte) []byte {
 	if len(raw) < 2 || raw[0] != '"' {
-		return string(raw)
+		return raw
 	}
 	inner := raw[1 : len(raw)-1]
 	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
-		return string(inner)
+		return inner
 	}
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return strings.ToValidUTF8(string(inner), "\uFFFD")
+		return bytes.ToValidUTF8(inner, []byte("\uFFFD"))
 	}
-	return s
+	return []byte(s)
 }
 
 // AppendText appends the content of a JSON string, which is given without its quotes: it is valid JSON

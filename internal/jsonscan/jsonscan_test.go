@@ -202,6 +202,23 @@ func checkScanner(t rapid.TB, raw []byte) {
 	}
 }
 
+// TestPlainLength: a byte that does not stand for itself is found wherever it is.
+func TestPlainLength(t *testing.T) {
+	for b := range 256 {
+		for n := range 20 {
+			text := []byte(strings.Repeat("é~", 7))[:20]
+			text[n] = byte(b)
+			want := len(text)
+			if b < ' ' || b == '"' || b == '\\' {
+				want = n
+			}
+			if got := plainLength(text); got != want {
+				t.Fatalf("plainLength(%q) = %d, want %d", text, got, want)
+			}
+		}
+	}
+}
+
 func FuzzMembers(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":1,"a":"\u00e9","b":[{"c":null},2.40e2],"d":{}}`, `[]`, `0 `, `[[],{"a":[]}]`, `"\""`, `{"a":"\\"}`, ` { "a" : tru`, "{\"\xff\":\"\\ud800\"}",
