@@ -231,14 +231,14 @@ func newIdentity(o schema.Object, kind schema.Identifier, text string) Identity 
 		// The others are normalised by their source, and ids are opaque.
 		text = strings.ToLower(text)
 	}
-	h := sha256.New()
-	var length [4]byte
-	for _, part := range []string{string(o), string(kind), text} {
-		binary.BigEndian.PutUint32(length[:], uint32(len(part))) //nolint:gosec // cells are at most 64 KiB
-		h.Write(length[:])
-		h.Write([]byte(part))
+	var short [128]byte // longer ones are rare
+	b := short[:0]
+	for _, part := range [...]string{string(o), string(kind), text} {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(part))) //nolint:gosec // cells are at most 64 KiB
+		b = append(b, part...)
 	}
-	return Identity(h.Sum(nil)[:12])
+	sum := sha256.Sum256(b)
+	return Identity(sum[:12])
 }
 
 // noLedger is the Ledger and the Purchases of a run without them.

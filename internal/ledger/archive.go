@@ -157,8 +157,7 @@ func (a *archive) readPairs(ctx context.Context, c *Call) *returnedPairs {
 				events[e.Type]++
 			}
 		}
-		one := pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}
-		keys := answeredIdentities(&one, items[i:i+1])
+		keys := answeredIdentitiesOf(b, i, &items[i])
 		for _, signal := range b.Query.ResultTypes() { // only about these can a later query ask
 			n := events[signal]
 			if n == 0 {

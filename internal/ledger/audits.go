@@ -119,10 +119,6 @@ func newAuditedPair(c *Call, b *pipeline.Batch, i int, item *pipeline.ItemReply)
 	return p
 }
 
-func answeredIdentitiesOf(b *pipeline.Batch, i int, item *pipeline.ItemReply) []pipeline.Identity {
-	return answeredIdentities(&pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}, []pipeline.ItemReply{*item})
-}
-
 // findKnown notes which events of audited pairs the answers of other runs had, and reads each of those
 // once.
 func (a *pairAuditor) findKnown(ctx context.Context) error {

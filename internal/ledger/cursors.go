@@ -269,14 +269,14 @@ const pairsVersion = 1
 
 // encodePairs says which entities of an answer have events, of which types and with which dates.
 // Entities are named by the place of their identities in the order of answeredIdentities.
-func encodePairs(b *pipeline.Batch, items []pipeline.ItemReply) []byte {
+func encodePairs(b *pipeline.Batch, items []pipeline.ItemReply, answered [][]pipeline.Identity) []byte {
 	until := DayOf(b.Query.Until)
 	if b.Query.Service() != pipeline.Signals || until == 0 {
 		return nil
 	}
 	out, skip := []byte{pairsVersion}, uint64(0)
 	for i := range items {
-		identities := len(answeredIdentities(&pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}, items[i:i+1]))
+		identities := len(answered[i])
 		pairs := pairsOf(b.Query, until, &items[i])
 		if identities == 0 || len(pairs) == 0 {
 			skip += uint64(identities)

@@ -17,24 +17,23 @@ import (
 const idsVersion = 1
 
 // encodeIDs says which ids an answer states for the entities that it decides; nil: it decides none.
-func encodeIDs(b *pipeline.Batch, items []pipeline.ItemReply) []byte {
+func encodeIDs(b *pipeline.Batch, items []pipeline.ItemReply, answered [][]pipeline.Identity) []byte {
 	if b.Query.Service().IsPaged() {
 		return nil
 	}
 	var out []byte
 	for i := range items {
-		identities := answeredIdentities(&pipeline.Batch{Query: b.Query, Items: b.Items[i : i+1]}, items[i:i+1])
-		if len(identities) == 0 {
+		if len(answered[i]) == 0 {
 			continue
 		}
 		if out == nil {
 			out = []byte{idsVersion}
 		}
 		id := items[i].Entity.ID
-		if id == b.Items[i].Account.ID && len(identities) == 1 { // other ids do not say it
+		if id == b.Items[i].Account.ID && len(answered[i]) == 1 { // other ids do not say it
 			id = ""
 		}
-		out = append(appendUvarints(out, uint64(len(identities)), uint64(len(id))), id...)
+		out = append(appendUvarints(out, uint64(len(answered[i])), uint64(len(id))), id...)
 	}
 	return out
 }
@@ -74,15 +73,12 @@ func (a *archive) readIDs(ctx context.Context, c *Call) (map[pipeline.Identity]s
 		return nil, err
 	}
 	items, _ := a.decodeSettled(c, b, call)
-	ids := encodeIDs(b, items)
+	answered := answeredIdentities(b, items)
+	ids := encodeIDs(b, items, answered)
 	if ids == nil {
 		return nil, nil
 	}
-	var identities []byte
-	for _, identity := range answeredIdentities(b, items) {
-		identities = append(identities, identity[:]...)
-	}
-	return decodeIDs(ids, identities)
+	return decodeIDs(ids, joinIdentities(answered))
 }
 
 // hasAnswer reports whether the call has an answer that was understood.

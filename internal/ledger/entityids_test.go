@@ -75,11 +75,8 @@ func TestEntityIDsOfAliases(t *testing.T) {
 		{Status: schema.Enriched, Entity: schema.Entity{Object: schema.Company, ID: "token"}, Aliases: []string{"8"}},
 		{Status: schema.NoSignal, Entity: schema.Entity{Object: schema.Company, ID: "9"}},
 	}
-	var identities []byte
-	for _, identity := range answeredIdentities(b, items) {
-		identities = append(identities, identity[:]...)
-	}
-	got, err := decodeIDs(encodeIDs(b, items), identities)
+	answered := answeredIdentities(b, items)
+	got, err := decodeIDs(encodeIDs(b, items, answered), joinIdentities(answered))
 	want := map[pipeline.Identity]string{pipeline.IdentityByID(schema.Company, "token"): "token", pipeline.IdentityByID(schema.Company, "8"): "token"}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("ids, %v (-want +got):\n%s", err, diff)

@@ -199,10 +199,8 @@ func (l *loader) readUndated(ctx context.Context, u *undated) error {
 	items, _ := l.archive.decodeSettled(u.call, b, call)
 	// By this version's reading of the answer, not by the identities as recorded.
 	dated := *u.record
-	dated.Pairs = encodePairs(b, items)
-	u.record, u.identities = &dated, nil
-	for _, identity := range answeredIdentities(b, items) {
-		u.identities = append(u.identities, identity[:]...)
-	}
+	answered := answeredIdentities(b, items)
+	dated.Pairs = encodePairs(b, items, answered)
+	u.record, u.identities = &dated, joinIdentities(answered)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/siglake/siglake/internal/forecast"
@@ -393,19 +394,18 @@ func (r *Recorder) recordOutcome(call *pipeline.Call, b *pipeline.Batch, items [
 // outcomeOf is the outcome of a decoded call, as a record.
 func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemReply) (k kind, h outcomeRecord, identities []byte) {
 	h.Problem = call.Problem
+	answered := answeredIdentities(b, items)
 	if call.Outcome != pipeline.InDoubt {
-		h.IDs = encodeIDs(b, items)
+		h.IDs = encodeIDs(b, items, answered)
 	}
-	for _, identity := range answeredIdentities(b, items) {
-		identities = append(identities, identity[:]...)
-	}
+	identities = joinIdentities(answered)
 	switch call.Outcome {
 	case pipeline.Charged:
 		if call.Charge.Known {
 			h.Credits = &call.Charge.Credits
 		}
 		h.Events, h.Total = countEvents(items)
-		h.Size, h.Pairs = resultSizeOf(items), encodePairs(b, items)
+		h.Size, h.Pairs = resultSizeOf(items), encodePairs(b, items, answered)
 		return kindCharged, h, identities
 	case pipeline.NotCharged:
 		return kindNotCharged, h, identities
@@ -413,30 +413,54 @@ func outcomeOf(call *pipeline.Call, b *pipeline.Batch, items []pipeline.ItemRepl
 	return kindInDoubt, h, identities
 }
 
-// answeredIdentities are those that an answer decided, or that are in doubt: by the requested
-// identifier, by the id that a search had found for it, and by every id that the answer
-// states.
-func answeredIdentities(b *pipeline.Batch, items []pipeline.ItemReply) (all []pipeline.Identity) {
+// answeredIdentities are, of each item, those of [answeredIdentitiesOf].
+func answeredIdentities(b *pipeline.Batch, items []pipeline.ItemReply) (byItem [][]pipeline.Identity) {
+	byItem = make([][]pipeline.Identity, len(items))
 	for i := range items {
-		switch items[i].Status {
-		case schema.Enriched, schema.NoSignal, schema.NotFound, schema.Resolved, schema.Restricted, schema.InDoubt:
-		default:
-			continue
-		}
-		first := pipeline.IdentityOf(&b.Items[i].Account)
-		all = append(all, first)
-		seen := map[pipeline.Identity]bool{first: true}
-		for _, id := range append([]string{b.Items[i].ID, items[i].Entity.ID}, items[i].Aliases...) {
-			if id == "" {
-				continue
-			}
-			if byID := pipeline.IdentityByID(b.Query.Object, id); !seen[byID] {
-				seen[byID] = true
-				all = append(all, byID)
-			}
+		byItem[i] = answeredIdentitiesOf(b, i, &items[i])
+	}
+	return byItem
+}
+
+// joinIdentities is the body of an outcome: the identities of all items, back to back.
+func joinIdentities(byItem [][]pipeline.Identity) (all []byte) {
+	for _, own := range byItem {
+		for _, identity := range own {
+			all = append(all, identity[:]...)
 		}
 	}
 	return all
+}
+
+// answeredIdentitiesOf are the identities of an item that an answer decided, or that is in doubt, each
+// once: by the requested identifier, by the id that a search had found for it, and by every id that the
+// answer states.
+func answeredIdentitiesOf(b *pipeline.Batch, i int, item *pipeline.ItemReply) []pipeline.Identity {
+	switch item.Status {
+	case schema.Enriched, schema.NoSignal, schema.NotFound, schema.Resolved, schema.Restricted, schema.InDoubt:
+	default:
+		return nil
+	}
+	all := append(make([]pipeline.Identity, 0, 2), pipeline.IdentityOf(&b.Items[i].Account))
+	add := func(id string) {
+		if id != "" {
+			all = append(all, pipeline.IdentityByID(b.Query.Object, id))
+		}
+	}
+	add(b.Items[i].ID)
+	add(item.Entity.ID)
+	for _, id := range item.Aliases {
+		add(id)
+	}
+	if all = slices.Compact(all); len(all) == 1 { // most often
+		return all
+	}
+	seen := make(map[pipeline.Identity]bool, len(all))
+	return slices.DeleteFunc(all, func(identity pipeline.Identity) bool {
+		repeated := seen[identity]
+		seen[identity] = true
+		return repeated
+	})
 }
 
 func (r *Recorder) writeOutcome(write func(byte, []byte, []byte) (wal.Position, error), c *Call, k kind, h outcomeRecord, identities []byte) error {
