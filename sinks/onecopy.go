@@ -203,7 +203,7 @@ func (c *comparer) judge(ctx context.Context) (*verdicts, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.endAnswer()
+	g.endEvent()
 	c.keys.Release()
 	return v, c.keys.RemoveRuns()
 }
@@ -237,12 +237,14 @@ type revision struct {
 // eventGroup compares the rows with one uid.
 type eventGroup struct {
 	verdicts *verdicts
-	uid      []byte // nil before the first one
+	uid      []byte
+	begun    bool // with the first uid
 	contents map[string]knownContent
 	newest   int64    // the last revision
 	first    revision // whose first_seen_at all later ones have
 	call     []byte
 	answer   []newKey // rows that one call brought
+	digests  []byte   // of answer, back to back
 }
 
 // knownContent is a content of the event that was met before.
@@ -251,8 +253,8 @@ type knownContent struct{ published bool }
 // newKey is the key of a row of this run.
 type newKey struct {
 	row    int64
-	digest string
-	hasOne bool // a digest
+	digest []byte // in eventGroup.digests
+	hasOne bool   // a digest
 	seen   int64
 	isSeen bool
 }
@@ -262,18 +264,13 @@ func (g *eventGroup) addKey(r extsort.Row) {
 	if columns[keyUID].IsNull(at) {
 		return // nothing to compare
 	}
-	if uid := columns[keyUID].TextAt(at); g.uid == nil || !bytes.Equal(uid, g.uid) {
-		g.endAnswer()
-		clear(g.contents)
-		g.uid = append(g.uid[:0:0], uid...)
-		if g.uid == nil {
-			g.uid = []byte{}
-		}
-		g.newest, g.first = 0, revision{}
+	if uid := columns[keyUID].TextAt(at); !g.begun || !bytes.Equal(uid, g.uid) {
+		g.endEvent()
+		g.uid, g.begun = append(g.uid[:0], uid...), true
 	}
 	k := newKey{row: columns[keyNumber].Int64At(at), hasOne: !columns[keyDigest].IsNull(at), isSeen: !columns[keySeen].IsNull(at)}
 	if k.hasOne {
-		k.digest = string(columns[keyDigest].TextAt(at))
+		k.digest = columns[keyDigest].TextAt(at)
 	}
 	if k.isSeen {
 		k.seen = columns[keySeen].Int64At(at)
@@ -287,6 +284,9 @@ func (g *eventGroup) addKey(r extsort.Row) {
 			g.endAnswer()
 			g.call = append(g.call[:0], call...)
 		}
+		from := len(g.digests)
+		g.digests = append(g.digests, k.digest...)
+		k.digest = g.digests[from:]
 		g.answer = append(g.answer, k)
 		return
 	}
@@ -296,11 +296,22 @@ func (g *eventGroup) addKey(r extsort.Row) {
 	}
 	g.newest = max(g.newest, number)
 	if k.hasOne {
-		g.contents[k.digest] = knownContent{published: true}
+		g.contents[string(k.digest)] = knownContent{published: true}
 	}
 	if k.isSeen && (!g.first.seen || k.seen < g.first.firstSeen) {
 		g.first = revision{firstSeen: k.seen, seen: true}
 	}
+}
+
+// endEvent judges what is left of the rows with a uid, and forgets them. Most events have one row.
+func (g *eventGroup) endEvent() {
+	if len(g.answer) == 1 && len(g.contents) == 0 {
+		g.keep(g.answer[0], g.newest+1, false)
+		g.answer, g.digests = g.answer[:0], g.digests[:0]
+	}
+	g.endAnswer()
+	clear(g.contents)
+	g.newest, g.first = 0, revision{}
 }
 
 // endAnswer judges the rows that one answer brought. Rows of one answer do not replace each other, and
@@ -311,7 +322,7 @@ func (g *eventGroup) endAnswer() {
 		return
 	}
 	isKnown := func(k newKey) bool {
-		_, known := g.contents[k.digest]
+		_, known := g.contents[string(k.digest)]
 		return k.hasOne && known
 	}
 	number, beside := g.newest+1, slices.ContainsFunc(g.answer, isKnown)
@@ -321,7 +332,7 @@ func (g *eventGroup) endAnswer() {
 	for _, k := range g.answer {
 		if isKnown(k) {
 			g.verdicts.dropped.add(k.row)
-			if g.contents[k.digest].published {
+			if g.contents[string(k.digest)].published {
 				g.verdicts.known++
 			} else {
 				g.verdicts.repeated.add(k.row)
@@ -329,11 +340,11 @@ func (g *eventGroup) endAnswer() {
 			continue
 		}
 		if k.hasOne {
-			g.contents[k.digest] = knownContent{}
+			g.contents[string(k.digest)] = knownContent{}
 		}
 		g.keep(k, number, beside)
 	}
-	g.newest, g.answer = number, g.answer[:0]
+	g.newest, g.answer, g.digests = number, g.answer[:0], g.digests[:0]
 }
 
 func (g *eventGroup) keep(k newKey, number int64, beside bool) {

@@ -91,7 +91,7 @@ func (e *encoder) begin(out io.Writer, small bool) error {
 		}
 		e.columns = append(e.columns, c)
 	}
-	return e.small.moveRows(e.table, e.encodeRows)
+	return e.small.moveRows(e.encodeRows)
 }
 
 func writerOptions(t *schema.Table, o *Options, small bool) []parquet.WriterOption {
@@ -132,7 +132,7 @@ func (e *encoder) writeRows(rows []extsort.Row) error {
 	if e.w != nil {
 		return e.encodeRows(rows)
 	}
-	if e.small.keepRows(e.table, rows) {
+	if e.small.keepRows(rows) {
 		if !e.small.isSmall(e.options.TargetFileSize) {
 			return e.begin(e.out, false)
 		}

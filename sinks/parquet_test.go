@@ -311,8 +311,8 @@ func TestSmallFileOfLongTexts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if e.w == nil || len(e.small.records) > 0 {
-		t.Errorf("%d records are kept, want that the file was begun", len(e.small.records))
+	if e.w == nil || len(e.small.rows) > 0 {
+		t.Errorf("%d rows are kept, want that the file was begun", len(e.small.rows))
 	}
 }
 

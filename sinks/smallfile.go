@@ -1,13 +1,9 @@
 package sinks
 
 import (
-	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/array"
-	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/siglake/siglake/internal/extsort"
-	"github.com/siglake/siglake/schema"
 )
 
 // A small file is read at once, and nights write many. So it holds nothing but its rows and what readers
@@ -21,60 +17,34 @@ const (
 
 // smallFile is what there is of a file as long as it may be a small one.
 type smallFile struct {
-	records []arrow.Record
-	rows    int
-	bytes   int64
+	rows  []extsort.Row
+	bytes int64
 }
 
-// keepRows copies rows, unless they are too many for a small file.
-func (f *smallFile) keepRows(t *schema.Table, rows []extsort.Row) bool {
+// keepRows keeps rows, unless they are too many for a small file.
+func (f *smallFile) keepRows(rows []extsort.Row) bool {
 	size := f.bytes
 	for _, r := range rows {
 		size += int64(r.ByteSize())
 	}
-	if f.rows+len(rows) > fewRows || size > fewBytes {
+	if len(f.rows)+len(rows) > fewRows || size > fewBytes {
 		return false
 	}
-	b := array.NewRecordBuilder(memory.DefaultAllocator, t.Arrow())
-	defer b.Release()
-	rec := extsort.BuildRecord(b, t, rows)
-	f.records = append(f.records, rec)
-	f.rows, f.bytes = f.rows+len(rows), f.bytes+recordBytes(rec)
+	for _, r := range rows {
+		r.Keep()
+	}
+	f.rows, f.bytes = append(f.rows, rows...), size
 	return true
 }
 
-// isSmall reports whether the kept rows take little memory, and less than the size at which a file ends.
-func (f *smallFile) isSmall(target int64) bool {
-	return f.bytes <= fewBytes && (target <= 0 || f.bytes < target)
-}
-
-func recordBytes(rec arrow.Record) (n int64) {
-	for _, c := range rec.Columns() {
-		for _, b := range c.Data().Buffers() {
-			if b != nil {
-				n += int64(b.Len())
-			}
-		}
-	}
-	return n
-}
+// isSmall reports whether the kept rows take less memory than the size at which a file ends.
+func (f *smallFile) isSmall(target int64) bool { return target <= 0 || f.bytes < target }
 
 // moveRows hands the kept rows over and forgets them.
-func (f *smallFile) moveRows(t *schema.Table, write func([]extsort.Row) error) error {
-	for _, rec := range f.records {
-		view := extsort.NewRecordView(t, rec)
-		rows := make([]extsort.Row, rec.NumRows())
-		for i := range rows {
-			rows[i] = view.Row(int32(i)) //nolint:gosec // few rows
-		}
-		err := write(rows)
-		rec.Release()
-		if err != nil {
-			return err
-		}
-	}
-	f.records = nil
-	return nil
+func (f *smallFile) moveRows(write func([]extsort.Row) error) error {
+	rows := f.rows
+	f.rows = nil
+	return write(rows)
 }
 
 // trimSmallFile removes from a complete file what only large ones need. The result shares its memory.

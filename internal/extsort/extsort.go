@@ -187,6 +187,17 @@ func (k *sortKeys) keyAt(i int) []byte {
 	return k.bytes[start:k.ends[i]]
 }
 
+// keyBytes is about how many bytes the sort keys of the rows take.
+func (v *RecordView) keyBytes(order []sortColumn) (n int) {
+	for _, s := range order {
+		n += v.rows * 9 // an integer, and whether it is null; of a text, what is around it
+		if c := &v.Columns[s.index]; c.offsets != nil {
+			n += int(c.offsets[v.rows] - c.offsets[0])
+		}
+	}
+	return n
+}
+
 // sortRecords returns a cursor over the sorted rows in memory; rows with equal keys
 // are in the order in which they were added. The sorter must not change meanwhile.
 func (s *Sorter) sortRecords() *memoryCursor {
@@ -195,10 +206,14 @@ func (s *Sorter) sortRecords() *memoryCursor {
 		total += int(rec.NumRows())
 	}
 	c := &memoryCursor{rows: make([]Row, 0, total), order: make([]int32, total)}
-	c.keys.ends = make([]int, 0, total)
-	for _, rec := range s.records {
-		view := NewRecordView(s.table, rec)
-		for i := range int32(rec.NumRows()) {
+	views, size := make([]*RecordView, len(s.records)), 0
+	for i, rec := range s.records {
+		views[i] = NewRecordView(s.table, rec)
+		size += views[i].keyBytes(s.order)
+	}
+	c.keys = sortKeys{bytes: make([]byte, 0, size), ends: make([]int, 0, total)}
+	for _, view := range views {
+		for i := range int32(view.rows) { //nolint:gosec // records are small
 			r := view.Row(i)
 			c.rows = append(c.rows, r)
 			c.keys.addKey(s.order, r)

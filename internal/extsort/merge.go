@@ -7,7 +7,7 @@ import (
 )
 
 // cursor walks sorted rows. A key is valid until the next call, a row until
-// [mergeSorted] has handed it over.
+// [mergeSorted] has handed it over, or longer if it was kept then.
 type cursor interface {
 	nextRow() (r Row, key []byte, ok bool, err error)
 	close() error
@@ -47,7 +47,9 @@ func mergeSorted(ctx context.Context, cursors []cursor, yield func([]Row) error)
 		}
 		err := yield(rows)
 		for _, b := range finished {
-			b.release()
+			if !b.kept {
+				b.release()
+			}
 		}
 		rows, finished = rows[:0], finished[:0]
 		return err

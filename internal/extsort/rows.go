@@ -15,7 +15,8 @@ import (
 type RecordView struct {
 	Columns []ColumnView
 	rows    int
-	release func() // of a view that owns its memory; nil: it shares that of a record
+	release func() // of a view that owns its memory, which is used again; nil: it shares that of a record
+	kept    bool   // release is not called
 }
 
 // ColumnView is one column of a record. Of the fields for values, only that of its
@@ -51,6 +52,9 @@ func NewRecordView(t *schema.Table, rec arrow.Record) *RecordView {
 
 // Row returns one row of the record.
 func (v *RecordView) Row(i int32) Row { return Row{v, i} }
+
+// Keep keeps a row valid that [Sorter.Merge] hands over, and the rows that were spilled with it: at most 256 KiB.
+func (r Row) Keep() { r.View.kept = true }
 
 func newColumnView(t schema.Type, a arrow.Array) ColumnView {
 	c := ColumnView{Type: t, offset: a.Data().Offset()}

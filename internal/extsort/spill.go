@@ -49,8 +49,8 @@ func (s *Sorter) Spill(ctx context.Context) error {
 	return s.mergeLevels(ctx)
 }
 
-// Merge hands over all rows in order, in slices that yield must not keep; rows with
-// equal keys are in the order in which they were added. It leaves the sorter's rows
+// Merge hands over all rows in order, in slices that yield must not keep, and of which it keeps rows by
+// [Row.Keep] only; rows with equal keys are in the order in which they were added. It leaves the sorter's rows
 // where they are, so that they outlive an error.
 func (s *Sorter) Merge(ctx context.Context, yield func([]Row) error) error {
 	if err := s.reduceRuns(ctx); err != nil {

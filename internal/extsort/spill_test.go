@@ -3,6 +3,7 @@ package extsort
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -69,5 +70,57 @@ func TestManyRuns(t *testing.T) {
 	}
 	if left, err := dir.ReadDir("."); err != nil || len(left) > 0 {
 		t.Errorf("after RemoveRuns: %v, %v, want an empty directory", left, err)
+	}
+}
+
+// TestKeep: a row that is kept has its values after the others were handed over, whether it was spilled or not.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	table := schema.Table{Name: "t", Columns: []schema.Column{{Name: "n", Type: schema.Int64}, {Name: "s", Type: schema.String}}, Sort: []string{"n"}}
+	dir, err := durable.Open(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	s := New(&table, "t", NewSpace(dir, "."))
+	const runs, rows = 6, 20 // each row makes a block
+	text := func(n int64) string { return strings.Repeat(fmt.Sprintf("%09d", n), maxBatchBytes/9) }
+	for run := range runs {
+		var piece []rowtest.Values
+		for i := range rows {
+			n := int64(i*runs + run)
+			piece = append(piece, rowtest.Values{n, text(n)})
+		}
+		rec := rowtest.NewRecord(t, table, piece)
+		err := s.Add(rec)
+		rec.Release()
+		if err == nil && run < runs-1 {
+			err = s.Spill(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var kept []Row
+	handed := 0
+	if err := s.Merge(t.Context(), func(merged []Row) error {
+		if handed++; len(kept) < 2*yieldBatches {
+			for _, r := range merged {
+				r.Keep()
+			}
+			kept = append(kept, merged...)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if handed < 4 || len(kept) < 2*yieldBatches || len(kept) == runs*rows {
+		t.Errorf("%d rows of %d were kept, in %d pieces: the test is wrong", len(kept), runs*rows, handed)
+	}
+	for i, r := range kept {
+		n, own := r.View.Columns[0].Int64At(r.Index), string(r.View.Columns[1].TextAt(r.Index))
+		if n != int64(i) || own != text(n) {
+			t.Errorf("row %d that was kept is %d with %.20q", i, n, own)
+		}
 	}
 }
