@@ -383,7 +383,9 @@ func (r *rig) signalRows() (rows map[pair]map[string]bool, status map[string]sch
 			}
 			rows[p][raw.SignalID] = true
 		}
-		clear(status)
+		if r.manifest.Run.Kind == pipeline.RunGeneration { // another one has some lines of a run only
+			clear(status)
+		}
 		for _, row := range r.accountRows() {
 			if s := schema.Status(row["status"].(string)); s != schema.Duplicate {
 				status[row["account_key"].(string)] = s

@@ -210,6 +210,36 @@ func TestSalvageInterrupted(t *testing.T) {
 	r.mustExit(exitComplete, "verify")
 }
 
+// TestSalvageAgain: the name for the damaged journal is taken by that of a salvage in the same second, and
+// an earlier one was interrupted before its first rename.
+func TestSalvageAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	r.run(domainLines(60), baseFlags...)
+	journal := filepath.Join(r.lake, app.StateDir, "journal")
+	for range 3 {
+		if err := os.Mkdir(journal+".salvaged", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(journal, "00000001.journal")
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw[len(raw)/2] ^= 0x55
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if report := r.salvage(exitComplete, "--accept-loss"); !report.Replaced {
+			t.Fatalf("salvage = %+v", report)
+		}
+	}
+	kept, err := filepath.Glob(journal + ".damaged-*")
+	if err != nil || len(kept) != 3 {
+		t.Errorf("damaged journals that are kept: %v, %v", kept, err)
+	}
+}
+
 // TestSalvageWhileRunning: a journal that is being written is not salvaged.
 func TestSalvageWhileRunning(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/lease"
@@ -109,14 +110,29 @@ func (r *SalvageReport) salvageDir(ctx context.Context, env *Env, o SalvageOptio
 		r.Replaced = true
 		return nil
 	}
-	kept := "journal.damaged-" + env.Now().UTC().Format("20060102T150405Z")
-	var err error
+	kept, err := damagedName(filepath.Dir(journal), env.Now())
+	if err != nil {
+		return &Error{KindStorage, err}
+	}
 	r.Replaced, err = wal.SalvageDir(journal, kept, env.Hook, func(from, to wal.Store) (bool, error) { return r.rewrite(ctx, env, o, from, to) })
 	if err := r.checkReplaced(o, err); err != nil || r.Whole {
 		return err
 	}
 	r.KeptAs = filepath.Join(filepath.Dir(journal), kept)
 	return nil
+}
+
+// damagedName is a name in a directory for a damaged journal that is replaced at a time, and is kept.
+func damagedName(dir string, now time.Time) (string, error) {
+	first := "journal.damaged-" + now.UTC().Format("20060102T150405Z")
+	for name, n := first, 2; ; n++ {
+		if _, err := os.Lstat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) {
+			return name, nil
+		} else if err != nil {
+			return "", err
+		}
+		name = fmt.Sprintf("%s-%d", first, n)
+	}
 }
 
 // rewrite writes the journal that can be read into an empty store, unless it is whole, and reports

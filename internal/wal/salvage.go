@@ -350,8 +350,10 @@ func SalvageDir(path, keptAs string, hook durable.Hook, build func(from, to Stor
 	}
 	defer parent.Close() //nolint:errcheck // nothing was written through it
 	name := filepath.Base(path)
-	if err := parent.RemoveAll(name + unfinishedSuffix); err != nil {
-		return false, err
+	for _, suffix := range []string{unfinishedSuffix, salvagedSuffix} { // of a salvage that was interrupted before the damaged log was renamed
+		if err := parent.RemoveAll(name + suffix); err != nil {
+			return false, err
+		}
 	}
 	if err := buildSalvaged(path, hook, build, &replaced); err != nil || !replaced {
 		return false, errors.Join(err, parent.RemoveAll(name+unfinishedSuffix))
