@@ -227,9 +227,7 @@ func (t *texts) oneLine(text []byte) []byte {
 	if isOneLine(text) {
 		return text
 	}
-	if bytes.ContainsAny(text, "<&") {
-		text = []byte(withoutHTML(string(text)))
-	}
+	text = t.withoutHTML(text)
 	start := len(t.arena)
 	t.arena = appendWords(t.arena, text)
 	return t.since(start)
@@ -269,16 +267,18 @@ func OneLine(text string) string { return string(new(cells).oneLine([]byte(text)
 
 // withoutHTML is a text without HTML. A "<" that begins no element stays, and so does what looks like an
 // entity and is none.
-func withoutHTML(text string) string {
+func (t *texts) withoutHTML(text []byte) []byte {
 	for range 3 { // what is encoded twice is decoded twice
-		if !strings.ContainsAny(text, "<&") {
+		if bytes.IndexByte(text, '<') < 0 && bytes.IndexByte(text, '&') < 0 {
 			break
 		}
-		plain, ok := withoutSimpleElements(text)
+		start := len(t.arena)
+		plain, ok := appendWithoutElements(t.arena, text)
 		if !ok {
-			plain = withoutElements(text)
+			plain = append(t.arena, withoutElements(string(text))...)
 		}
-		if plain == text {
+		t.arena = plain
+		if plain = t.since(start); bytes.Equal(plain, text) {
 			break
 		}
 		text = plain
@@ -286,33 +286,36 @@ func withoutHTML(text string) string {
 	return text
 }
 
-// withoutSimpleElements is withoutElements for a text that has no other elements than those of
-// isInline and isBlock, without attributes; ok is false for any other.
-func withoutSimpleElements(text string) (plain string, ok bool) {
-	if strings.IndexByte(text, '<') < 0 {
-		return html.UnescapeString(text), true
-	}
-	var out strings.Builder
+// appendWithoutElements is withoutElements for a text that has no other elements than those of isInline
+// and isBlock, without attributes; ok is false for any other.
+func appendWithoutElements(out, text []byte) (plain []byte, ok bool) {
 	for {
-		open := strings.IndexByte(text, '<')
+		open := bytes.IndexByte(text, '<')
 		if open < 0 {
-			out.WriteString(html.UnescapeString(text))
-			return out.String(), true
+			return appendUnescaped(out, text), true
 		}
-		end := strings.IndexByte(text[open:], '>')
+		end := bytes.IndexByte(text[open:], '>')
 		if end < 0 {
-			return "", false
+			return nil, false
 		}
-		name := strings.TrimPrefix(text[open+1:open+end], "/")
-		out.WriteString(html.UnescapeString(text[:open]))
+		name := bytes.TrimPrefix(text[open+1:open+end], []byte("/"))
+		out = appendUnescaped(out, text[:open])
 		switch {
-		case isBlock[name]:
-			out.WriteByte(' ')
-		case !isInline[name]:
-			return "", false
+		case isBlock[string(name)]:
+			out = append(out, ' ')
+		case !isInline[string(name)]:
+			return nil, false
 		}
 		text = text[open+end+1:]
 	}
+}
+
+// appendUnescaped appends a text with its entities decoded.
+func appendUnescaped(out, text []byte) []byte {
+	if bytes.IndexByte(text, '&') < 0 {
+		return append(out, text...)
+	}
+	return append(out, html.UnescapeString(string(text))...)
 }
 
 // withoutElements leaves the text of HTML, with entities decoded; what scripts and styles contain is no
@@ -357,21 +360,30 @@ var isBlock = map[string]bool{"br": true, "div": true, "h1": true, "h2": true, "
 func appendWords(out, text []byte) []byte {
 	start, space := len(out), false
 	for i := 0; i < len(text); {
-		r, n := rune(text[i]), 1
-		if r >= utf8.RuneSelf {
-			r, n = utf8.DecodeRune(text[i:])
+		from := i
+		for i < len(text) && ' ' < text[i] && text[i] < 0x7f {
+			i++
 		}
-		i += n
-		switch {
-		case unicode.IsSpace(r):
-			space = len(out) > start
-		case unicode.IsControl(r), r > unicode.MaxASCII && unicode.Is(unicode.Cf, r) && r != '\u200d': // emoji are joined by it
-		default:
-			if space {
-				out = append(out, ' ')
-				space = false
+		r, n := rune(0), 0
+		if i == from {
+			if r, n = rune(text[i]), 1; r >= utf8.RuneSelf {
+				r, n = utf8.DecodeRune(text[i:])
 			}
+			i += n
+		}
+		switch {
+		case n > 0 && unicode.IsSpace(r):
+			space = len(out) > start
+			continue
+		case n > 0 && (unicode.IsControl(r) || r > unicode.MaxASCII && unicode.Is(unicode.Cf, r) && r != '\u200d'): // emoji are joined by it
+			continue
+		case space:
+			out, space = append(out, ' '), false
+		}
+		if n > 0 {
 			out = utf8.AppendRune(out, r)
+		} else {
+			out = append(out, text[from:i]...)
 		}
 	}
 	return out
