@@ -279,9 +279,8 @@ type sharedList struct {
 	object    schema.Object
 }
 
-// sharedCells is the list of an event.
-func (f *Flattener) sharedCells(k *kind, e *schema.Event) uint32 {
-	x := &k.shared
+// of is the list of an event of a kind, in the chunk that gets its row.
+func (x *sharedList) of(f *Flattener, k *kind, e *schema.Event) uint32 {
 	if x.chunk == f.number && x.call == e.CallID && x.object == e.Entity.Object && x.source == e.Source && x.fetchedAt.Equal(e.FetchedAt) {
 		return x.list
 	}

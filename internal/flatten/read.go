@@ -16,7 +16,7 @@ func (f *Flattener) begin(k *kind, e *schema.Event, topic []byte) {
 	f.notes = notes{list: f.notes.list[:0], whole: f.Version < 3}
 	f.plain = bytes.IndexByte(e.Raw, '\\') < 0 && bytes.IndexByte(topic, '\\') < 0
 	f.reset(f.rows, len(k.layout.table.Columns))
-	f.BeginRow(e.Raw, f.sharedCells(k, e))
+	f.BeginRow(e.Raw, k.shared.of(f, k, e))
 	f.valid = utf8.Valid(e.Raw) && utf8.Valid(topic)
 	f.content.begin(f.Version >= 3 && e.Origin == nil, topic != nil, e.Entity.Object)
 }
