@@ -69,7 +69,7 @@ var ErrTooLong = fmt.Errorf("more than %d lines; split the list", int64(maxRows)
 // items are the work of a run: every line of a list, with its status or in a batch.
 func (s *batcher) items(ctx context.Context, accounts iter.Seq2[schema.Account, error]) iter.Seq[workItem] {
 	return func(yield func(workItem) bool) {
-		open := openBatches{byGroup: map[string]*Batch{}, divisible: map[string]ask{}}
+		open := openBatches{byGroup: map[string]*Batch{}, divisible: map[string]ask{}, names: map[groupKey]string{}}
 		var pending []Line
 		send := func(b *Batch) bool {
 			work := workItem{batch: b, lines: pending}
@@ -157,13 +157,32 @@ type openBatches struct {
 	byGroup   map[string]*Batch
 	divisible map[string]ask // groups of divisible asks, by one of these
 	order     []string       // groups, by the first line of each
+	names     map[groupKey]string
+}
+
+// groupKey decides the group of a line. Groups of different queries can be the same.
+type groupKey struct {
+	object schema.Object
+	byID   bool
+	size   int
+	query  *Query
+}
+
+// nameOf is the group of a line.
+func (o *openBatches) nameOf(k groupKey) string {
+	name, known := o.names[k]
+	if !known {
+		name = string(k.object) + strconv.FormatBool(k.byID) + " " + strconv.Itoa(k.size) + " " + strconv.Itoa(k.query.MaxResults()) + " " + k.query.Since + " " + strings.Join(k.query.ResultTypes(), " ")
+		o.names[k] = name
+	}
+	return name
 }
 
 // add adds a line to the batch for its query and size. It returns the batch once it is full; that is
 // then no longer open.
 func (o *openBatches) add(a *schema.Account, k ask) *Batch {
 	byID := asksByID(a, k.query)
-	group := string(a.Object) + strconv.FormatBool(byID) + " " + strconv.Itoa(k.size) + " " + strconv.Itoa(k.query.MaxResults()) + " " + k.query.Since + " " + strings.Join(k.query.ResultTypes(), " ")
+	group := o.nameOf(groupKey{a.Object, byID, k.size, k.query})
 	b := o.byGroup[group]
 	if b == nil {
 		b = &Batch{Query: k.query, ByID: byID}

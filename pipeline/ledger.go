@@ -261,9 +261,10 @@ func isReplayable(s schema.Status) bool {
 // unreplayableLines are the lines of a batch with a status that the answers alone do not yield
 // again: results of bisection, and lines that were not requested.
 func unreplayableLines(b *Batch, reply *Reply) (lines []Line) {
-	for i, a := range reply.Items {
+	for i := range reply.Items {
+		a := &reply.Items[i]
 		if !isReplayable(a.Status) || a.Status == schema.Restricted { // bisection may have found it
-			lines = append(lines, lineOf(b, i, &a))
+			lines = append(lines, lineOf(b, i, a))
 		}
 	}
 	return lines

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/siglake/siglake/internal/durable"
@@ -26,6 +27,8 @@ type Space struct {
 	dir    *durable.Dir
 	folder string
 	runs   atomic.Int64 // written so far
+
+	writers sync.Pool // of *blockWriter, whose memory is used again
 }
 
 // NewSpace returns a space in an existing folder, which nothing else writes runs to.
@@ -131,8 +134,12 @@ func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (name string, e
 	if err != nil {
 		return "", errors.Join(err, closeCursors(cursors))
 	}
-	buffered := bufio.NewWriterSize(f, 256<<10)
-	w := blockWriter{out: buffered, table: s.table, raw: make([]byte, 0, 2*maxBatchBytes)}
+	w, _ := s.space.writers.Get().(*blockWriter)
+	if w == nil {
+		w = &blockWriter{raw: make([]byte, 0, 2*maxBatchBytes)}
+	}
+	defer s.space.writers.Put(w)
+	w.out, w.table = f, s.table
 	var rows []Row
 	bytes := 0
 	flush := func() error {
@@ -155,9 +162,6 @@ func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (name string, e
 		}
 		return flush() // the rows are valid during this call only
 	})
-	if err == nil {
-		err = buffered.Flush()
-	}
 	return name, errors.Join(err, f.Close())
 }
 

@@ -316,6 +316,9 @@ func pairsOf(q *pipeline.Query, until Day, item *pipeline.ItemReply) (pairs []an
 			}
 			at := slices.IndexFunc(pairs, func(p answeredPair) bool { return p.signal == signal })
 			if at < 0 {
+				if pairs == nil {
+					pairs = make([]answeredPair, 0, min(len(q.ResultTypes()), 8)) // seldom more
+				}
 				at, pairs = len(pairs), append(pairs, answeredPair{signal: signal})
 			}
 			p := &pairs[at]

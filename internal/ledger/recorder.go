@@ -504,11 +504,14 @@ func resultSizeOf(items []pipeline.ItemReply) *forecast.ResultSize {
 func countEvents(items []pipeline.ItemReply) (bySignal map[string]forecast.Moments, total *forecast.Moments) {
 	bySignal, total = map[string]forecast.Moments{}, new(forecast.Moments)
 	var types pipeline.TypeList
-	for _, item := range items {
-		counts := map[string]int64{}
-		for _, e := range item.Events {
-			types.Name(e.Type) // in the order of the answer, so that the same types are named each time
-			counts[e.Type]++
+	counts := map[string]int64{}
+	for i := range items {
+		item := &items[i]
+		clear(counts)
+		for n := range item.Events {
+			signal := item.Events[n].Type
+			types.Name(signal) // in the order of the answer, so that the same types are named each time
+			counts[signal]++
 		}
 		for signal, n := range counts {
 			name := types.Name(signal)
