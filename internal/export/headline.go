@@ -9,13 +9,18 @@ import (
 // maxHeadline is how many characters of a headline are kept.
 const maxHeadline = 300
 
-// describe fills in what an event says: a headline, an address, a company and a person.
-func describe(e *Event, r *recordRow) {
+// describer fills in what events say. One goroutine uses it.
+type describer struct {
+	summarizer *flatten.Summarizer // nil until a row has no summary
+}
+
+// describe fills in a headline, an address, a company and a person.
+func (d *describer) describe(e *Event, r *recordRow) {
 	e.URL = firstText(r, "article_url", "job_url", "activity_url")
 	e.Company = plainText(firstText(r, "company_name", "current_company_name"))
 	e.CompanyDomain = firstText(r, "company_domain", "current_domain")
 	e.Person = plainText(r.Text("author_full_name"))
-	e.Headline = plainText(headline(e.Signal, r))
+	e.Headline = plainText(d.headline(e.Signal, r))
 }
 
 func firstText(r *recordRow, columns ...string) string {
@@ -29,10 +34,13 @@ func firstText(r *recordRow, columns ...string) string {
 
 // headline says in one sentence what happened: the title of an article, or the summary of the event. Rows
 // from before schema version 4 have no summary; theirs is made of their columns.
-func headline(signalType string, r *recordRow) string {
+func (d *describer) headline(signalType string, r *recordRow) string {
 	text := firstText(r, "article_title", "summary_text")
 	if text == "" {
-		text = flatten.Summarize(signalType, r)
+		if d.summarizer == nil {
+			d.summarizer = flatten.NewSummarizer()
+		}
+		text = d.summarizer.Summarize(signalType, r)
 	}
 	if text == "" {
 		text = signalType

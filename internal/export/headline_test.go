@@ -11,6 +11,7 @@ import (
 // TestHeadline: rows without a summary have the sentence that summary_text would have, and an article has its title.
 func TestHeadline(t *testing.T) {
 	t.Parallel()
+	var d describer // one for all: a summary must not depend on the row before
 	for _, c := range []struct {
 		signal string
 		values map[string]any
@@ -49,7 +50,7 @@ func TestHeadline(t *testing.T) {
 		rec := rowtest.NewRecord(t, chosen, []rowtest.Values{values})
 		view, columns := openRecord(table, names, rec)
 		e := Event{Signal: c.signal}
-		describe(&e, &recordRow{view.Row(0), columns})
+		d.describe(&e, &recordRow{view.Row(0), columns})
 		if e.Headline != c.want {
 			t.Errorf("%s: headline %q, want %q", c.signal, e.Headline, c.want)
 		}
@@ -86,5 +87,22 @@ func TestPlainText(t *testing.T) {
 		if got := plainText(text); got != want {
 			t.Errorf("plainText(%q) = %q, want %q", text, got, want)
 		}
+	}
+}
+
+// BenchmarkHeadline describes a row without a summary.
+func BenchmarkHeadline(b *testing.B) {
+	table := schema.EventTable(schema.CategoryOther)
+	names := wantedOf(table)
+	chosen := schema.Table{Name: table.Name}
+	for _, name := range names {
+		chosen.Columns = append(chosen.Columns, table.Columns[table.ColumnIndex(name)])
+	}
+	rec := rowtest.NewRecord(b, chosen, []rowtest.Values{make(rowtest.Values, len(names))})
+	defer rec.Release()
+	view, columns := openRecord(table, names, rec)
+	var d describer
+	for b.Loop() {
+		d.describe(&Event{Signal: "promotion"}, &recordRow{view.Row(0), columns})
 	}
 }

@@ -30,7 +30,8 @@ func (j *Join) Reader(ctx context.Context, t schema.Table) (columns []string, ad
 		return accountColumns, func(rec arrow.Record) error { return j.addAccounts(ctx, rec) }, true
 	case t.IsEvent() && j.mayHold(t):
 		columns = wantedOf(t)
-		return columns, func(rec arrow.Record) error { return j.addEventRows(ctx, t, columns, rec) }, true
+		r := eventReader{Join: j, table: t, columns: columns}
+		return columns, func(rec arrow.Record) error { return r.add(ctx, rec) }, true
 	}
 	return nil, nil, false
 }
@@ -124,14 +125,22 @@ func (r *recordRow) Float(name string) (v float64, isSet bool) {
 	return 0, false
 }
 
-// addEventRows adds rows of an event table.
-func (j *Join) addEventRows(ctx context.Context, t schema.Table, names []string, rec arrow.Record) error {
-	view, columns := openRecord(t, names, rec)
+// eventReader reads the rows of one event table into a join.
+type eventReader struct {
+	*Join
+	describer
+	table   schema.Table
+	columns []string
+}
+
+// add adds rows of the table.
+func (j *eventReader) add(ctx context.Context, rec arrow.Record) error {
+	view, columns := openRecord(j.table, j.columns, rec)
 	for i := range int32(rec.NumRows()) { //nolint:gosec // records are small
 		r := &recordRow{view.Row(i), columns}
 		e := Event{
 			Object: schema.Object(r.Text("object_type")), EntityID: r.Text("entity_id"), UID: r.Text("event_uid"), Digest: r.Text(schema.ContentDigest),
-			Revision: 1, Fetched: r.number("fetched_at").N, Category: t.Name, Signal: r.Text("signal_type"), Run: r.Text("run_id"),
+			Revision: 1, Fetched: r.number("fetched_at").N, Category: j.table.Name, Signal: r.Text("signal_type"), Run: r.Text("run_id"),
 			Date: r.day("event_date"), FirstSeen: r.number("first_seen_at"),
 		}
 		if !j.wants(&e) {
@@ -143,7 +152,7 @@ func (j *Join) addEventRows(ctx context.Context, t schema.Table, names []string,
 		if !e.FirstSeen.Set { // rows from before there were revisions
 			e.FirstSeen = r.number("fetched_at")
 		}
-		describe(&e, r)
+		j.describe(&e, r)
 		if e.Digest == "" {
 			e.Digest = e.Headline + "\x00" + e.URL
 		}

@@ -57,10 +57,18 @@ type Values interface {
 	Float(column string) (v float64, isSet bool)
 }
 
-// Summarize is what the column summary_text has of an event, for a row that was written before there was
-// the column.
-func Summarize(signal string, row Values) string {
-	f := New(Options{Version: schema.Version})
+// Summarizer makes the column summary_text of rows that were written before there was the column. One
+// goroutine uses it.
+type Summarizer struct{ flattener *Flattener }
+
+// NewSummarizer returns a summarizer for rows of any table. It costs much more than a summary.
+func NewSummarizer() *Summarizer {
+	return &Summarizer{New(Options{Version: schema.Version})}
+}
+
+// Summarize is what the column summary_text has of an event.
+func (s *Summarizer) Summarize(signal string, row Values) string {
+	f := s.flattener
 	f.kind = f.kindOf(signal)
 	table, rows := &f.kind.layout.table, columns.NewChunk()
 	defer rows.Release()
