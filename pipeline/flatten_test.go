@@ -141,6 +141,20 @@ func TestConcurrentRuns(t *testing.T) {
 	if diff := cmp.Diff(wantDrift, drift); diff != "" {
 		t.Errorf("drift of answers out of order (-in order +out of order):\n%s", diff)
 	}
+	body := make([]byte, longAnswer) // whose rows are made at its turn
+	for _, reply := range byID {
+		reply.Calls[0].Body = body
+	}
+	rows, drift = run(8, func(string) {})
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Errorf("rows of long answers (-short +long):\n%s", diff)
+	}
+	if diff := cmp.Diff(wantDrift, drift); diff != "" {
+		t.Errorf("drift of long answers (-short +long):\n%s", diff)
+	}
+	for _, reply := range byID {
+		reply.Calls[0].Body = nil
+	}
 	sink := &memorySink{}
 	replay := &Runner{Sink: sink, Queries: map[schema.Object]*Query{schema.Company: answers[0].Batch.Query}, Spec: RunSpec{ID: "run-1"}, Recorded: &RunLog{Answers: new(memoryLedger).answers(answers), Lines: new(memoryLedger).lines}}
 	m, err := replay.Replay(t.Context(), nil)
@@ -153,6 +167,23 @@ func TestConcurrentRuns(t *testing.T) {
 	m.Drift.Contract = wantDrift.Contract
 	if diff := cmp.Diff(wantDrift, m.Drift); diff != "" {
 		t.Errorf("drift (-run +replay):\n%s", diff)
+	}
+}
+
+// TestFreezeReadsLongAnswers: an answer that differs stops a run under a frozen contract when it comes, also
+// one whose rows are made later.
+func TestFreezeReadsLongAnswers(t *testing.T) {
+	t.Parallel()
+	answers := manyAnswers(1)
+	for _, body := range [][]byte{nil, make([]byte, longAnswer)} {
+		reply := *answers[0].Reply
+		reply.Calls[0].Body = body
+		r := &Runner{Sink: &memorySink{}, Contract: Freeze, Spec: RunSpec{ID: "run-1"}}
+		p := &paidPhase{Runner: r, recorder: newRecorder(r.Sink, &r.Spec, schema.Version, r.newManifest(epoch))}
+		f := p.flatten(answers[0].Batch, &reply)
+		if stop := p.stop.Load(); stop == nil || stop.Kind != StopDrift || (f.rows == nil) != (body != nil) {
+			t.Errorf("an answer of %d bytes: stop %v, rows %v", len(body), stop, f.rows != nil)
+		}
 	}
 }
 
