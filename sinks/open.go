@@ -34,7 +34,7 @@ type Options struct {
 	SortMemory     int64 // bytes of rows kept in memory over all partitions; 0 = 32 MiB
 	Jobs           int   // partitions that are sorted and encoded at once, as far as SortMemory allows it; 0 = 1
 	TargetFileSize int64 // bytes after which a partition starts another file; 0 = 256 MiB
-	RowGroupRows   int   // rows of a row group; 0 = 122,880, or fewer when they fill 32 MiB
+	RowGroupRows   int   // rows of a row group; 0 = 122,880, or fewer when they fill 12 MiB
 
 	// DeltaIntegers writes integers that rarely repeat with DELTA_BINARY_PACKED, which old
 	// readers do not read.

@@ -34,7 +34,7 @@ const (
 
 // maxRowGroupBytes ends a row group early: its encoded pages and dictionaries are in
 // memory until it is complete. Each row group repeats the dictionaries.
-const maxRowGroupBytes = 32 << 20
+const maxRowGroupBytes = 12 << 20
 
 // A page ends once it takes pageSize before it is encoded, and then only after a multiple of pageRows rows:
 // DuckDB reads so many at a time, and decodes the few rows that it looks for alone only where a page holds all
