@@ -45,7 +45,7 @@ func (f *flattened) memory() (bytes int64) {
 	bytes = f.Reply.memory()
 	if f.rows != nil {
 		for _, c := range f.rows.chunks {
-			bytes += c.Memory()
+			bytes += int64(c.Memory())
 		}
 	}
 	return bytes

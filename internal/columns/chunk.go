@@ -120,17 +120,15 @@ func (c *Chunk) Number() uint64 { return c.number }
 func (c *Chunk) Rows() int { return len(c.rows) }
 
 // IsFull reports whether further rows should go to another chunk.
-func (c *Chunk) IsFull() bool { return len(c.rows) >= chunkRows || c.size() >= chunkBytes }
+func (c *Chunk) IsFull() bool { return len(c.rows) >= chunkRows || c.Memory() >= chunkBytes }
 
-// Memory is what the rows take without their records, in bytes.
-func (c *Chunk) Memory() int64 { return int64(c.size()) }
-
+// capacity is what the buffers take, in bytes.
 func (c *Chunk) capacity() int {
 	return cap(c.cells)*cellBytes + cap(c.rows)*rowBytes + cap(c.text)
 }
 
-// size is what the rows take without their records, in bytes.
-func (c *Chunk) size() int { return len(c.cells)*cellBytes + len(c.rows)*rowBytes + len(c.text) }
+// Memory is what the rows take without their records, in bytes.
+func (c *Chunk) Memory() int { return len(c.cells)*cellBytes + len(c.rows)*rowBytes + len(c.text) }
 
 // BeginShared begins a list of cells that several rows have in common.
 func (c *Chunk) BeginShared() { c.first = uint32(len(c.cells)) }

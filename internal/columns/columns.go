@@ -130,7 +130,7 @@ func (w *Writer) Add(ctx context.Context, c *Chunk) error {
 		r.measure(c.ownCells(one))
 		r.count++
 	}
-	w.chunks, w.held = append(w.chunks, c), w.held+c.Memory()+c.records
+	w.chunks, w.held = append(w.chunks, c), w.held+int64(c.Memory())+c.records
 	return w.limitMemory(ctx)
 }
 
@@ -191,7 +191,7 @@ func (w *Writer) rowsOf(p *Place) *rows {
 
 // noteOwn accounts for the rows that are not in chunks, before (-1) and after (1) they change.
 func (w *Writer) noteOwn(r *rows, sign int) {
-	w.own, w.reserved = w.own+sign*r.own.size(), w.reserved+sign*r.own.capacity()
+	w.own, w.reserved = w.own+sign*r.own.Memory(), w.reserved+sign*r.own.capacity()
 }
 
 // Flush passes on all rows, in the order of the names of their partitions.
@@ -215,10 +215,10 @@ func (w *Writer) limitMemory(ctx context.Context) error {
 // them, as copies, if these do not take too much: else the largest are passed on, in few records.
 func (w *Writer) releaseChunks(ctx context.Context) error {
 	open, own := w.sorted(), w.own
-	slices.SortStableFunc(open, func(a, b *rows) int { return b.own.size() - a.own.size() }) // these are passed on first
+	slices.SortStableFunc(open, func(a, b *rows) int { return b.own.Memory() - a.own.Memory() }) // these are passed on first
 	var full, few []*rows
 	for _, r := range open {
-		own -= r.own.size()
+		own -= r.own.Memory()
 		if size := r.size(); r.count < fewRows && own+size <= maxOwn {
 			few, own = append(few, r), own+size
 		} else {

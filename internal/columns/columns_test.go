@@ -245,7 +245,7 @@ func TestReleasedChunks(t *testing.T) {
 		}
 		reserved, own := 0, 0
 		for _, r := range w.open {
-			reserved, own = reserved+r.own.capacity(), own+r.own.size()
+			reserved, own = reserved+r.own.capacity(), own+r.own.Memory()
 		}
 		for _, list := range w.spare {
 			for _, r := range list {
