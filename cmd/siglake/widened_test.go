@@ -139,6 +139,55 @@ func TestContinuedRunAnnounces(t *testing.T) {
 	r.mustExit(exitComplete, "verify")
 }
 
+// TestResumedRunAnnounces: a resumed run announces what it buys again if the lines were held in its
+// first session, and does not count what that session bought.
+func TestResumedRunAnnounces(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 2}}, Switches: simulator.Switches{Events: "most"}})
+	list, flags := domainLines(40), []string{"--since", "60d", "--concurrency", "1", "--max-results"}
+	r.run(list, append(flags, "1", "--signals", "news")...)
+	r.rerun(list, append(flags, "1", "--signals", "growth")...)
+	wider, longer := append(flags, "5", "--signals", "news,growth"), extraDomain+"\n"+list
+	crashAt(t, func(op, _ string) bool { return op == "sync" && r.billedCalls() == 3 })
+	v := r.rerun(longer, wider...)
+	clearHook(t)
+	if v.code != exitStorage || v.entities != 1 || strings.Contains(v.stderr, "repeating purchases") {
+		t.Fatalf("the session that dies: exit %d, %d entities, want %d, the one that is not held, and no announcement: %s", v.code, v.entities, exitStorage, v.stderr)
+	}
+	r.mustExit(exitComplete, "held", "retry")
+	again := r.rerun(longer, wider...)
+	if again.code != exitComplete || again.entities != 40 || !strings.Contains(again.stderr, "resuming run") || !strings.Contains(again.stderr, "repeating purchases") {
+		t.Errorf("the next session: exit %d, %d entities; want %d, 40, and an announcement: %s", again.code, again.entities, exitComplete, again.stderr)
+	}
+	r.mustExit(exitComplete, "verify")
+}
+
+// TestResumedRefreshAnnounces: a resumed refresh announces what it has yet to buy again, and holds its
+// own calls in doubt.
+func TestResumedRefreshAnnounces(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}})
+	list, flags := domainLines(30), []string{"--signals", "surgeInHiring", "--concurrency", "1", "--batch-size", "10"}
+	lines := strings.SplitAfter(list, "\n")
+	r.run(strings.Join(slices.Concat(lines[:10], lines[20:]), ""), flags...)
+	refresh := append(flags, "--refresh")
+	crashAt(t, func(op, _ string) bool { return op == "write" && r.billedCalls() == 4 }) // of the lines that are new
+	v := r.rerun(list, refresh...)
+	clearHook(t)
+	if v.code != exitStorage || v.entities != 20 || !strings.Contains(v.stderr, "pairs_again=20 ") {
+		t.Fatalf("the session that dies: exit %d, %d entities; want %d, 20, and 20 pairs announced: %s", v.code, v.entities, exitStorage, v.stderr)
+	}
+	again := r.rerun(list, refresh...)
+	if again.code != exitInDoubt || again.entities != 10 || !strings.Contains(again.stderr, "resuming run") || !strings.Contains(again.stderr, "pairs_again=10 ") {
+		t.Errorf("the next session: exit %d, %d entities; want %d, 10, and 10 pairs announced: %s", again.code, again.entities, exitInDoubt, again.stderr)
+	}
+	if strings.Contains(again.stderr, "repeating calls in doubt") {
+		t.Errorf("it says that it repeats the call that it holds: %s", again.stderr)
+	}
+}
+
 // TestRefreshOverInDoubt: a refresh names the undecided calls that it passes over, and settles
 // what they held: nothing of it is held afterwards.
 func TestRefreshOverInDoubt(t *testing.T) {

@@ -17,7 +17,7 @@ type announcer struct {
 }
 
 // announceRefresh says what buying again will cost, before it is bought. continued is the refresh
-// that the run continues; nil: none.
+// that the run continues, or the run itself if it is resumed; nil: neither.
 func (a announcer) announceRefresh(ctx context.Context, continued *ledger.Run, spec pipeline.RunSpec) error {
 	all := a.lake.ledger.Purchases(nil, ttlOf(&a.job.spec))
 	plan, err := a.job.reread(ctx, spec.Queries, all.ForRefresh(continued, a.job.resolvesIDs()))
@@ -29,7 +29,10 @@ func (a announcer) announceRefresh(ctx context.Context, continued *ledger.Run, s
 		return err
 	}
 	a.job.env.Log.Info(repurchaseText, costAttrs(a.lake, plan, plan.Pairs()-before.Pairs())...)
-	a.announceInDoubt(before.InDoubt)
+	held := func(d pipeline.PlannedInDoubt) bool {
+		return slices.ContainsFunc(plan.InDoubt, func(own pipeline.PlannedInDoubt) bool { return own.Call.Name() == d.Call.Name() })
+	}
+	a.announceInDoubt(slices.DeleteFunc(before.InDoubt, held))
 	return nil
 }
 

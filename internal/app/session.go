@@ -231,11 +231,12 @@ func (s *session) buildOnce(ctx context.Context) (*builtQueries, error) {
 func (s *session) announce(ctx context.Context, spec pipeline.RunSpec) error {
 	j, announce := s.job, announcer{s.job, s.lake}
 	// A run that continues another one repeats other purchases than that one did: those of what
-	// was held then, and of what was bought since. A resumed run has announced its own.
-	if s.match.resume == nil && !j.Demo && j.paged == nil && !j.isNightly() {
+	// was held then, and of what was bought since. So does a resumed one: calls in doubt that held
+	// its lines may be decided since its last session.
+	if !j.Demo && j.paged == nil && !j.isNightly() {
 		err := error(nil)
 		if spec.Refresh {
-			err = announce.announceRefresh(ctx, s.match.continues, spec)
+			err = announce.announceRefresh(ctx, cmp.Or(s.match.resume, s.match.continues), spec)
 		} else {
 			err = announce.announceRepurchase(ctx, spec)
 		}
