@@ -147,7 +147,7 @@ func (b *rebuiltRuns) writeRun(ctx context.Context, run *ledger.Run, i int) (m *
 	if i > 0 {
 		ordered.before = b.published[i-1]
 	}
-	m, err = (&replay{b.lake.ledger, run, schema.Version}).rebuild(ctx, ordered)
+	m, err = newReplay(b.lake.ledger, run, schema.Version).rebuild(ctx, ordered)
 	b.opening.Lock()
 	defer b.opening.Unlock()
 	if err = errors.Join(err, sink.Close()); err != nil {

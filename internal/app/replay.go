@@ -17,6 +17,12 @@ type replay struct {
 	ledger  *ledger.Ledger
 	run     *ledger.Run
 	version int // of the schema that the rows have
+	reader  ledger.Reader
+}
+
+// newReplay is the replay of a run.
+func newReplay(l *ledger.Ledger, r *ledger.Run, version int) *replay {
+	return &replay{l, r, version, l.Reader()}
 }
 
 // publish publishes the run. ended is how a manifest that was prepared says that it ended, since a file of
@@ -29,7 +35,7 @@ func (r *replay) publish(ctx context.Context, sink pipeline.Sink, stop *pipeline
 
 // rebuild writes the rows of the run again, elsewhere. The journal does not notice.
 func (r *replay) rebuild(ctx context.Context, sink pipeline.Sink) (*pipeline.Manifest, error) {
-	ended, err := r.ledger.Reader().PreparedManifest(ctx, r.run)
+	ended, err := r.reader.PreparedManifest(ctx, r.run)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +55,7 @@ func (r *replay) newRunner(ctx context.Context, sink pipeline.Sink) *pipeline.Ru
 // completeLines is what was recorded, with the entities of lines that an earlier version recorded without,
 // if the rows are of a version of the schema that has them.
 func (r *replay) completeLines(ctx context.Context) *pipeline.RunLog {
-	recorded := recordedLog(ctx, r.ledger, r.run)
+	recorded := recordedLog(ctx, r.reader, r.run)
 	if r.version < schema.EntitiesVersion || pipeline.SchemaVersionOf(r.run.Versions) >= schema.EntitiesVersion {
 		return recorded
 	}
@@ -57,7 +63,7 @@ func (r *replay) completeLines(ctx context.Context) *pipeline.RunLog {
 	recorded.Lines = func(yield func(pipeline.Line, error) bool) {
 		for line, err := range lines {
 			if err == nil {
-				err = r.ledger.Reader().CompleteLine(ctx, r.run, &line)
+				err = r.reader.CompleteLine(ctx, r.run, &line)
 			}
 			if !yield(line, err) {
 				return
@@ -68,8 +74,8 @@ func (r *replay) completeLines(ctx context.Context) *pipeline.RunLog {
 }
 
 // recordedLog is what the journal has of a run.
-func recordedLog(ctx context.Context, l *ledger.Ledger, r *ledger.Run) *pipeline.RunLog {
-	return &pipeline.RunLog{Answers: l.Reader().Answers(ctx, r), Lines: l.Reader().Lines(ctx, r)}
+func recordedLog(ctx context.Context, from ledger.Reader, r *ledger.Run) *pipeline.RunLog {
+	return &pipeline.RunLog{Answers: from.Answers(ctx, r), Lines: from.Lines(ctx, r)}
 }
 
 // DecodeRecorded reads an answer from the journal as the client read it.
@@ -101,7 +107,7 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 		}
 		if err = sink.Publish(ctx, m); errors.Is(err, os.ErrNotExist) {
 			// The staged files are gone with their directory; the journal has their rows.
-			m, err = (&replay{l.ledger, r, version}).publish(ctx, sink, m.Run.Stop.Stop(), &m.Run)
+			m, err = newReplay(l.ledger, r, version).publish(ctx, sink, m.Run.Stop.Stop(), &m.Run)
 		} else if err == nil {
 			err = l.ledger.Recorder(r).Commit(m)
 		}
@@ -119,7 +125,7 @@ func (l *lake) abandonRun(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	m, err := (&replay{l.ledger, r, schema.Version}).publish(ctx, sink, &pipeline.Stop{Kind: pipeline.StopClosed, Reason: "its process died, and a later command closed it"}, nil)
+	m, err := newReplay(l.ledger, r, schema.Version).publish(ctx, sink, &pipeline.Stop{Kind: pipeline.StopClosed, Reason: "its process died, and a later command closed it"}, nil)
 	if err = errors.Join(err, sink.Close()); err != nil {
 		return fmt.Errorf("publishing what run %s paid for: %w", r.ID, err)
 	}

@@ -148,7 +148,7 @@ func (re rereader) recordRereadings(ctx context.Context, r *ledger.Run, read []*
 	if err := recordAll(recorder, read); err != nil {
 		return nil, err
 	}
-	_, err = (&replay{re.lake.ledger, recorder.Run(), schema.Version}).publish(ctx, sink, nil, nil)
+	_, err = newReplay(re.lake.ledger, recorder.Run(), schema.Version).publish(ctx, sink, nil, nil)
 	return recorder.Run(), err
 }
 
@@ -179,7 +179,7 @@ func (re rereader) publishReread(ctx context.Context, r *ledger.Run) error {
 	if err != nil {
 		return err
 	}
-	_, err = (&replay{re.lake.ledger, r, schema.Version}).publish(ctx, sink, nil, nil)
+	_, err = newReplay(re.lake.ledger, r, schema.Version).publish(ctx, sink, nil, nil)
 	return errors.Join(err, sink.Close())
 }
 

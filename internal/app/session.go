@@ -283,7 +283,7 @@ func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sink
 	}
 	if s.match.resume != nil {
 		j.env.Log.Info("resuming run", "run", run.ID, "calls", run.CallCount())
-		runner.Recorded = recordedLog(ctx, l.ledger, run)
+		runner.Recorded = recordedLog(ctx, l.ledger.Reader(), run)
 	}
 	watched, stopWatch := l.watchLock(ctx)
 	defer stopWatch()

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,22 +117,35 @@ func checkInvariants(ctx context.Context, l *lake, o VerifyOptions, journal erro
 	if key := strings.TrimSpace(l.env.Getenv(KeyVariable)); len(key) >= minSecret {
 		p.secret = []byte(key)
 	}
-	if p.audit, err = l.ledger.Audit(ctx, contains(p.secret)); err != nil {
-		return nil, err
-	}
-	if err := p.checkPublished(ctx); err != nil {
+	if err := p.checkAll(ctx); err != nil {
 		return nil, err
 	}
 	return completeFindings(p), nil
 }
 
-// showAnswers shows how many answers were read: each is audited, and later compared with rows.
+// checkAll checks everything. Answers that are compared with rows are audited on the way, so that they are
+// decoded once. The audit reads the others after that.
+func (p *publicationCheck) checkAll(ctx context.Context) (err error) {
+	if p.auditor, err = p.lake.ledger.BeginAudit(ctx, contains(p.secret)); err != nil {
+		return err
+	}
+	err = p.checkPublished(ctx)
+	if err != nil && !errors.Is(err, wal.ErrCorrupt) {
+		return err
+	}
+	// Of several damaged answers the audit names the first one, and not the one that was read first.
+	audit, auditErr := p.auditor.Finish(ctx)
+	p.audit = audit
+	return cmp.Or(auditErr, err)
+}
+
+// showAnswers shows how many answers were read.
 func (p *publicationCheck) showAnswers(meter NewWorkMeter) {
 	answers := 0
 	for _, r := range p.lake.ledger.Runs() {
 		answers += r.CallCount()
 	}
-	p.meter = meter.begin("answers", 2*answers)
+	p.meter = meter.begin("answers", answers)
 	p.lake.answerRead = func() { p.meter.Add(1) }
 }
 
@@ -221,16 +235,17 @@ func (p *publicationCheck) secretText() string {
 
 // publicationCheck is what the lake shows, held against the journal.
 type publicationCheck struct {
-	lake   *lake
-	sink   *sinks.Inspector
-	jobs   int // runs and files that are checked at once
-	meter  WorkMeter
-	secret []byte                   // the API key; nil: it is not searched
-	audit  *ledger.Audit            // nil: no answer was read
-	chain  []*pipeline.Manifest     // of all generations
-	cut    bool                     // some of them cannot be read
-	listed map[string]pipeline.File // files in manifests that are not checked yet, by path
-	read   map[string]*readFile     // files that are there, by path
+	lake    *lake
+	sink    *sinks.Inspector
+	jobs    int // runs and files that are checked at once
+	meter   WorkMeter
+	secret  []byte                   // the API key; nil: it is not searched
+	auditor *ledger.Auditor          // nil: no answer is read
+	audit   *ledger.Audit            // its result
+	chain   []*pipeline.Manifest     // of all generations
+	cut     bool                     // some of them cannot be read
+	listed  map[string]pipeline.File // files in manifests that are not checked yet, by path
+	read    map[string]*readFile     // files that are there, by path
 
 	runs, generations, visible      int
 	compactions, compacted, orphans int // generations, their files, files of those that never became one
@@ -347,7 +362,7 @@ func (p *publicationCheck) checkGenerations(ctx context.Context) error {
 		p.list(m)
 		if !m.Run.Kind.IsMaintenance() {
 			p.checkTotals(m)
-		} else if p.audit != nil {
+		} else if p.auditor != nil {
 			p.checkCompaction(m)
 		}
 	}
@@ -439,12 +454,12 @@ func (p *publicationCheck) checkRun(ctx context.Context, r *ledger.Run, m *pipel
 		return nil, err
 	}
 	switch {
-	case p.audit == nil:
+	case p.auditor == nil:
 		p.compareCredits(r, m)
 		return nil, nil
 	case m.SchemaVersion() == 0:
 		return nil, nil // of a version that this build cannot write
-	case p.audit.Pruned[r] > 0:
+	case p.auditor.HasPruned(r):
 		p.checkPruned(r, m)
 		return nil, nil
 	}
@@ -452,7 +467,7 @@ func (p *publicationCheck) checkRun(ctx context.Context, r *ledger.Run, m *pipel
 		p.incomplete = append(p.incomplete, fmt.Sprintf("run %s, of which %s", r.ID, format.Count(n, "call")))
 		return nil, nil
 	}
-	return &runCheck{lake: p.lake, run: r, published: m, earlier: p.sink.Before(m), cut: p.cut}, nil
+	return &runCheck{lake: p.lake, answers: p.auditor.Reader(), run: r, published: m, earlier: p.sink.Before(m), cut: p.cut}, nil
 }
 
 // checkUnlinked checks a published run without a manifest. If the chain of manifests is broken that is the fault,

@@ -50,7 +50,7 @@ func (p *publicationCheck) readFiles(ctx context.Context) error {
 
 // chooseHashed chooses the files of which the rows are hashed.
 func (p *publicationCheck) chooseHashed() {
-	if p.audit == nil {
+	if p.auditor == nil {
 		return
 	}
 	tables := map[string]string{} // of all files, by path

@@ -17,6 +17,7 @@ import (
 // runCheck compares the rows of a run with its answers, and what the manifest says of both.
 type runCheck struct {
 	lake      *lake
+	answers   ledger.Reader
 	run       *ledger.Run
 	published *pipeline.Manifest
 	earlier   *sinks.Earlier // what the lake held before
@@ -120,5 +121,5 @@ func (c *runCheck) derive(ctx context.Context, o sinks.Options) (manifest *pipel
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, sink.Close()) }()
-	return (&replay{c.lake.ledger, c.run, o.SchemaVersion}).rebuild(ctx, sink)
+	return (&replay{c.lake.ledger, c.run, o.SchemaVersion, c.answers}).rebuild(ctx, sink)
 }

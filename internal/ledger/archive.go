@@ -96,12 +96,23 @@ func (a *archive) readBody(ctx context.Context, c *Call, last []byte, length int
 	return appendDecompressed(body, last)
 }
 
-// decodeSettled decodes a call whose outcome is recorded. A call that was recorded as in doubt
-// stays so, even if this version can read what an earlier one could not: its lines, its charge and
-// what was decided about it have been reported that way.
+// decodeSettled decodes a call whose outcome is recorded.
 func (a *archive) decodeSettled(c *Call, b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pipeline.ItemReply) {
 	items, unmatched = a.decode(b, call)
-	if c.Outcome != pipeline.InDoubt || call.Outcome == pipeline.InDoubt {
+	return c.keepDoubt(call, items, unmatched)
+}
+
+// staysInDoubt reports whether a call was recorded as in doubt, although this version can read the answer,
+// which is decoded.
+func (c *Call) staysInDoubt(decoded *pipeline.Call) bool {
+	return c.Outcome == pipeline.InDoubt && decoded.Outcome != pipeline.InDoubt
+}
+
+// keepDoubt takes back what was decoded of a call that was recorded as in doubt. It stays so, even if this
+// version can read what an earlier one could not: its lines, its charge and what was decided about it have
+// been reported that way.
+func (c *Call) keepDoubt(call *pipeline.Call, items, unmatched []pipeline.ItemReply) (kept, keptUnmatched []pipeline.ItemReply) {
+	if !c.staysInDoubt(call) {
 		return items, unmatched
 	}
 	call.Outcome, call.Charge, call.Problem = pipeline.InDoubt, pipeline.Charge{}, c.Problem

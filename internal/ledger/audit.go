@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
@@ -39,7 +40,41 @@ type Audit struct {
 // Audit reads every record, decodes every answer again and checks what the ledger alone can show.
 // secret reports whether an answer contains the key; nil: this is not checked.
 func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, error) {
-	r := &auditor{loader: l.loader, result: &Audit{Runs: len(l.state.runs), Liability: l.Bill().Liability(nil), Pruned: map[*Run]int{}}}
+	r, err := l.BeginAudit(ctx, secret)
+	if err != nil {
+		return nil, err
+	}
+	return r.Finish(ctx)
+}
+
+// Auditor is an audit in progress. Between its begin and its end a caller that needs the answers as well
+// reads them with the Reader of the audit: then they are read and decoded once. Finish reads those that
+// are left.
+type Auditor struct {
+	*loader
+	secret func([]byte) bool // nil: it is not searched
+	pruned *prunedAnswers
+	caps   map[string][]sessionCap
+	result *Audit
+
+	mu     sync.Mutex // guards stated
+	stated map[*Call]statedOutcome
+}
+
+// statedOutcome is what the audit needs of an answer.
+type statedOutcome struct {
+	outcome    pipeline.Outcome
+	charge     pipeline.Charge // without its text
+	withSecret bool
+}
+
+// BeginAudit checks what can be checked without an answer, and loads the calls of all runs. secret is as
+// for Audit.
+func (l *Ledger) BeginAudit(ctx context.Context, secret func([]byte) bool) (*Auditor, error) {
+	r := &Auditor{
+		loader: l.loader, secret: secret, caps: map[string][]sessionCap{}, stated: map[*Call]statedOutcome{},
+		result: &Audit{Runs: len(l.state.runs), Liability: l.Bill().Liability(nil), Pruned: map[*Run]int{}},
+	}
 	var err error
 	if r.result.Checkpoint, err = r.checkCheckpoint(ctx); err != nil {
 		return nil, err
@@ -48,46 +83,64 @@ func (l *Ledger) Audit(ctx context.Context, secret func([]byte) bool) (*Audit, e
 	if r.pruned, err = findPruned(ctx, l.log, false); err != nil {
 		return nil, err
 	}
-	caps := map[string][]sessionCap{}
 	err = l.log.Walk(ctx, true, func(p wal.Position, k byte, head []byte, _ int64) error {
 		if kind(k) != kindRun {
 			return nil
 		}
-		return decodeHead(head, func(r *pipeline.RunSpec) error {
-			caps[r.ID] = append(caps[r.ID], sessionCap{p, r.Budget})
+		return decodeHead(head, func(s *pipeline.RunSpec) error {
+			r.caps[s.ID] = append(r.caps[s.ID], sessionCap{p, s.Budget})
 			return nil
 		})
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := l.readPast(ctx); err != nil {
-		return nil, err
+	return r, l.readPast(ctx)
+}
+
+// Reader is a Reader whose answers are audited on the way. Answers of several runs can be read at once.
+func (r *Auditor) Reader() Reader { return Reader{r.loader, r.note} }
+
+// HasPruned reports whether answers of a run were pruned.
+func (r *Auditor) HasPruned(run *Run) bool {
+	return len(r.pruned.calls) > 0 && slices.ContainsFunc(run.Calls, func(c *Call) bool { return r.pruned.calls[callName(c)] })
+}
+
+// note notes what the answer to a call states, as it was decoded.
+func (r *Auditor) note(c *Call, call *pipeline.Call) {
+	problem := call.Problem
+	s := statedOutcome{outcome: call.Outcome, charge: pipeline.Charge{Known: call.Charge.Known, Credits: call.Charge.Credits}}
+	if c.staysInDoubt(call) {
+		s.outcome, s.charge, problem = pipeline.InDoubt, pipeline.Charge{}, c.Problem
 	}
-	for _, c := range l.state.calls {
+	if r.secret != nil {
+		s.withSecret = r.secret(call.Body) || r.secret(call.Header) || r.secret([]byte(problem))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stated[c] = s
+}
+
+// Finish reads the answers that were not read yet, in the order of writing, and completes the audit. The
+// error is that of the first answer that cannot be read.
+func (r *Auditor) Finish(ctx context.Context) (*Audit, error) {
+	for _, c := range r.state.calls {
 		if c.unsentAt != nil {
 			continue
 		}
-		if err := r.auditCall(ctx, c, secret); err != nil {
+		if err := r.auditCall(ctx, c); err != nil {
 			return nil, err
 		}
 	}
 	r.findBoughtTwice(ctx)
 	r.findRepeatedPages()
-	r.result.OverBudget = findOverBudget(l.state.runs, caps)
+	r.result.OverBudget = findOverBudget(r.state.runs, r.caps)
 	return r.result, nil
-}
-
-// auditor checks the records of a ledger, and notes what it finds.
-type auditor struct {
-	*loader
-	pruned *prunedAnswers
-	result *Audit
 }
 
 // checkCheckpoint compares the checkpoint from which the ledger was opened with what the records before
 // it say, and adds what it has left behind.
-func (r *auditor) checkCheckpoint(ctx context.Context) (differs []string, err error) {
+func (r *Auditor) checkCheckpoint(ctx context.Context) (differs []string, err error) {
 	at := r.state.past.at
 	if at == (wal.Position{}) {
 		return nil, nil
@@ -135,13 +188,13 @@ func equalParts(recorded []part, parts [][]byte) (same bool, err error) {
 }
 
 // auditCall compares a call with its answer.
-func (r *auditor) auditCall(ctx context.Context, c *Call, secret func([]byte) bool) error {
+func (r *Auditor) auditCall(ctx context.Context, c *Call) error {
 	a := r.result
 	a.Attempts++
 	if c.responseAt != nil && !c.intentAt.Before(*c.responseAt) {
 		a.WithoutIntent = append(a.WithoutIntent, callName(c))
 	}
-	b, call, err := r.archive.readExchange(ctx, c)
+	stated, err := r.readStated(ctx, c)
 	if errors.Is(err, ErrPruned) {
 		r.auditPruned(c)
 		return nil
@@ -149,26 +202,39 @@ func (r *auditor) auditCall(ctx context.Context, c *Call, secret func([]byte) bo
 	if err != nil {
 		return err
 	}
-	r.archive.decodeSettled(c, b, call)
-	if call.Outcome == pipeline.Charged {
+	if stated.outcome == pipeline.Charged {
 		a.Answers++
 	}
-	if secret != nil && (secret(call.Body) || secret(call.Header) || secret([]byte(call.Problem))) {
+	if stated.withSecret {
 		a.WithSecret = append(a.WithSecret, callName(c))
 	}
-	answered := pipeline.CostOf(call.Outcome, call.Charge, c.Ceiling)
-	if call.Outcome == pipeline.Charged && call.Charge.Known {
-		a.Charged += call.Charge.Credits
+	answered := pipeline.CostOf(stated.outcome, stated.charge, c.Ceiling)
+	if stated.outcome == pipeline.Charged && stated.charge.Known {
+		a.Charged += stated.charge.Credits
 	}
-	r.checkCeiling(c, call.Outcome, call.Charge)
-	if noted := pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling); call.Outcome != c.Outcome || call.Outcome == pipeline.Charged && noted != answered {
-		a.Mismatched = append(a.Mismatched, fmt.Sprintf("%s: recorded as %s, %s; its answer says %s, %s", callName(c), c.Outcome, noted, call.Outcome, answered))
+	r.checkCeiling(c, stated.outcome, stated.charge)
+	if noted := pipeline.CostOf(c.Outcome, c.Charge, c.Ceiling); stated.outcome != c.Outcome || stated.outcome == pipeline.Charged && noted != answered {
+		a.Mismatched = append(a.Mismatched, fmt.Sprintf("%s: recorded as %s, %s; its answer says %s, %s", callName(c), c.Outcome, noted, stated.outcome, answered))
 	}
 	return nil
 }
 
+// readStated is what the answer to a call states, which it reads unless it was read before.
+func (r *Auditor) readStated(ctx context.Context, c *Call) (statedOutcome, error) {
+	if s, ok := r.stated[c]; ok {
+		return s, nil
+	}
+	b, call, err := r.archive.readExchange(ctx, c)
+	if err != nil {
+		return statedOutcome{}, err
+	}
+	r.archive.decode(b, call)
+	r.note(c, call)
+	return r.stated[c], nil
+}
+
 // auditPruned counts a call without its answer, as it was recorded.
-func (r *auditor) auditPruned(c *Call) {
+func (r *Auditor) auditPruned(c *Call) {
 	r.result.Pruned[c.Run]++
 	if c.Outcome == pipeline.Charged {
 		r.result.Answers++
@@ -180,7 +246,7 @@ func (r *auditor) auditPruned(c *Call) {
 	}
 }
 
-func (r *auditor) checkCeiling(c *Call, o pipeline.Outcome, charge pipeline.Charge) {
+func (r *Auditor) checkCeiling(c *Call, o pipeline.Outcome, charge pipeline.Charge) {
 	if o == pipeline.Charged && charge.Known && charge.Credits > c.Ceiling {
 		r.result.AboveCeiling = append(r.result.AboveCeiling, fmt.Sprintf("%s was charged %d credits, above its ceiling of %d", callName(c), charge.Credits, c.Ceiling))
 	}
@@ -189,7 +255,7 @@ func (r *auditor) checkCeiling(c *Call, o pipeline.Outcome, charge pipeline.Char
 func callName(c *Call) string { return c.Run.ID + "/" + c.ID }
 
 // findBoughtTwice compares the calls about each identity, pair by pair.
-func (r *auditor) findBoughtTwice(ctx context.Context) {
+func (r *Auditor) findBoughtTwice(ctx context.Context) {
 	for key, calls := range r.state.index.Sorted() {
 		r.result.Entities++
 		for i := range calls {
@@ -211,7 +277,7 @@ func (r *auditor) findBoughtTwice(ctx context.Context) {
 
 // isRepurchase reports whether the second of two charged calls bought something
 // that the first one returned, without an instruction to buy it again.
-func (r *auditor) isRepurchase(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
+func (r *Auditor) isRepurchase(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
 	if first == second || second.Outcome != pipeline.Charged || second.Run.Refresh {
 		return false
 	}
@@ -243,7 +309,7 @@ func (r *auditor) isRepurchase(ctx context.Context, key pipeline.Identity, first
 // repeatsInDoubt reports whether the second call bought a part of what the first, in doubt, may
 // have bought, without a decision: whatever holds a line must not be requested. calls are the
 // numbers of all calls about the identity.
-func (r *auditor) repeatsInDoubt(ctx context.Context, key pipeline.Identity, calls []uint32, first, second *Call) bool {
+func (r *Auditor) repeatsInDoubt(ctx context.Context, key pipeline.Identity, calls []uint32, first, second *Call) bool {
 	if !isUndecidedBefore(first, second) || first.Query.Service().IsPaged() {
 		return false
 	}
@@ -271,7 +337,7 @@ func isUndecidedBefore(first, second *Call) bool {
 // findRepeatedPages compares each page in doubt with the pages that were bought after it, until a
 // refresh began them anew. Other exclusions and another start make another subject, so the
 // identity does not show it.
-func (r *auditor) findRepeatedPages() {
+func (r *Auditor) findRepeatedPages() {
 	for i, first := range r.state.calls {
 		if first.Outcome != pipeline.InDoubt && first.reread == nil || !first.Query.Service().IsPaged() {
 			continue
@@ -290,7 +356,7 @@ func (r *auditor) findRepeatedPages() {
 	}
 }
 
-func (r *auditor) asksAbout(ctx context.Context, c *Call, key pipeline.Identity) bool {
+func (r *Auditor) asksAbout(ctx context.Context, c *Call, key pipeline.Identity) bool {
 	b, err := r.archive.readRequest(ctx, c)
 	return err != nil || slices.ContainsFunc(b.Items, func(i pipeline.Item) bool {
 		return pipeline.IdentityOf(&i.Account) == key || i.ID != "" && pipeline.IdentityByID(c.Query.Object, i.ID) == key
@@ -299,7 +365,7 @@ func (r *auditor) asksAbout(ctx context.Context, c *Call, key pipeline.Identity)
 
 // isRepeatedSearch reports whether an identifier was searched while the result of an earlier
 // search was still valid.
-func (r *auditor) isRepeatedSearch(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
+func (r *Auditor) isRepeatedSearch(ctx context.Context, key pipeline.Identity, first, second *Call) bool {
 	m, known := r.archive.cachedResolution(ctx, first, key)
 	if !known || !r.asksAbout(ctx, second, key) {
 		return false
@@ -313,7 +379,7 @@ func (r *auditor) isRepeatedSearch(ctx context.Context, key pipeline.Identity, f
 
 // isSamePage reports whether two calls bought one page: the same number of the
 // same pages, or a session begun again although nothing was excluded.
-func (r *auditor) isSamePage(ctx context.Context, first, second *Call) bool {
+func (r *Auditor) isSamePage(ctx context.Context, first, second *Call) bool {
 	firstBatch, _, err := r.archive.readExchange(ctx, first)
 	secondBatch, _, secondErr := r.archive.readExchange(ctx, second)
 	if err != nil || secondErr != nil || len(firstBatch.Items) != 1 || len(secondBatch.Items) != 1 || firstBatch.Items[0].Page == nil || secondBatch.Items[0].Page == nil {

@@ -12,10 +12,14 @@ import (
 )
 
 // Reader reads what the runs of a ledger recorded.
-type Reader struct{ *loader }
+type Reader struct {
+	*loader
+	// Called with each call of Answers when its answer was decoded, by several goroutines; nil: not wanted.
+	decoded func(*Call, *pipeline.Call)
+}
 
 // Reader is the Reader of every run.
-func (l *Ledger) Reader() Reader { return Reader{l.loader} }
+func (l *Ledger) Reader() Reader { return Reader{loader: l.loader} }
 
 // LoadCalls reads what a checkpoint has left behind, of all runs. Afterwards the answers of several runs
 // can be read at once.
@@ -37,26 +41,34 @@ func (r Reader) Answers(ctx context.Context, run *Run) func(yield func(pipeline.
 			if c.unsentAt != nil {
 				continue // its lines are among the recorded ones
 			}
-			b, call, err := r.archive.readExchange(ctx, c)
-			if err != nil {
-				yield(pipeline.AnsweredBatch{}, err)
-				return
-			}
-			settled := c.asPublishedBy(run)
-			items, unmatched := r.archive.decodeSettled(settled, b, call)
-			// The status of items that may be requested again is up to the next call.
-			decision := settled.Decision
-			if decision != "" {
-				call.Decision = string(decision)
-				for i := range items {
-					items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(decision)}
-				}
-			}
-			if !yield(pipeline.AnsweredBatch{Batch: b, Reply: &pipeline.Reply{Calls: []pipeline.Call{*call}, Items: items, Unmatched: unmatched}}, nil) {
+			answer, err := r.readAnswer(ctx, run, c)
+			if !yield(answer, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// readAnswer decodes the answer to a call as a run has it.
+func (r Reader) readAnswer(ctx context.Context, run *Run, c *Call) (answer pipeline.AnsweredBatch, err error) {
+	b, call, err := r.archive.readExchange(ctx, c)
+	if err != nil {
+		return answer, err
+	}
+	items, unmatched := r.archive.decode(b, call)
+	if r.decoded != nil {
+		r.decoded(c, call)
+	}
+	settled := c.asPublishedBy(run)
+	items, unmatched = settled.keepDoubt(call, items, unmatched)
+	// The status of items that may be requested again is up to the next call.
+	if decision := settled.Decision; decision != "" {
+		call.Decision = string(decision)
+		for i := range items {
+			items[i] = pipeline.ItemReply{Status: schema.Deferred, Reason: "in doubt: " + string(decision)}
+		}
+	}
+	return pipeline.AnsweredBatch{Batch: b, Reply: &pipeline.Reply{Calls: []pipeline.Call{*call}, Items: items, Unmatched: unmatched}}, nil
 }
 
 // Lines returns the lines that the run's last process recorded.
