@@ -247,7 +247,7 @@ func storeFlags(o *app.StoreOptions) []cli.Flag {
 		&cli.StringFlag{Name: "umask", Value: fmt.Sprintf("%03o", privateUmask), EnvVars: []string{"SIGLAKE_UMASK"}, Category: "Output", Action: applyUmask,
 			Usage: "permissions that new files do not get, in `OCTAL`: 077 keeps them to you, 007 shares them with your group, 022 lets others read"},
 		&cli.StringFlag{Name: "memory", Destination: &o.Memory, EnvVars: []string{"SIGLAKE_MEMORY"}, Category: "Work", Action: applyMemory,
-			Usage: "memory to keep to, as a `SIZE` from 96MiB; default: GOMEMLIMIT, otherwise 256MiB, or three quarters of a smaller container"},
+			Usage: "memory to keep to, as a `SIZE` from 160MiB; default: GOMEMLIMIT, otherwise 256MiB, or three quarters of a smaller container"},
 		&cli.BoolFlag{Name: "delta-integers", Destination: &o.DeltaIntegers, EnvVars: []string{"SIGLAKE_DELTA_INTEGERS"}, Category: "Output",
 			Usage: "write integers that rarely repeat as differences, for smaller files; Spark before 3.3 and fastparquet cannot read them"},
 		&cli.StringFlag{Name: afterPublishFlag, Destination: &o.AfterPublish, EnvVars: []string{afterPublishVariable}, Category: "Output",

@@ -55,5 +55,5 @@ func verifyCommand() *cli.Command {
 
 // jobsFlag is the flag of commands that work on several things at once.
 func jobsFlag(dest *int, things string) cli.Flag {
-	return &cli.IntFlag{Name: "jobs", Destination: dest, Value: *dest, DefaultText: "one per core", EnvVars: []string{"SIGLAKE_JOBS"}, Category: "Work", Usage: "work on up to this many " + things + " at once; they share the memory for sorting"}
+	return &cli.IntFlag{Name: "jobs", Destination: dest, Value: *dest, DefaultText: "one per core", EnvVars: []string{"SIGLAKE_JOBS"}, Category: "Work", Usage: "work on up to this many " + things + " at once, as far as --memory allows it"}
 }

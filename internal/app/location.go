@@ -37,7 +37,7 @@ func openBucket(ctx context.Context, env *Env, o StoreOptions, uri string) (*buc
 // sinkOptions is how a lake is written, whatever the run.
 func sinkOptions(env *Env, o StoreOptions) sinks.Options {
 	return sinks.Options{
-		Version: env.Version, SortMemory: o.sortMemory(env), Now: env.clientClock(), Hook: env.Hook, Scratch: o.Scratch,
+		Version: env.Version, SortMemory: o.memory(env).Sort, Now: env.clientClock(), Hook: env.Hook, Scratch: o.Scratch,
 		Endpoint:      func(uri string) string { return o.S3.endpointOf(env, uri) },
 		DeltaIntegers: o.DeltaIntegers, Jobs: DefaultJobs(),
 		Published: func(uri string, m *pipeline.Manifest) { env.notePublication(o, uri, m) },

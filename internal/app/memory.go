@@ -19,6 +19,9 @@ import (
 // The first three are the heap, whose size Go's collector keeps to. The heap exceeds it rather than
 // that something paid for is lost: a single answer may be longer than all answers together should be,
 // and a list of many millions of lines takes some 40 bytes a line.
+//
+// Commands that read the journal again have no answers under way. Instead they work on several runs or
+// files at once, of which each takes some memory besides its share for sorting: see [Memory.decodedAtOnce].
 type Memory struct {
 	Total   int64
 	Heap    int64 // what the collector keeps to
@@ -29,20 +32,26 @@ type Memory struct {
 const (
 	// DefaultMemory is the memory of a command on a machine that has more.
 	DefaultMemory = 256 << 20
-	// minMemory is the least that a command is given: with less, the collector would run all the time.
-	minMemory = 96 << 20
+	// minMemory is the least that --memory gives: in that, rebuild, verify and compact read a run or a
+	// partition at a time, sort its rows and encode them.
+	minMemory = 160 << 20
+	// minDefault is the least without --memory, in a small container. Short answers need no more.
+	minDefault = 96 << 20
 	// programMemory is what the process takes outside of its heap.
 	programMemory = 48 << 20
+	// decodedMemory is what a further run takes that is read again at the same time: answers that are read
+	// ahead, their rows, and what is not collected yet. A file whose rows are read takes less.
+	decodedMemory = 48 << 20
 )
 
 // NewMemory divides the size that --memory gives; without one, what the process may take. answers is
 // the size of --answer-memory; empty: a quarter of the whole.
 func NewMemory(env *Env, total, answers string) (m Memory, err error) {
-	m.Total = max(cmp.Or(env.Memory, DefaultMemory), minMemory)
+	m.Total = max(cmp.Or(env.Memory, DefaultMemory), minDefault)
 	if total != "" {
 		n, ok := parseSize(total)
 		if !ok || n < minMemory {
-			return m, UsageErrorf("--memory %q: expected a size from 96MiB in MiB, GiB or TiB, such as 512MiB or 2GiB", total)
+			return m, UsageErrorf("--memory %q: expected a size from 160MiB in MiB, GiB or TiB, such as 512MiB or 2GiB", total)
 		}
 		m.Total = n
 	}
@@ -60,13 +69,19 @@ func NewMemory(env *Env, total, answers string) (m Memory, err error) {
 	return m, nil
 }
 
+// decodedAtOnce is how many runs are read from the journal and sorted at once, or how many files are
+// decoded, of those that jobs allows.
+func (m *Memory) decodedAtOnce(jobs int) int {
+	return int(min(int64(jobs), 1+max(0, m.Total-minMemory)/decodedMemory))
+}
+
 // answerTarget is the length that no answer should exceed.
 func (m *Memory) answerTarget(env *Env) int64 {
 	return cmp.Or(env.AnswerTarget, min(policy.DefaultAnswerTarget, cmp.Or(m.Answers, policy.DefaultAnswerTarget)))
 }
 
-// sortMemory is the memory for sorting. Options that cannot be read are refused where they are set.
-func (o *StoreOptions) sortMemory(env *Env) int64 {
+// memory is that of a command on a lake. Options that cannot be read are refused where they are set.
+func (o *StoreOptions) memory(env *Env) Memory {
 	m, _ := NewMemory(env, o.Memory, "")
-	return m.Sort
+	return m
 }

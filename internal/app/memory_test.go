@@ -32,12 +32,27 @@ func TestNewMemory(t *testing.T) {
 			t.Errorf("%+v: the parts leave nothing to the rest", m)
 		}
 	}
-	for _, flags := range [][2]string{{"95MiB", ""}, {"much", ""}, {"-1", ""}, {"", "1MB"}, {"", "1000"}, {"", "256MiB"}, {"512MiB", "1GiB"}} {
+	for _, flags := range [][2]string{{"159MiB", ""}, {"much", ""}, {"-1", ""}, {"", "1MB"}, {"", "1000"}, {"", "256MiB"}, {"512MiB", "1GiB"}} {
 		if _, err := NewMemory(&Env{}, flags[0], flags[1]); err == nil {
 			t.Errorf("NewMemory(%q, %q) = nil, want an error", flags[0], flags[1])
 		}
 	}
 	if m := new(Memory); m.answerTarget(&Env{}) != policy.DefaultAnswerTarget {
 		t.Errorf("answers of %d bytes at most without memory, want %d: 0 is no bound", m.answerTarget(&Env{}), policy.DefaultAnswerTarget)
+	}
+}
+
+// TestDecodedAtOnce: runs that are read again share the memory, of which one fits into the least.
+func TestDecodedAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		memory     int64
+		jobs, want int
+	}{
+		{minDefault, 16, 1}, {minMemory, 16, 1}, {minMemory + 2*decodedMemory - 1, 16, 2}, {DefaultMemory, 2, 2}, {DefaultMemory, 16, 3}, {1 << 30, 16, 16},
+	} {
+		if got := (&Memory{Total: tt.memory}).decodedAtOnce(tt.jobs); got != tt.want {
+			t.Errorf("decodedAtOnce(%d) of %d bytes = %d, want %d", tt.jobs, tt.memory, got, tt.want)
+		}
 	}
 }

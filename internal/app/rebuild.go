@@ -98,7 +98,8 @@ func (r *RebuiltLake) writeRuns(ctx context.Context, l *lake, o *RebuildOptions)
 	if err := l.ledger.Reader().LoadCalls(ctx); err != nil {
 		return lakeError(err)
 	}
-	atOnce := max(1, min(o.Jobs, len(runs), maxRunsAtOnce))
+	memory := o.Store.memory(l.env)
+	atOnce := max(1, min(memory.decodedAtOnce(o.Jobs), len(runs), maxRunsAtOnce))
 	l.options.SortMemory, l.options.Jobs = sinks.SortMemory(l.options)/int64(atOnce), o.Jobs
 	answers := 0
 	for _, run := range runs {

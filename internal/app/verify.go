@@ -37,7 +37,7 @@ type Finding struct {
 type VerifyOptions struct {
 	Lake  string
 	Quick bool // no answer is read: manifests, bytes and sums only
-	Jobs  int  // runs and files that are checked at once
+	Jobs  int  // runs and files that are checked at once, as far as the memory allows it
 	Store StoreOptions
 	Meter NewWorkMeter
 }
@@ -97,7 +97,8 @@ func checkInvariants(ctx context.Context, l *lake, o VerifyOptions, journal erro
 		return nil, err
 	}
 	defer sink.Close() //nolint:errcheck // it was only read
-	p := &publicationCheck{lake: l, sink: sink, jobs: o.Jobs, listed: map[string]pipeline.File{}, remedied: map[string]int{}}
+	memory := o.Store.memory(l.env)
+	p := &publicationCheck{lake: l, sink: sink, jobs: o.Jobs, decodedAtOnce: memory.decodedAtOnce(o.Jobs), listed: map[string]pipeline.File{}, remedied: map[string]int{}}
 	defer func() { p.meter.Close() }()
 	if journal != nil {
 		p.meter = NewWorkMeter(nil).begin("", 0)
@@ -235,17 +236,18 @@ func (p *publicationCheck) secretText() string {
 
 // publicationCheck is what the lake shows, held against the journal.
 type publicationCheck struct {
-	lake    *lake
-	sink    *sinks.Inspector
-	jobs    int // runs and files that are checked at once
-	meter   WorkMeter
-	secret  []byte                   // the API key; nil: it is not searched
-	auditor *ledger.Auditor          // nil: no answer is read
-	audit   *ledger.Audit            // its result
-	chain   []*pipeline.Manifest     // of all generations
-	cut     bool                     // some of them cannot be read
-	listed  map[string]pipeline.File // files in manifests that are not checked yet, by path
-	read    map[string]*readFile     // files that are there, by path
+	lake          *lake
+	sink          *sinks.Inspector
+	jobs          int // files that are read at once, and partitions that are sorted
+	decodedAtOnce int // runs whose answers, and files whose rows, are decoded at once
+	meter         WorkMeter
+	secret        []byte                   // the API key; nil: it is not searched
+	auditor       *ledger.Auditor          // nil: no answer is read
+	audit         *ledger.Audit            // its result
+	chain         []*pipeline.Manifest     // of all generations
+	cut           bool                     // some of them cannot be read
+	listed        map[string]pipeline.File // files in manifests that are not checked yet, by path
+	read          map[string]*readFile     // files that are there, by path
 
 	runs, generations, visible      int
 	compactions, compacted, orphans int // generations, their files, files of those that never became one
@@ -488,7 +490,7 @@ func (p *publicationCheck) checkUnlinked(ctx context.Context, r *ledger.Run) err
 // compareRuns compares what was published with the answers, several runs at once. Each depends on what
 // was published before it, and not on what another check finds.
 func (p *publicationCheck) compareRuns(ctx context.Context, checks []*runCheck) error {
-	atOnce := max(1, min(p.jobs, len(checks)))
+	atOnce := max(1, min(p.decodedAtOnce, len(checks)))
 	options := p.lake.options
 	options.SortMemory = sinks.SortMemory(options) / int64(atOnce)
 	options.Jobs = max(1, p.jobs/atOnce)

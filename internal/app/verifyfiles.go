@@ -41,9 +41,23 @@ func (p *publicationCheck) readFiles(ctx context.Context) error {
 		}
 	}
 	p.chooseHashed()
-	files := slices.Sorted(maps.Keys(p.read))
-	return parallel.Do(ctx, p.jobs, len(files), func(ctx context.Context, i int) error {
-		p.readFile(ctx, p.read[files[i]])
+	var read, decoded []*readFile
+	for _, path := range slices.Sorted(maps.Keys(p.read)) {
+		if f := p.read[path]; f.table == "" {
+			read = append(read, f)
+		} else {
+			decoded = append(decoded, f)
+		}
+	}
+	if err := p.readAtOnce(ctx, p.jobs, read); err != nil {
+		return err
+	}
+	return p.readAtOnce(ctx, p.decodedAtOnce, decoded)
+}
+
+func (p *publicationCheck) readAtOnce(ctx context.Context, jobs int, files []*readFile) error {
+	return parallel.Do(ctx, jobs, len(files), func(ctx context.Context, i int) error {
+		p.readFile(ctx, files[i])
 		return ctx.Err()
 	})
 }
