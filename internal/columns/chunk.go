@@ -21,6 +21,7 @@ type Chunk struct {
 	parts  []part
 	// Bytes of the records.
 	records int64
+	added   int // rows that a writer has counted
 	// The row or list that is being made.
 	record []byte
 	first  uint32
@@ -31,17 +32,16 @@ type row struct {
 	record []byte // that its texts stand in
 	cells  extent
 	shared uint32 // number of the list of cells that it has besides
-	part   int32
+	part   int32  // written: the row is no longer needed
 }
 
 // extent is a part of Chunk.cells.
 type extent struct{ first, end uint32 }
 
-// part is the rows of one partition.
+// part is what a chunk has of one partition.
 type part struct {
 	place *Place
-	rows  int
-	to    *rows // of the writer that has the chunk; nil: they are written
+	to    *rows // of the writer that has the chunk
 }
 
 // Place is a partition, as one goroutine names it for the chunks that it makes.
@@ -73,7 +73,8 @@ const (
 )
 
 const (
-	dropped   = -1
+	dropped   = -1 // of cell.column
+	written   = -1 // of row.part
 	cellBytes = 12
 	rowBytes  = 40
 )
@@ -110,7 +111,7 @@ func (c *Chunk) reset() {
 	clear(c.rows)
 	clear(c.parts)
 	c.rows, c.cells, c.text, c.shared, c.parts = c.rows[:0], c.cells[:0], c.text[:0], c.shared[:0], c.parts[:0]
-	c.records, c.record, c.number = 0, nil, chunkNumber.Add(1)
+	c.records, c.added, c.record, c.number = 0, 0, nil, chunkNumber.Add(1)
 }
 
 // Number tells the chunk from all others.
@@ -154,7 +155,6 @@ func (c *Chunk) EndRow(p *Place) {
 	}
 	r := &c.rows[len(c.rows)-1]
 	r.cells, r.part = extent{c.first, uint32(len(c.cells))}, p.part
-	c.parts[p.part].rows++
 	c.records += int64(len(c.record))
 }
 

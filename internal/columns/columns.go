@@ -113,24 +113,26 @@ func NewWriter(write func(context.Context, schema.Partition, arrow.Record) error
 	return &Writer{write: write, version: version, open: map[schema.Partition]*rows{}, byPlace: map[*Place]*rows{}, whole: map[*schema.Table]*wholeTable{}, spare: map[string][]*rows{}}
 }
 
-// Add adds the rows of a chunk, which the writer releases once they are written.
+// Add adds the rows of a chunk, which the writer releases once they are written. It may have any number of
+// rows.
 func (w *Writer) Add(ctx context.Context, c *Chunk) error {
 	for i := range c.parts {
-		p := &c.parts[i]
-		if p.to = w.rowsOf(p.place); p.to.count+p.rows > MaxRows {
-			if err := w.flush(ctx, p.to); err != nil {
-				return err
-			}
-		}
+		c.parts[i].to = w.rowsOf(c.parts[i].place)
 	}
+	w.chunks, w.held = append(w.chunks, c), w.held+int64(c.Memory())+c.records
 	for i := range c.rows {
 		one := &c.rows[i]
 		r := c.parts[one.part].to
+		if r.isFull() {
+			if err := w.flush(ctx, r); err != nil {
+				return err
+			}
+		}
 		r.measure(c.sharedCells(one))
 		r.measure(c.ownCells(one))
 		r.count++
+		c.added++
 	}
-	w.chunks, w.held = append(w.chunks, c), w.held+int64(c.Memory())+c.records
 	return w.limitMemory(ctx)
 }
 
@@ -143,7 +145,7 @@ func (w *Writer) AddValues(ctx context.Context, t *schema.Table, values []Value)
 		w.whole[t] = whole
 	}
 	r := w.rowsOf(&whole.Place)
-	if r.count == MaxRows || r.inChunks() > 0 { // which come first
+	if r.isFull() || r.inChunks() > 0 { // which come first
 		if err := w.flush(ctx, r); err != nil {
 			return err
 		}
@@ -243,14 +245,14 @@ func (w *Writer) releaseChunks(ctx context.Context) error {
 // walkChunks does with every row of the chunks what is to be done with it.
 func (w *Writer) walkChunks() {
 	for _, c := range w.chunks {
-		for i := range c.rows {
-			if one := &c.rows[i]; c.parts[one.part].to != nil {
-				c.parts[one.part].to.take(c, one)
+		for i := range c.rows[:c.added] {
+			one := &c.rows[i]
+			if one.part == written {
+				continue
 			}
-		}
-		for i := range c.parts {
-			if p := &c.parts[i]; p.to != nil && p.to.todo != leave {
-				p.to = nil
+			if to := c.parts[one.part].to; to.todo != leave {
+				to.take(c, one)
+				one.part = written
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package columns
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -277,5 +278,64 @@ func TestReleasedChunks(t *testing.T) {
 	}
 	if records < 4 || records > 16 || rows < 3*MaxBytes>>18 || w.open[growthOf("1").Partition].count != (4*MaxBytes>>18+9)/10 {
 		t.Errorf("%d records with %d rows, and %d rows wait for others", records, rows, w.open[growthOf("1").Partition].count)
+	}
+}
+
+// TestLargeChunk: a chunk may have more rows than a record, and rows may share more text than a record has
+// room for, in their record or in a list of cells. All go to the sink in their order.
+func TestLargeChunk(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name             string
+		rows             int
+		record, list     string
+		records, inFirst int
+	}{
+		{"many rows", 2*MaxRows + 1, "", "", 3, MaxRows},
+		{"large record", 100, strings.Repeat("x", MaxBytes/8), "", 12, 9},
+		{"large list", 100, "", strings.Repeat("x", MaxBytes/8), 12, 9},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var got []int64
+			records, inFirst := 0, 0
+			w := NewWriter(func(_ context.Context, p schema.Partition, rec arrow.Record) error {
+				if p.Value != "2026-02-01" {
+					return nil
+				}
+				if records++; records == 1 {
+					inFirst = int(rec.NumRows())
+				}
+				at := rec.Schema().FieldIndices("revision")[0]
+				for i := range int(rec.NumRows()) {
+					got = append(got, rec.Column(at).(*array.Int64).Value(i))
+				}
+				return nil
+			}, schema.Version)
+			table, place := &schema.EventTables[1], growthOf("2026-02-01")
+			c := NewChunk()
+			c.BeginShared()
+			c.AddString(table.ColumnIndex("run_id"), test.list)
+			list := c.EndShared()
+			record := []byte(test.record)
+			for i := range test.rows {
+				c.BeginRow(record, list)
+				c.AddText(table.ColumnIndex("raw"), record)
+				c.AddInt(table.ColumnIndex("revision"), int64(i))
+				c.EndRow(place)
+			}
+			err := w.Add(t.Context(), oneRow("2026-02-02", "before"))
+			if err = errors.Join(err, w.Add(t.Context(), c), w.Flush(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			if records != test.records || inFirst != test.inFirst || len(got) != test.rows {
+				t.Fatalf("%d rows in %d records, the first with %d rows, want %d in %d with %d", len(got), records, inFirst, test.rows, test.records, test.inFirst)
+			}
+			for i, n := range got {
+				if n != int64(i) {
+					t.Fatalf("row %d is %d", i, n)
+				}
+			}
+		})
 	}
 }

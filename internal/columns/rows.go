@@ -15,6 +15,7 @@ type rows struct {
 	schema  *arrow.Schema
 	columns []column // of the next record
 	count   int      // of all rows
+	bytes   int      // of all texts
 	own     Chunk
 	todo    task
 	filled  int // rows that the columns have
@@ -38,6 +39,10 @@ func newRows(t schema.Table) *rows {
 	return r
 }
 
+// isFull reports whether the next row should go to another record: all columns of a record are in memory, and
+// rows may share a record or cells that take much.
+func (r *rows) isFull() bool { return r.count == MaxRows || r.bytes > MaxBytes }
+
 // inChunks is the number of rows that are in chunks.
 func (r *rows) inChunks() int { return r.count - len(r.own.rows) }
 
@@ -57,7 +62,7 @@ func (r *rows) measure(cells []cell) {
 			c := &r.columns[x.column]
 			c.set++
 			if x.kind != number {
-				c.bytes += int(x.b)
+				c.bytes, r.bytes = c.bytes+int(x.b), r.bytes+int(x.b)
 			}
 		}
 	}
@@ -127,7 +132,7 @@ func (r *rows) record() arrow.Record {
 	for _, one := range arrays {
 		one.Release()
 	}
-	r.count, r.filled, r.todo = 0, 0, leave
+	r.count, r.bytes, r.filled, r.todo = 0, 0, 0, leave
 	return rec
 }
 
