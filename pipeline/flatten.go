@@ -90,13 +90,17 @@ func (m *rowMaker) eachChunk(b *Batch, reply *Reply, add func(*columns.Chunk) er
 	drift := newDriftWatch()
 	drift.watchAnswers(b, reply)
 	f.Drift = drift
-	rows := columns.NewChunk()
+	rows, rest := columns.NewChunk(), reply.restBytes()
+	pass := func() error {
+		rows.Pin(rest)
+		return add(rows)
+	}
 	flattenItem := func(i int, a *ItemReply) error {
 		e := eventOf(b, reply, i, a)
 		for n := range a.Events {
 			e.Type, e.Raw, e.Note, e.Origin = a.Events[n].Type, a.Events[n].Raw, a.Events[n].Note, originOf(b, i, n, a)
 			if f.Flatten(&e, rows); rows.IsFull() {
-				if err := add(rows); err != nil {
+				if err := pass(); err != nil {
 					return err
 				}
 				rows = columns.NewChunk()
@@ -119,7 +123,22 @@ func (m *rowMaker) eachChunk(b *Batch, reply *Reply, add func(*columns.Chunk) er
 		rows.Release()
 		return drift, nil
 	}
-	return drift, add(rows)
+	return drift, pass()
+}
+
+// restBytes is the length of the answers without the events, which keep all of them in memory.
+func (r *Reply) restBytes() (bytes int64) {
+	for i := range r.Calls {
+		bytes += int64(len(r.Calls[i].Body))
+	}
+	for _, items := range [][]ItemReply{r.Items, r.Unmatched} {
+		for i := range items {
+			for n := range items[i].Events {
+				bytes -= int64(len(items[i].Events[n].Raw))
+			}
+		}
+	}
+	return max(bytes, 0) // events may have memory of their own
 }
 
 // eventOf is what all events of an item have in common, or those of an unmatched entry, which are counted

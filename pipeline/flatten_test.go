@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -185,6 +187,38 @@ func TestFreezeReadsLongAnswers(t *testing.T) {
 			t.Errorf("an answer of %d bytes: stop %v, rows %v", len(body), stop, f.rows != nil)
 		}
 	}
+}
+
+// TestRowsKeepFewAnswers: rows that wait to be written keep few answers in memory, however little of the
+// answers they are.
+func TestRowsKeepFewAnswers(t *testing.T) {
+	r := &Runner{Sink: &memorySink{}, Spec: RunSpec{ID: "run-1"}}
+	rec := newRecorder(r.Sink, &r.Spec, schema.Version, r.newManifest(epoch))
+	const length = 1 << 20
+	var bodies []weak.Pointer[byte]
+	for _, a := range manyAnswers(60) {
+		body := make([]byte, length)
+		event := &a.Reply.Items[0].Events[0]
+		event.Raw = body[:copy(body, event.Raw)]
+		a.Reply.Items[0].Events = a.Reply.Items[0].Events[:1]
+		a.Reply.Items[1].Events, a.Reply.Items[2].Events = nil, nil
+		a.Reply.Calls[0].Body = body
+		bodies = append(bodies, weak.Make(&body[0]))
+		if err := rec.writeEvents(t.Context(), a.Batch, &flattened{a.Reply, rec.maker.flatten(a.Batch, a.Reply)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.GC()
+	kept := 0
+	for _, b := range bodies {
+		if b.Value() != nil {
+			kept++
+		}
+	}
+	if kept > columns.MaxBytes/length+1 || kept == 0 {
+		t.Errorf("of %d answers %d are in memory", len(bodies), kept)
+	}
+	runtime.KeepAlive(rec)
 }
 
 // eventRows are the rows of the event tables that a sink has got.

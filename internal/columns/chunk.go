@@ -19,7 +19,7 @@ type Chunk struct {
 	text   []byte   // what cells have that is in no record
 	shared []extent // cells that several rows have, by the number of their list
 	parts  []part
-	// Bytes of the records.
+	// Bytes of the records, and of what else they keep in memory.
 	records int64
 	added   int // rows that a writer has counted
 	// The row or list that is being made.
@@ -130,6 +130,9 @@ func (c *Chunk) capacity() int {
 
 // Memory is what the rows take without their records, in bytes.
 func (c *Chunk) Memory() int { return len(c.cells)*cellBytes + len(c.rows)*rowBytes + len(c.text) }
+
+// Pin accounts for memory that is kept with the records and is not in any of them, in bytes.
+func (c *Chunk) Pin(bytes int64) { c.records += bytes }
 
 // BeginShared begins a list of cells that several rows have in common.
 func (c *Chunk) BeginShared() { c.first = uint32(len(c.cells)) }
