@@ -174,8 +174,8 @@ func (l *Lake) MissingNeighbours(ctx context.Context, m *pipeline.Manifest) (mis
 }
 
 // MissingManifests names the manifests that are not there of the generations up to one.
-func (l *Lake) MissingManifests(ctx context.Context, newest int64) (missing []string, err error) {
-	found, err := l.listDir(ctx, manifestDir)
+func (g *generations) MissingManifests(ctx context.Context, newest int64) (missing []string, err error) {
+	found, err := g.listDir(ctx, manifestDir)
 	if err != nil {
 		return nil, err
 	}

@@ -230,8 +230,8 @@ func (c *Chunk) sharedCells(r *row) []cell {
 	return c.cells[e.first:e.end]
 }
 
-// ownCells are the other cells of a row.
-func (c *Chunk) ownCells(r *row) []cell { return c.cells[r.cells.first:r.cells.end] }
+// ownCells are the other cells of a row of a chunk.
+func (r *row) ownCells(c *Chunk) []cell { return c.cells[r.cells.first:r.cells.end] }
 
 // Place is the partition of a row.
 func (c *Chunk) Place(i int) *Place { return c.parts[c.rows[i].part].place }
@@ -240,7 +240,7 @@ func (c *Chunk) Place(i int) *Place { return c.parts[c.rows[i].part].place }
 func (c *Chunk) Values(i int) iter.Seq2[int, Value] {
 	return func(yield func(int, Value) bool) {
 		r := &c.rows[i]
-		for _, cells := range [][]cell{c.sharedCells(r), c.ownCells(r)} {
+		for _, cells := range [][]cell{c.sharedCells(r), r.ownCells(c)} {
 			for n := range cells {
 				x := &cells[n]
 				v := Value{Set: true}
@@ -260,7 +260,7 @@ func (c *Chunk) Values(i int) iter.Seq2[int, Value] {
 // addRow adds a row of another chunk, whose texts are copied.
 func (c *Chunk) addRow(p *Place, other *Chunk, r *row) {
 	c.BeginRow(nil, 0)
-	for _, cells := range [2][]cell{other.sharedCells(r), other.ownCells(r)} {
+	for _, cells := range [2][]cell{other.sharedCells(r), r.ownCells(other)} {
 		for i := range cells {
 			x := cells[i]
 			switch {

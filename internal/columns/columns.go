@@ -129,7 +129,7 @@ func (w *Writer) Add(ctx context.Context, c *Chunk) error {
 			}
 		}
 		r.measure(c.sharedCells(one))
-		r.measure(c.ownCells(one))
+		r.measure(one.ownCells(c))
 		r.count++
 		c.added++
 	}
@@ -166,7 +166,7 @@ func (w *Writer) AddValues(ctx context.Context, t *schema.Table, values []Value)
 	}
 	r.own.EndRow(&r.place)
 	r.count++
-	r.measure(r.own.ownCells(&r.own.rows[len(r.own.rows)-1]))
+	r.measure(r.own.rows[len(r.own.rows)-1].ownCells(&r.own))
 	w.noteOwn(r, 1)
 	return w.limitMemory(ctx)
 }

@@ -73,7 +73,7 @@ func (r *rows) take(c *Chunk, one *row) {
 	switch r.todo {
 	case fill:
 		r.fill(c.sharedCells(one), one.record, c.text)
-		r.fill(c.ownCells(one), one.record, c.text)
+		r.fill(one.ownCells(c), one.record, c.text)
 		r.filled++
 	case copyOwn:
 		r.own.addRow(&r.place, c, one)
