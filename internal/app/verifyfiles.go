@@ -27,9 +27,12 @@ type readFile struct {
 	secret bool // it contains the API key
 }
 
+// fileReader reads the files of a lake.
+type fileReader struct{ *publicationCheck }
+
 // readFiles reads every file that is there, several at once: its bytes, its footer, and the rows of those
 // that compactions replaced and wrote.
-func (p *publicationCheck) readFiles(ctx context.Context) error {
+func (p fileReader) readFiles(ctx context.Context) error {
 	p.read = map[string]*readFile{}
 	for _, list := range []func(context.Context) ([]string, error){p.sink.ListGlobbed, p.sink.ListCompacted} {
 		paths, err := list(ctx)
@@ -55,7 +58,7 @@ func (p *publicationCheck) readFiles(ctx context.Context) error {
 	return p.readAtOnce(ctx, p.decodedAtOnce, decoded)
 }
 
-func (p *publicationCheck) readAtOnce(ctx context.Context, jobs int, files []*readFile) error {
+func (p fileReader) readAtOnce(ctx context.Context, jobs int, files []*readFile) error {
 	return parallel.Do(ctx, jobs, len(files), func(ctx context.Context, i int) error {
 		p.readFile(ctx, files[i])
 		return ctx.Err()
@@ -63,7 +66,7 @@ func (p *publicationCheck) readAtOnce(ctx context.Context, jobs int, files []*re
 }
 
 // chooseHashed chooses the files of which the rows are hashed.
-func (p *publicationCheck) chooseHashed() {
+func (p fileReader) chooseHashed() {
 	if p.auditor == nil {
 		return
 	}
@@ -85,7 +88,7 @@ func (p *publicationCheck) chooseHashed() {
 	}
 }
 
-func (p *publicationCheck) readFile(ctx context.Context, f *readFile) {
+func (p fileReader) readFile(ctx context.Context, f *readFile) {
 	var search *textSearch
 	if p.secret != nil {
 		search = &textSearch{text: p.secret}

@@ -8,7 +8,7 @@ import (
 
 // checkQuickly checks what needs no answer: the chain of manifests, the digests of all bytes, and sums.
 func (p *publicationCheck) checkQuickly(ctx context.Context) error {
-	return runChecks(ctx, p.readChain, p.readFiles, p.checkGenerations, p.checkJournal, p.checkRuns, p.checkFiles)
+	return runChecks(ctx, p.readChain, fileReader{p}.readFiles, p.checkGenerations, p.checkJournal, publishedRuns{p}.checkRuns, p.checkFiles)
 }
 
 // quickFindings are the findings of a quick check, and what it left out.
@@ -35,7 +35,7 @@ func quickFindings(p *publicationCheck) []Finding {
 
 // checkWithoutJournal checks what needs no journal: the chain of manifests, and the digests of all bytes.
 func (p *publicationCheck) checkWithoutJournal(ctx context.Context) error {
-	return runChecks(ctx, p.readChain, p.readFiles, p.checkGenerations, p.checkFiles)
+	return runChecks(ctx, p.readChain, fileReader{p}.readFiles, p.checkGenerations, p.checkFiles)
 }
 
 // journalFindings are the findings if the journal cannot be read.
