@@ -132,7 +132,7 @@ func (e *encoder) writeRows(rows []extsort.Row) error {
 	if e.w != nil {
 		return e.encodeRows(rows)
 	}
-	if e.small.keepRows(rows) {
+	if e.small.keepRows(e.table, rows) {
 		if !e.small.isSmall(e.options.TargetFileSize) {
 			return e.begin(e.out, false)
 		}

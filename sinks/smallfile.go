@@ -1,9 +1,12 @@
 package sinks
 
 import (
+	"github.com/apache/arrow/go/v17/arrow/array"
+	"github.com/apache/arrow/go/v17/arrow/memory"
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/siglake/siglake/internal/extsort"
+	"github.com/siglake/siglake/schema"
 )
 
 // A small file is read at once, and nights write many. So it holds nothing but its rows and what readers
@@ -17,12 +20,17 @@ const (
 
 // smallFile is what there is of a file as long as it may be a small one.
 type smallFile struct {
-	rows  []extsort.Row
-	bytes int64
+	rows   []extsort.Row
+	bytes  int64
+	pinned int // bytes of memory that the rows keep
 }
 
-// keepRows keeps rows, unless they are too many for a small file.
-func (f *smallFile) keepRows(rows []extsort.Row) bool {
+// maxPinned is the memory that the rows may keep. If most rows of a partition are left out, each of the others
+// keeps that of many.
+const maxPinned = 2 * fewBytes
+
+// keepRows keeps rows of a table, unless they are too many for a small file.
+func (f *smallFile) keepRows(t *schema.Table, rows []extsort.Row) bool {
 	size := f.bytes
 	for _, r := range rows {
 		size += int64(r.ByteSize())
@@ -31,10 +39,23 @@ func (f *smallFile) keepRows(rows []extsort.Row) bool {
 		return false
 	}
 	for _, r := range rows {
-		r.Keep()
+		f.pinned += r.Keep()
 	}
-	f.rows, f.bytes = append(f.rows, rows...), size
+	if f.rows, f.bytes = append(f.rows, rows...), size; f.pinned > maxPinned {
+		f.copyRows(t)
+	}
 	return true
+}
+
+// copyRows replaces the kept rows by copies.
+func (f *smallFile) copyRows(t *schema.Table) {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, t.Arrow())
+	defer b.Release()
+	view := extsort.NewRecordView(t, extsort.BuildRecord(b, t, f.rows)) // which the garbage collector frees
+	for i := range f.rows {
+		f.rows[i] = view.Row(int32(i)) //nolint:gosec // few rows
+	}
+	f.pinned = 0
 }
 
 // isSmall reports whether the kept rows take less memory than the size at which a file ends.

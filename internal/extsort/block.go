@@ -216,7 +216,7 @@ var zeros = arrow.Int64Traits.CastToBytes(make([]int64, maxBatchRows+1))
 // view opens a block. Its checksum was right, so that its lengths are.
 func (b *blockReader) view(raw []byte, rows int) *RecordView {
 	columns := b.table.Columns
-	v := &RecordView{rows: rows, Columns: make([]ColumnView, len(columns)), release: func() { b.free = append(b.free, raw) }}
+	v := &RecordView{rows: rows, Columns: make([]ColumnView, len(columns)), owned: cap(raw), release: func() { b.free = append(b.free, raw) }}
 	at := len(columns)
 	take := func(n int) []byte {
 		from := align(at)

@@ -17,6 +17,7 @@ type RecordView struct {
 	rows    int
 	release func() // of a view that owns its memory, which is used again; nil: it shares that of a record
 	kept    bool   // release is not called
+	owned   int    // bytes of its memory; 0: it shares that of a record
 }
 
 // ColumnView is one column of a record. Of the fields for values, only that of its
@@ -53,8 +54,15 @@ func NewRecordView(t *schema.Table, rec arrow.Record) *RecordView {
 // Row returns one row of the record.
 func (v *RecordView) Row(i int32) Row { return Row{v, i} }
 
-// Keep keeps a row valid that [Sorter.Merge] hands over, and the rows that were spilled with it: at most 256 KiB.
-func (r Row) Keep() { r.View.kept = true }
+// Keep keeps a row valid that [Sorter.Merge] hands over, and the rows that were spilled with it. It returns the
+// bytes of memory that are kept for that, unless they were kept before: about 256 KiB for one row of many.
+func (r Row) Keep() int {
+	if r.View.kept {
+		return 0
+	}
+	r.View.kept = true
+	return r.View.owned
+}
 
 func newColumnView(t schema.Type, a arrow.Array) ColumnView {
 	c := ColumnView{Type: t, offset: a.Data().Offset()}
