@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,15 +12,6 @@ import (
 
 	"github.com/siglake/siglake/internal/simulator"
 )
-
-// damageJournal damages every segment of a journal.
-func damageJournal(lake string) error {
-	segments, err := filepath.Glob(filepath.Join(lake, "_state", "journal", "*.journal"))
-	for _, name := range segments {
-		err = errors.Join(err, os.WriteFile(name, []byte(strings.Repeat("x", 9000)), 0o600))
-	}
-	return err
-}
 
 // TestVerifyNamesOneFault: one fault breaks one invariant, and one advice goes with it: a rebuild only if nothing
 // less helps. A run says what it meets, too, and what it bought is published.

@@ -149,7 +149,7 @@ func TestRebuildOverOther(t *testing.T) {
 }
 
 // TestRebuildKeepsPurchases: answers that an earlier version of siglake, which knows no mark, bought into an
-// unfinished rebuild are not removed.
+// unfinished rebuild are not removed; nor is a damaged journal, which may have some.
 func TestRebuildKeepsPurchases(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, simulator.Config{})
@@ -164,13 +164,29 @@ func TestRebuildKeepsPurchases(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := filesOf(t, r.lake)
-	code, _, stderr := says(t, "rebuild", "--lake", older, "--into", r.lake)
-	if code != exitIntegrity || !strings.Contains(stderr, "keep it") {
-		t.Errorf("rebuild over purchases: exit code %d, want %d: %s", code, exitIntegrity, stderr)
+	for _, damaged := range []bool{false, true} {
+		if damaged {
+			if err := damageJournal(r.lake); err != nil {
+				t.Fatal(err)
+			}
+		}
+		code, _, stderr := says(t, "rebuild", "--lake", older, "--into", r.lake)
+		if code != exitIntegrity || !strings.Contains(stderr, "keep it") {
+			t.Errorf("rebuild over purchases, damaged: %v: exit code %d, want %d: %s", damaged, code, exitIntegrity, stderr)
+		}
+		if after := filesOf(t, r.lake); !slices.Equal(before, after) {
+			t.Errorf("rebuild over purchases, damaged: %v, changed %q to %q", damaged, before, after)
+		}
 	}
-	if after := filesOf(t, r.lake); !slices.Equal(before, after) {
-		t.Errorf("rebuild over purchases changed %q to %q", before, after)
+}
+
+// damageJournal damages every segment of a journal.
+func damageJournal(lake string) error {
+	segments, err := filepath.Glob(filepath.Join(lake, "_state", "journal", "*.journal"))
+	for _, name := range segments {
+		err = errors.Join(err, os.WriteFile(name, []byte(strings.Repeat("x", 9000)), 0o600))
 	}
+	return err
 }
 
 // filesOf are the paths below a directory; none if it does not exist.

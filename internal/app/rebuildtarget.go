@@ -383,10 +383,12 @@ func (t *rebuildTarget) checkNothingBought(ctx context.Context) error {
 		store = dir
 	}
 	left, err := ledger.Open(ctx, store, ledger.Options{Decode: DecodeRecorded, ReadOnly: true, Now: t.env.Now})
-	if errors.Is(err, wal.ErrCorrupt) {
-		return nil // a copy that was interrupted
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, wal.ErrCorrupt) && t.bucket != nil:
+		return nil // a copy that was interrupted; in a directory it has another name
+	case errors.Is(err, wal.ErrCorrupt):
+		return &Error{KindIntegrity, fmt.Errorf("%s holds an unfinished rebuild, and a damaged journal, which may have answers that %s does not have: keep it, and name an empty directory or prefix: %w", t.uri, t.source, err)}
+	case err != nil:
 		return lakeError(err)
 	}
 	defer left.Close() //nolint:errcheck // it was only read
