@@ -93,7 +93,7 @@ func (m *rowMaker) eachChunk(b *Batch, reply *Reply, add func(*columns.Chunk) er
 	rows, rest := columns.NewChunk(), reply.restBytes()
 	pass := func() error {
 		rows.Pin(rest)
-		return add(rows)
+		return add(rows.Fit())
 	}
 	flattenItem := func(i int, a *ItemReply) error {
 		e := eventOf(b, reply, i, a)

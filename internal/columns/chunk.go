@@ -2,6 +2,7 @@ package columns
 
 import (
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -25,6 +26,7 @@ type Chunk struct {
 	// The row or list that is being made.
 	record []byte
 	first  uint32
+	fitted bool // its buffers are not used again
 }
 
 // row is one row of a chunk.
@@ -101,9 +103,24 @@ var chunkNumber atomic.Uint64
 // Release drops the rows of a chunk, which is not used any more.
 func (c *Chunk) Release() {
 	c.reset()
-	if c.capacity() <= 2*chunkBytes {
+	if c.capacity() <= 2*chunkBytes && !c.fitted {
 		chunks.Put(c)
 	}
+}
+
+// Fit returns a chunk with the same rows whose buffers are not much larger than they: many chunks may wait to
+// be written, and the buffers of most have been those of larger ones. The first chunk is not used any more.
+func (c *Chunk) Fit() *Chunk {
+	const small = 1 << 10
+	if c.capacity() <= 2*c.Memory()+small {
+		return c
+	}
+	own := &Chunk{
+		rows: slices.Clone(c.rows), cells: slices.Clone(c.cells), text: slices.Clone(c.text), shared: slices.Clone(c.shared), parts: slices.Clone(c.parts),
+		number: chunkNumber.Add(1), records: c.records, fitted: true,
+	}
+	c.Release()
+	return own
 }
 
 // reset drops the rows.

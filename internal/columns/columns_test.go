@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -278,6 +279,35 @@ func TestReleasedChunks(t *testing.T) {
 	}
 	if records < 4 || records > 16 || rows < 3*MaxBytes>>18 || w.open[growthOf("1").Partition].count != (4*MaxBytes>>18+9)/10 {
 		t.Errorf("%d records with %d rows, and %d rows wait for others", records, rows, w.open[growthOf("1").Partition].count)
+	}
+}
+
+// TestFit: small chunks take little memory, whatever chunks had their buffers before, and have the same rows.
+func TestFit(t *testing.T) {
+	t.Parallel()
+	place := growthOf("2026-02-01")
+	for n := range 100 {
+		c := NewChunk()
+		c.Pin(7)
+		for i := range []int{1000, 3}[min(n%10, 1)] {
+			c.BeginRow([]byte("record"), 0)
+			c.AddInt(2, int64(i))
+			c.AddText(1, c.record[:3])
+			c.AddString(0, "text")
+			c.EndRow(place)
+		}
+		rows, records := c.Rows(), c.records
+		c = c.Fit()
+		if c.capacity() > 2*c.Memory()+1<<10 || c.Rows() != rows || c.records != records {
+			t.Fatalf("%d bytes for %d of %d rows, which take %d; %d bytes of records, want %d", c.capacity(), c.Rows(), rows, c.Memory(), c.records, records)
+		}
+		for i := range rows {
+			want := map[int]Value{0: Text("text"), 1: Text("rec"), 2: Int(int64(i))}
+			if got := maps.Collect(c.Values(i)); !maps.Equal(got, want) || c.Place(i) != place {
+				t.Fatalf("row %d: %v of %v", i, got, c.Place(i))
+			}
+		}
+		c.Release()
 	}
 }
 
