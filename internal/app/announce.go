@@ -30,7 +30,7 @@ func (a announcer) announceRefresh(ctx context.Context, continued *ledger.Run, s
 	}
 	a.job.env.Log.Info(repurchaseText, costAttrs(a.lake, plan, plan.Pairs()-before.Pairs())...)
 	held := func(d pipeline.PlannedInDoubt) bool {
-		return slices.ContainsFunc(plan.InDoubt, func(own pipeline.PlannedInDoubt) bool { return own.Call.Name() == d.Call.Name() })
+		return slices.ContainsFunc(plan.InDoubt, func(own pipeline.PlannedInDoubt) bool { return own.Call.Name() == d.Call.Name() && own.Repeated == 0 })
 	}
 	a.announceInDoubt(slices.DeleteFunc(before.InDoubt, held))
 	return nil
