@@ -451,7 +451,7 @@ func (s *batcher) classifySearch(ctx context.Context, l Line, q *Query) (_ Line,
 		size = min(size, retryBatchSize)
 	}
 	l.Status, l.Reason, l.InDoubt = resolution.Status, resolution.Reason, resolution.InDoubt
-	s.countInDoubt(&l, &Coverage{})
+	s.countInDoubt(&l, &Coverage{RepeatedInDoubt: resolution.RepeatedInDoubt})
 	return l, []ask{{query: q, size: size, id: l.Account.ID}}
 }
 
@@ -473,11 +473,14 @@ func (s *batcher) countInDoubt(l *Line, coverage *Coverage) {
 		entry(l.InDoubt).Held++
 	case l.Status == "": // it is requested
 		counted := map[string]bool{}
-		for _, d := range coverage.OtherDaysInDoubt {
-			if !counted[d.Name()] {
-				counted[d.Name()] = true
-				entry(d).Repeated++
+		for _, d := range coverage.RepeatedInDoubt {
+			if counted[d.Name()] {
+				continue
 			}
+			if entry(d).Repeated++; len(counted) == 0 {
+				entry(d).RepeatedFirst++
+			}
+			counted[d.Name()] = true
 		}
 	}
 }

@@ -87,10 +87,10 @@ type Coverage struct {
 	// A call that may have been charged for missing types and has no answer, with its run,
 	// without its accounts; one that was written off only if nothing is missing; nil: none.
 	InDoubt *InDoubtCall
-	// Undecided calls of other days with windows that overlap the query's, for missing types. They
-	// hold nothing, because another day's window is another purchase, but its events of the shared
-	// days may be paid for twice. A call may be listed more than once.
-	OtherDaysInDoubt []*InDoubtCall
+	// Undecided calls with windows that overlap the query's, for missing types, that hold nothing:
+	// those of other days, because another day's window is another purchase, and those that a refresh
+	// repeats. The events of the shared days may be paid for twice. A call may be listed more than once.
+	RepeatedInDoubt []*InDoubtCall
 }
 
 // SignalCoverage is what was bought of one signal type for one account.
@@ -163,6 +163,8 @@ type Resolution struct {
 	// The call that decided it, as "run/call".
 	Call    string
 	InDoubt *InDoubtCall // the search in doubt
+	// Undecided searches that a refresh repeats.
+	RepeatedInDoubt []*InDoubtCall
 	// A search for it got no answer and may be paid for twice: it is requested in small batches.
 	RiskOfDoubleCharge bool
 }

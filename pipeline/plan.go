@@ -28,8 +28,10 @@ type PlannedInDoubt struct {
 	Call *InDoubtCall
 	// Lines that the run holds until the call is decided.
 	Held int64
-	// Lines that the run requests nevertheless, because the call is of another day.
+	// Lines that the run requests nevertheless, because the call is of another day or the run is a refresh.
 	Repeated int64
+	// Of those, lines that are counted under no earlier call: their sum counts each line once.
+	RepeatedFirst int64
 }
 
 // PlannedQuery is the planned use of one query.

@@ -210,6 +210,74 @@ func TestRefreshOverInDoubt(t *testing.T) {
 	}
 }
 
+// TestRefreshOverDoubtsOfRefresh: a refresh names the undecided calls that earlier ones left, although
+// older answers to the same questions count for a run without --refresh.
+func TestRefreshOverDoubtsOfRefresh(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	for _, c := range []struct {
+		name  string
+		words []string
+		flags []string
+		crash bool // the refresh dies; its next session holds what it lost
+	}{
+		{"lost answers", []string{"run", "-"}, []string{"--signals", "news"}, false},
+		{"a process that died", []string{"run", "-"}, []string{"--signals", "news"}, true},
+		{"searches", []string{app.ResolveName, "-"}, nil, false},
+		{"scores", []string{app.ScoreName, "-"}, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			faults := []simulator.Fault{{Kind: "drop-after-charge", At: 4}, {Kind: "drop-after-charge", At: 7}}
+			if c.crash {
+				faults = nil
+			}
+			r := newRig(t, simulator.Config{Faults: faults})
+			list, flags := domainLines(30), append(c.flags, "--concurrency", "1", "--batch-size", "10")
+			refresh := append(slices.Clone(flags), "--refresh")
+			exec := func(flags []string) runResult { return r.exec(t.Context(), c.words, list, flags...) }
+			if v := exec(flags); v.code != exitComplete {
+				t.Fatalf("exit %d, want %d: %s", v.code, exitComplete, v.stderr)
+			}
+			if c.crash {
+				crashAt(t, func(op, _ string) bool { return op == "write" && r.billedCalls() == 4 })
+				exec(refresh)
+				clearHook(t)
+			}
+			var names []string
+			for len(names) < 2 { // the second refresh loses a call about the same lines; a crash loses one call
+				v := exec(refresh)
+				if v.code != exitInDoubt || len(r.manifest.InDoubt) != 1 {
+					t.Fatalf("exit %d, in doubt %+v; want %d and one call: %s", v.code, r.manifest.InDoubt, exitInDoubt, v.stderr)
+				}
+				for _, name := range names {
+					if !strings.Contains(v.stderr, name) {
+						t.Errorf("the refresh that loses a call as well does not name %s: %s", name, v.stderr)
+					}
+				}
+				if names = append(names, r.manifest.Run.ID+"/"+r.manifest.InDoubt[0].Call); c.crash {
+					break
+				}
+			}
+			if v := exec(flags); v.calls != 0 || strings.Contains(v.stderr, "repeating") {
+				t.Errorf("without --refresh: %d calls, want none, and no word: %s", v.calls, v.stderr)
+			}
+			plan := r.exec(t.Context(), []string{"plan", "-", "--for", c.words[0]}, list, refresh...)
+			v := exec(refresh)
+			for _, name := range names {
+				if !strings.Contains(plan.stdout, "requests 10 lines again") || !strings.Contains(plan.stdout, name) {
+					t.Errorf("the plan does not name %s: %s%s", name, plan.stdout, plan.stderr)
+				}
+				if v.code != exitComplete || v.calls == 0 || !strings.Contains(v.stderr, "repeating calls in doubt that are undecided") || !strings.Contains(v.stderr, name) {
+					t.Errorf("exit %d after %d calls, and it must name %s: %s", v.code, v.calls, name, v.stderr)
+				}
+			}
+			if v := exec(refresh); v.code != exitComplete || strings.Contains(v.stderr, "repeating calls in doubt") {
+				t.Errorf("bought again since: exit %d, want %d and no call named: %s", v.code, exitComplete, v.stderr)
+			}
+		})
+	}
+}
+
 // TestInDoubtOfYesterday: another day's window is another purchase, but a run names the undecided
 // calls with windows that overlap its own before it repeats them.
 func TestInDoubtOfYesterday(t *testing.T) {

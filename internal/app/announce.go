@@ -29,10 +29,7 @@ func (a announcer) announceRefresh(ctx context.Context, continued *ledger.Run, s
 		return err
 	}
 	a.job.env.Log.Info(repurchaseText, costAttrs(a.lake, plan, plan.Pairs()-before.Pairs())...)
-	held := func(d pipeline.PlannedInDoubt) bool {
-		return slices.ContainsFunc(plan.InDoubt, func(own pipeline.PlannedInDoubt) bool { return own.Call.Name() == d.Call.Name() && own.Repeated == 0 })
-	}
-	a.announceInDoubt(slices.DeleteFunc(before.InDoubt, held))
+	a.announceInDoubt(plan.InDoubt)
 	return nil
 }
 
@@ -58,14 +55,15 @@ func (a announcer) announceRepurchase(ctx context.Context, spec pipeline.RunSpec
 		a.job.env.Log.Warn(repurchaseText+": "+repurchaseReason, costAttrs(a.lake, plan, plan.RepurchasedPairs)...)
 	}
 	if err == nil {
-		a.announceInDoubt(slices.DeleteFunc(plan.InDoubt, func(d pipeline.PlannedInDoubt) bool { return d.Repeated == 0 }))
+		a.announceInDoubt(plan.InDoubt)
 	}
 	return err
 }
 
 // announceInDoubt names the undecided calls of which a run repeats lines nevertheless: those that
 // a refresh passes over, and those of another day.
-func (a announcer) announceInDoubt(repeated []pipeline.PlannedInDoubt) {
+func (a announcer) announceInDoubt(planned []pipeline.PlannedInDoubt) {
+	repeated := slices.DeleteFunc(slices.Clone(planned), func(d pipeline.PlannedInDoubt) bool { return d.Repeated == 0 })
 	if len(repeated) == 0 {
 		return
 	}
@@ -80,7 +78,8 @@ func (a announcer) announcePagesInDoubt(ctx context.Context) error {
 		return &Error{KindIntegrity, err}
 	}
 	if d := cursor.InDoubt; d != nil && !d.WrittenOff {
-		a.announceInDoubt([]pipeline.PlannedInDoubt{{Call: d, Held: int64(len(a.job.paged.accounts))}})
+		lines := int64(len(a.job.paged.accounts))
+		a.announceInDoubt([]pipeline.PlannedInDoubt{{Call: d, Repeated: lines, RepeatedFirst: lines}})
 	}
 	return nil
 }

@@ -299,13 +299,6 @@ func (p *planner) walkList(ctx context.Context, list *sources.List, w *planWalk)
 	if p.report.Readings, err = j.listInput.readings(ctx, list, nil); err != nil {
 		return nil, err
 	}
-	if p.lake != nil && p.refresh && p.continued() == nil { // ForRefresh passes over what is in doubt
-		before, err := j.reread(ctx, queries, p.lake.ledger.Purchases(nil, ttlOf(&j.spec)))
-		if err != nil {
-			return nil, err
-		}
-		plan.InDoubt = before.InDoubt
-	}
 	return plan, nil
 }
 
@@ -416,7 +409,7 @@ func (p *planner) addPlan(plan *pipeline.Plan) {
 	if r.RepurchasedPairs > 0 {
 		r.addNote(fmt.Sprintf("%s of the pairs were bought before, %s: their events are charged again", format.Thousands(r.RepurchasedPairs), repurchaseReason))
 	}
-	r.noteHeld(plan.InDoubt, p.refresh)
+	r.noteHeld(plan.InDoubt)
 	r.Credits, r.MaxEventPrice = forecast.New(plan, p.past), p.tariff.MaxEventPrice()
 	switch {
 	case r.Credits.ObservedEntities > 0 && len(r.Credits.WithoutHistory) == 0:
@@ -428,14 +421,14 @@ func (p *planner) addPlan(plan *pipeline.Plan) {
 }
 
 // noteHeld names the undecided calls that hold lines of the plan, and those that it repeats.
-func (p *PlanReport) noteHeld(inDoubt []pipeline.PlannedInDoubt, refresh bool) {
+func (p *PlanReport) noteHeld(inDoubt []pipeline.PlannedInDoubt) {
 	var held, repeated []pipeline.PlannedInDoubt
 	for _, d := range inDoubt {
-		if d.Held > 0 && !refresh {
+		if d.Held > 0 {
 			held = append(held, pipeline.PlannedInDoubt{Call: d.Call, Held: d.Held})
 		}
-		if d.Repeated > 0 || refresh {
-			repeated = append(repeated, d)
+		if d.Repeated > 0 {
+			repeated = append(repeated, pipeline.PlannedInDoubt{Call: d.Call, Repeated: d.Repeated, RepeatedFirst: d.RepeatedFirst})
 		}
 	}
 	if len(held) > 0 {
@@ -605,7 +598,7 @@ func (p *PlanReport) addBudgetAdvice(budget int64, plan *pipeline.Plan) {
 func inDoubtFigures(inDoubt []pipeline.PlannedInDoubt) (names []string, lines, credits int64) {
 	for _, d := range inDoubt {
 		names = append(names, d.Call.Name())
-		lines += d.Held + d.Repeated
+		lines += d.Held + d.RepeatedFirst
 		credits += d.Call.MaxCredits
 	}
 	return names, lines, credits

@@ -633,7 +633,7 @@ func TestCheckpointKeepsUnsettled(t *testing.T) {
 		t.Errorf("%d calls in doubt, want %s", len(calls), callName(inDoubt[2]))
 	}
 	p := kept.Purchases(nil, TTL{})
-	if c := p.Coverage(t.Context(), n.account(0), n.query(45)); len(c.OtherDaysInDoubt) == 0 {
+	if c := p.Coverage(t.Context(), n.account(0), n.query(45)); len(c.RepeatedInDoubt) == 0 {
 		t.Error("the call in doubt is not named before its window is bought again")
 	}
 	if kept.state.past.days == 0 {

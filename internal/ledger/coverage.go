@@ -14,22 +14,52 @@ import (
 // bought by its id, or by another name. V2 requests by any identifier, so the id matters
 // there only where something is missing and a search has found it.
 func (p *Purchases) Coverage(ctx context.Context, a *schema.Account, q *pipeline.Query) pipeline.Coverage {
-	known := p.coverageByIdentity(ctx, a, q)
-	missing := len(known.Missing(q))
-	switch {
-	case q.Service() != pipeline.Signals || a.ID != "":
-		return known
-	case q.APIVersion == pipeline.V2 && (known.InDoubt != nil || missing == 0 || !p.wasSearched(a)):
-		return known
-	}
-	if found := p.Resolve(ctx, a); found.Entity.ID != "" {
-		byID := *a
-		byID.ID = found.Entity.ID
-		if other := p.coverageByIdentity(ctx, &byID, q); other.InDoubt != nil || len(other.Missing(q)) < missing {
-			return other
+	known, found := p.coverageByIdentities(ctx, a, q)
+	if missing := known.Missing(q); p.passes != nil && len(missing) > 0 {
+		known.RepeatedInDoubt = append(known.RepeatedInDoubt, p.passedOver(ctx, pipeline.IdentityOf(a), q, missing)...)
+		if found != "" {
+			known.RepeatedInDoubt = append(known.RepeatedInDoubt, p.passedOver(ctx, pipeline.IdentityByID(a.Object, found), q, missing)...)
 		}
 	}
 	return known
+}
+
+// coverageByIdentities is Coverage without the calls that a refresh repeats. found is the id that
+// was looked up for the account; empty: none.
+func (p *Purchases) coverageByIdentities(ctx context.Context, a *schema.Account, q *pipeline.Query) (known pipeline.Coverage, found string) {
+	known = p.coverageByIdentity(ctx, a, q)
+	missing := len(known.Missing(q))
+	switch {
+	case q.Service() != pipeline.Signals || a.ID != "":
+		return known, ""
+	case q.APIVersion == pipeline.V2 && (known.InDoubt != nil || missing == 0 || !p.wasSearched(a)):
+		return known, ""
+	}
+	if found = p.Resolve(ctx, a).Entity.ID; found != "" {
+		byID := *a
+		byID.ID = found
+		if other := p.coverageByIdentity(ctx, &byID, q); other.InDoubt != nil || len(other.Missing(q)) < missing {
+			return other, found
+		}
+	}
+	return known, found
+}
+
+// passedOver are the undecided calls that a refresh repeats: those that may have bought missing
+// signal types of a query and that no later answer replaces. An answer that came before such a call
+// settles nothing about it.
+func (p *Purchases) passedOver(ctx context.Context, key pipeline.Identity, q *pipeline.Query, missing []string) (repeated []*pipeline.InDoubtCall) {
+	calls := p.state.settledCalls(key, func(*Call) bool { return true })
+	slices.SortFunc(calls, func(a, b *Call) int { return a.number - b.number })
+	for _, c := range calls {
+		mayHaveBought := func(signal string) bool {
+			return windowsOverlap(c.Query, q, signal) && !p.archive.wasBoughtAgain(ctx, c, calls, key, signal)
+		}
+		if c.InDoubt() && p.passes(c.Run) && slices.ContainsFunc(missing, mayHaveBought) {
+			repeated = append(repeated, inDoubtCall(c))
+		}
+	}
+	return repeated
 }
 
 // wasSearched reports whether an account's identifier was ever searched.
@@ -75,7 +105,7 @@ func (p *Purchases) coverageByIdentity(ctx context.Context, a *schema.Account, q
 				known.InDoubt = inDoubtCall(pair.inDoubt)
 			}
 			for _, c := range pair.otherDays {
-				known.OtherDaysInDoubt = append(known.OtherDaysInDoubt, inDoubtCall(c))
+				known.RepeatedInDoubt = append(known.RepeatedInDoubt, inDoubtCall(c))
 			}
 		}
 	}

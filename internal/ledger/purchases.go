@@ -18,6 +18,8 @@ type Purchases struct {
 	run *Run
 	// The runs with purchases that count, and those with search results that count.
 	include, includeIDs func(*Run) bool
+	// The runs whose undecided calls a refresh repeats; nil: p is not for a refresh.
+	passes func(*Run) bool
 }
 
 // TTL is how long search results are valid; 0 means the default. The vendor promises neither
@@ -43,10 +45,11 @@ func everyRun(*Run) bool { return true }
 // ForRefresh is p for a run that buys again what was bought before: only the purchases of the
 // run and of the runs that it continues count. nil stands for a run that has not begun.
 // Resolved ids are kept and not bought again, unless refreshIDs says that the run is about
-// ids.
+// ids. Undecided calls of the other runs hold nothing: they are listed as repeated.
 func (p *Purchases) ForRefresh(r *Run, refreshIDs bool) *Purchases {
 	own := *p
 	own.include = p.samePurchase(r)
+	own.passes = func(r *Run) bool { return !own.include(r) }
 	if refreshIDs {
 		own.includeIDs = own.include
 	}

@@ -13,13 +13,40 @@ import (
 
 // Resolve says what a run found for an account's identifier: by a search, or by V2 signals
 // that were requested by it, since their answers state the id.
-func (p *Purchases) Resolve(ctx context.Context, a *schema.Account) (found pipeline.Resolution) {
+func (p *Purchases) Resolve(ctx context.Context, a *schema.Account) pipeline.Resolution {
+	found := p.resolve(ctx, a, p.includeIDs)
+	if p.passes != nil && found.Entity.ID == "" && found.Status == "" {
+		found.RepeatedInDoubt = p.searchesPassedOver(ctx, pipeline.IdentityOf(a))
+	}
+	return found
+}
+
+// searchesPassedOver are the undecided searches for an identifier that a refresh repeats: those that
+// no later search answers.
+func (p *Purchases) searchesPassedOver(ctx context.Context, key pipeline.Identity) (repeated []*pipeline.InDoubtCall) {
+	calls := p.state.settledCalls(key, func(c *Call) bool { return c.Query.Service() == pipeline.Search })
+	slices.SortFunc(calls, func(a, b *Call) int { return a.number - b.number })
+	for _, c := range calls {
+		switch {
+		case c.InDoubt() && p.passes(c.Run):
+			repeated = append(repeated, inDoubtCall(c))
+		case c.Outcome == pipeline.Charged || c.Outcome == pipeline.NotCharged:
+			if _, ok := p.archive.cachedResolution(ctx, c, key); ok {
+				repeated = nil
+			}
+		}
+	}
+	return repeated
+}
+
+// resolve is Resolve by the runs that include reports.
+func (p *Purchases) resolve(ctx context.Context, a *schema.Account, include func(*Run) bool) (found pipeline.Resolution) {
 	key := pipeline.IdentityOf(a)
 	if p.state.past.isValid(p.now().Add(-max(p.ttl.Positive, p.ttl.Negative))) {
 		p.ledger.needPast(ctx)
 	}
 	calls := p.state.settledCalls(key, func(c *Call) bool {
-		return p.includeIDs(c.Run) && (c.Query.Service() == pipeline.Search || c.Query.Service() == pipeline.Signals && !c.ByID)
+		return include(c.Run) && (c.Query.Service() == pipeline.Search || c.Query.Service() == pipeline.Signals && !c.ByID)
 	})
 	slices.SortFunc(calls, func(a, b *Call) int { return b.number - a.number }) // newest first
 	for _, c := range calls {
