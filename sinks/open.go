@@ -327,7 +327,7 @@ func findForeign(entries []fs.DirEntry) (foreign string, ok bool) {
 	}
 	i := slices.IndexFunc(entries, func(e fs.DirEntry) bool {
 		name := e.Name()
-		return name != dataDir && name != ledgerDir && name != compactDir && name[0] != '.' && name[0] != '_'
+		return !slices.Contains(publishedDirs, name) && name != MergesDir && name[0] != '.' && name[0] != '_'
 	})
 	if i < 0 {
 		return "", false

@@ -18,6 +18,7 @@ import (
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
 
@@ -145,11 +146,20 @@ func (r *SalvageReport) rewrite(ctx context.Context, env *Env, o SalvageOptions,
 	if r.Whole, err = isWhole(ctx, env, from, published); r.Whole || err != nil {
 		return false, err
 	}
-	salvaged, err := ledger.Salvage(ctx, from, to, ledger.SalvageOptions{Decode: DecodeRecorded, Now: env.Now, Published: published})
+	salvaged, err := ledger.Salvage(ctx, from, to, ledger.SalvageOptions{Decode: DecodeRecorded, Now: env.Now, Published: published, Statuses: countStatuses})
 	if salvaged != nil {
 		r.Salvaged = *salvaged
 	}
 	return err == nil && (salvaged.IsComplete() || o.AcceptLoss), err
+}
+
+// countStatuses counts the lines of a run by their status, as the journal yields them.
+func countStatuses(ctx context.Context, l *ledger.Ledger, r *ledger.Run) (map[schema.Status]int64, error) {
+	m, err := newReplay(l, r, schema.Version).rebuild(ctx, sinks.Discard{})
+	if err != nil {
+		return nil, err
+	}
+	return m.Accounts.ByStatus, nil
 }
 
 // checkReplaced explains why a journal was not replaced.

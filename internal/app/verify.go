@@ -26,6 +26,7 @@ type Finding struct {
 	remedied   int      // violations that say what to do about them, which is less than a rebuild
 	inLedger   bool     // what is broken, if anything is, another lake from this journal would have too
 	pruned     bool     // answers are gone from the journal
+	lost       bool     // a salvage lost calls or lines of published runs
 	// The check did not run; Detail says why.
 	Unchecked bool
 	// What the check left out; empty: nothing.
@@ -79,9 +80,10 @@ func VerifyLake(ctx context.Context, env *Env, o VerifyOptions) ([]Finding, erro
 }
 
 // IsRebuildable reports whether a lake that is rebuilt from the journal would
-// violate none of the invariants, and nothing less does. One with pruned answers cannot be rebuilt.
+// violate none of the invariants, and nothing less does. One with pruned answers cannot be rebuilt, and one
+// of which a salvage lost something has rows that its journal lacks.
 func IsRebuildable(findings []Finding) bool {
-	return NeedsRebuild(findings) && !slices.ContainsFunc(findings, func(f Finding) bool { return f.pruned || len(f.Violations) > 0 && f.inLedger })
+	return NeedsRebuild(findings) && !slices.ContainsFunc(findings, func(f Finding) bool { return f.pruned || f.lost || len(f.Violations) > 0 && f.inLedger })
 }
 
 // NeedsRebuild reports whether something is violated of which no violation says what to do.
@@ -168,7 +170,7 @@ func completeFindings(p *publicationCheck) []Finding {
 		{Number: 2, Text: withinInterval, Detail: intervalText(audit), Violations: p.undeclared},
 		{Number: 3, Text: recordedFirst, Detail: format.Count(audit.Attempts, "attempt"), Violations: slices.Concat(audit.WithoutIntent, audit.Checkpoint, audit.Unannounced, p.older), inLedger: true},
 		{Number: 4, Text: boughtOnce, Detail: format.Count(audit.Entities, "identity") + " with an answer", Violations: audit.BoughtTwice, inLedger: true},
-		{Number: 5, Text: rowsMatch, Detail: p.rowText(), Violations: p.differing},
+		{Number: 5, Text: rowsMatch, Detail: p.rowText(), Violations: p.differing, lost: len(p.incomplete) > 0},
 		{Number: 6, Text: filesListed, Detail: p.fileText(), Violations: p.unlisted, remedied: p.remedied[filesListed]},
 		{Number: 7, Text: filesIntact, Detail: format.Bytes(p.bytes) + " read", Violations: p.damaged, remedied: p.remedied[filesIntact]},
 		{Number: 8, Text: oneChain, Detail: format.Count(p.generations, "generation"), Violations: p.brokenChain, remedied: p.remedied[oneChain]},
@@ -252,7 +254,7 @@ type publicationCheck struct {
 	compactions, compacted, orphans int // generations, their files, files of those that never became one
 	events, lines, bytes, scanned   int64
 	finishedText                    string
-	incomplete                      []string        // runs of which a salvage lost calls, which was accepted
+	incomplete                      []string        // runs of which a salvage lost calls or lines, which was accepted
 	unlinked                        []string        // runs not compared, since a manifest cannot be read
 	lacking                         []string        // runs not compared, since a file of an earlier one cannot be read
 	pruned                          int             // runs with pruned answers
@@ -277,7 +279,7 @@ func (p *publicationCheck) rowText() string {
 		text += "; " + format.Count(p.pruned, "run") + " not rebuilt, since siglake prune removed the answers: only their credits were compared"
 	}
 	if len(p.incomplete) > 0 {
-		text += "; not compared, since a salvage of the journal lost answers: " + format.List(p.incomplete, 5)
+		text += "; " + p.incompleteText()
 	}
 	if len(p.unlinked) > 0 {
 		text += "; not compared, since a manifest cannot be read: " + format.List(p.unlinked, 5)
@@ -286,6 +288,11 @@ func (p *publicationCheck) rowText() string {
 		text += "; not compared, since a file that the lake had before cannot be read: " + format.List(p.lacking, 5)
 	}
 	return text
+}
+
+// incompleteText names the runs that were not compared, since a salvage lost something of them.
+func (p *publicationCheck) incompleteText() string {
+	return "not compared, since a salvage of the journal lost calls or lines: " + format.List(p.incomplete, 5)
 }
 
 func (p *publicationCheck) fileText() string {

@@ -22,7 +22,7 @@ func quickFindings(p *publicationCheck) []Finding {
 		unread(2, withinInterval),
 		{Number: 3, Text: recordedFirst, Detail: format.Count(p.generations, "generation"), Violations: p.older, LeftOut: "the order of the records of attempts"},
 		unread(4, boughtOnce),
-		{Number: 5, Text: rowsMatch, Detail: "manifests as they were prepared", Violations: p.differing, LeftOut: "the rows, neither of runs nor of compactions"},
+		{Number: 5, Text: rowsMatch, Detail: p.preparedText(), lost: len(p.incomplete) > 0, Violations: p.differing, LeftOut: "the rows, neither of runs nor of compactions"},
 		{Number: 6, Text: filesListed, Detail: p.fileText(), Violations: p.unlisted, remedied: p.remedied[filesListed]},
 		{Number: 7, Text: filesIntact, Detail: format.Bytes(p.bytes) + " read", Violations: p.damaged, remedied: p.remedied[filesIntact]},
 		{Number: 8, Text: oneChain, Detail: format.Count(p.generations, "generation"), Violations: p.brokenChain, remedied: p.remedied[oneChain]},
@@ -31,6 +31,14 @@ func quickFindings(p *publicationCheck) []Finding {
 		unread(11, keyNowhere),
 		{Number: 12, Text: nothingLeft, Detail: p.finishedText, Violations: p.unfinished},
 	}
+}
+
+// preparedText says which manifests were compared with what their runs prepared.
+func (p *publicationCheck) preparedText() string {
+	if len(p.incomplete) > 0 {
+		return "manifests as they were prepared; credits " + p.incompleteText()
+	}
+	return "manifests as they were prepared"
 }
 
 // checkWithoutJournal checks what needs no journal: the chain of manifests, and the digests of all bytes.

@@ -62,6 +62,10 @@ func (p publishedRuns) checkRun(ctx context.Context, r *ledger.Run, m *pipeline.
 	if err := p.comparePrepared(ctx, r, m); err != nil {
 		return nil, err
 	}
+	if lost := p.lake.ledger.Losses().Of(r); !lost.IsNone() { // its credits are no longer those of its calls
+		p.incomplete = append(p.incomplete, fmt.Sprintf("run %s, of which %s", r.ID, lostText(lost)))
+		return nil, nil
+	}
 	switch {
 	case p.auditor == nil:
 		p.compareCredits(r, m)
@@ -72,11 +76,19 @@ func (p publishedRuns) checkRun(ctx context.Context, r *ledger.Run, m *pipeline.
 		p.checkPruned(r, m)
 		return nil, nil
 	}
-	if n := p.lake.ledger.Losses().Count(r); n > 0 {
-		p.incomplete = append(p.incomplete, fmt.Sprintf("run %s, of which %s", r.ID, format.Count(n, "call")))
-		return nil, nil
-	}
 	return &runCheck{lake: p.lake, answers: p.auditor.Reader(), run: r, published: m, earlier: p.sink.Before(m), cut: p.cut}, nil
+}
+
+// lostText says what a salvage lost of a run: 2 calls and 3 lines.
+func lostText(lost ledger.LostParts) string {
+	var parts []string
+	if lost.Calls > 0 {
+		parts = append(parts, format.Count(lost.Calls, "call"))
+	}
+	if lost.Lines > 0 {
+		parts = append(parts, format.Count(lost.Lines, "line"))
+	}
+	return strings.Join(parts, " and ")
 }
 
 // checkUnlinked checks a published run without a manifest. If the chain of manifests is broken that is the fault,

@@ -53,16 +53,41 @@ func (l Losses) Missing(m *pipeline.Manifest) string {
 	return ""
 }
 
-// Count counts the calls of a run, or of the one that it rereads, of which something was missing
-// when the ledger was salvaged.
-func (l Losses) Count(r *Run) int { return len(l.calls(r)) }
+// LostParts counts what was missing of a run when the ledger was salvaged.
+type LostParts struct {
+	Calls int   // of the run, or of the one that it rereads
+	Lines int64 // without the status that they were published with
+}
+
+// IsNone reports whether nothing was missing.
+func (p LostParts) IsNone() bool { return p == LostParts{} }
+
+// Of counts what was missing of a run.
+func (l Losses) Of(r *Run) LostParts {
+	parts := LostParts{Calls: len(l.calls(r))}
+	for _, loss := range l.state.losses {
+		if loss.Call == "" && loss.concerns(r) {
+			parts.Lines += loss.Lines
+		}
+	}
+	return parts
+}
+
+// concerns reports whether something is missing of a run: its lines, or a call of it or of the run that it
+// rereads.
+func (l *Loss) concerns(r *Run) bool {
+	if l.Call == "" {
+		return l.Run == r.ID
+	}
+	return l.Run == cmp.Or(r.Rereads, r.ID)
+}
 
 // calls are the calls of a run, or of the one that it rereads, of which a salvage did not find
 // everything, by id.
 func (l Losses) calls(r *Run) map[string]bool {
 	calls := map[string]bool{}
 	for _, loss := range l.state.losses {
-		if loss.Run == cmp.Or(r.Rereads, r.ID) {
+		if loss.Call != "" && loss.concerns(r) {
 			calls[loss.Call] = true
 		}
 	}

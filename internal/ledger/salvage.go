@@ -22,6 +22,9 @@ type SalvageOptions struct {
 	// What the lake's manifests say about its runs: it shows what is missing, and stands in for
 	// records of runs.
 	Published []*pipeline.Manifest
+	// Statuses counts the lines of a run by their status, as the ledger yields them; an error that is
+	// ErrPruned: it cannot. nil: lines are not compared with the manifests.
+	Statuses func(ctx context.Context, l *Ledger, r *Run) (map[schema.Status]int64, error)
 }
 
 // Salvaged says what was kept of a damaged ledger, and what is missing.
@@ -43,15 +46,16 @@ type Salvaged struct {
 // IsComplete reports whether nothing is missing.
 func (s *Salvaged) IsComplete() bool { return len(s.Gaps) == 0 && len(s.Lost) == 0 }
 
-// Loss is a paid or perhaps paid call of which something is missing.
+// Loss is a paid or perhaps paid call of which something is missing, or lines of a run that are missing.
 type Loss struct {
 	Run     string `json:"run"`
-	Call    string `json:"call"`
+	Call    string `json:"call"` // empty: of lines
 	What    string `json:"missing"`
 	Credits *int64 `json:"credits"`                // charged, as an outcome or a manifest states; null: unknown
 	MaxCost int64  `json:"credits_most,omitempty"` // its ceiling, where its intent is there
 	// It is held as a call in doubt. Any other loss may be bought again.
-	InDoubt bool `json:"held"`
+	InDoubt bool  `json:"held"`
+	Lines   int64 `json:"lines,omitempty"` // without the status that they were published with; 0: of a call
 }
 
 // Salvage writes every whole record of a damaged ledger into an empty store, so that it can be
@@ -101,6 +105,9 @@ func (s *salvager) salvage(ctx context.Context, from wal.Store, o SalvageOptions
 		return err
 	}
 	if err := s.restoreRepartition(l); err != nil {
+		return err
+	}
+	if err := s.compareStatuses(ctx, l, o); err != nil {
 		return err
 	}
 	for i := range s.result.Lost {
@@ -617,7 +624,40 @@ func (s *salvager) compareCall(ctx context.Context, l *Ledger, r *Run, listed *p
 	return nil
 }
 
-// recordLoss records durably that something of a call is missing, and that this was accepted.
+// compareStatuses notes the lines of published runs that the new ledger yields no longer, or with another
+// status: those that no answer decides have records of their own. The lines of a run that lost calls, or
+// lines in an earlier salvage, are not compared: nothing compares or rebuilds such a run.
+func (s *salvager) compareStatuses(ctx context.Context, l *Ledger, o SalvageOptions) error {
+	if o.Statuses == nil {
+		return nil
+	}
+	if err := s.log.Flush(); err != nil {
+		return err
+	}
+	for _, r := range l.state.runs {
+		m := s.published[r.ID]
+		if m == nil || !l.Losses().Of(r).IsNone() || slices.ContainsFunc(s.result.Lost, func(loss Loss) bool { return loss.concerns(r) }) {
+			continue
+		}
+		statuses, err := o.Statuses(ctx, l, r)
+		if errors.Is(err, ErrPruned) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var missing int64
+		for status, n := range m.Accounts.ByStatus {
+			missing += max(0, n-statuses[status])
+		}
+		if missing > 0 {
+			s.addLoss(Loss{Run: r.ID, What: "the status of lines", Credits: new(int64), Lines: missing})
+		}
+	}
+	return nil
+}
+
+// recordLoss records durably that something is missing, and that this was accepted.
 func (s *salvager) recordLoss(l *Ledger, loss *Loss) error {
 	head, err := json.Marshal(lossRecord{*loss, l.now().UTC()})
 	if err != nil {

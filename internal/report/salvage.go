@@ -5,6 +5,7 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/ledger"
 )
 
 // maxLossesShown is the number of lost calls that are printed; --json has all.
@@ -42,16 +43,27 @@ func PrintSalvage(w io.Writer, r *app.SalvageReport) {
 	}
 }
 
-// printLosses says which calls are not all there, and what they were charged.
+// printLosses says which lines and calls are not all there, and what the calls were charged.
 func printLosses(w io.Writer, r *app.SalvageReport) {
-	if len(r.Lost) == 0 {
-		if len(r.Gaps) > 0 {
-			format.Fprintf(w, "Missing          no call that the manifests or other records name; unfinished runs may have made others\n")
+	calls := make([]ledger.Loss, 0, len(r.Lost))
+	for _, l := range r.Lost {
+		if l.Lines == 0 {
+			calls = append(calls, l)
+			continue
 		}
-		return
+		format.Fprintf(w, "Missing          run %s: the status of %s; the rows are in the lake, and a rebuild would lack them\n", l.Run, format.Count(l.Lines, "line"))
 	}
+	if len(calls) > 0 {
+		printLostCalls(w, calls)
+	} else if len(r.Gaps) > 0 {
+		format.Fprintf(w, "Missing          no call that the manifests or other records name; unfinished runs may have made others\n")
+	}
+}
+
+// printLostCalls says which calls are not all there.
+func printLostCalls(w io.Writer, calls []ledger.Loss) {
 	var credits, unknown int64
-	for i, l := range r.Lost {
+	for i, l := range calls {
 		charge := "charge unknown"
 		if l.Credits != nil {
 			charge = format.Count(*l.Credits, "credit")
@@ -68,10 +80,10 @@ func printLosses(w io.Writer, r *app.SalvageReport) {
 		}
 		format.Fprintf(w, "Missing          run %s, call %s: %s (%s); %s\n", l.Run, l.Call, l.What, charge, fate)
 	}
-	if more := len(r.Lost) - maxLossesShown; more > 0 {
+	if more := len(calls) - maxLossesShown; more > 0 {
 		format.Fprintf(w, "                 and %s more; --json lists all\n", format.Count(more, "call"))
 	}
-	format.Fprintf(w, "Missing in all   %s, charged %s", format.Count(len(r.Lost), "call"), format.Count(credits, "credit"))
+	format.Fprintf(w, "Missing in all   %s, charged %s", format.Count(len(calls), "call"), format.Count(credits, "credit"))
 	if unknown > 0 {
 		format.Fprintf(w, " and what %s cost", format.Count(unknown, "call"))
 	}
