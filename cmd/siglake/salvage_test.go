@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -189,6 +190,44 @@ func TestSalvageOlder(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSalvageLines: the newest run bought nothing, and the journal lost it. Its lines count as lost, and the
+// lake, which has their rows, is not advised to be rebuilt without them.
+func TestSalvageLines(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{})
+	const lines = 20
+	r.run(domainLines(lines), baseFlags...)
+	journal, backup := filepath.Join(r.lake, app.StateDir, "journal"), filepath.Join(t.TempDir(), "backup")
+	if err := os.CopyFS(backup, os.DirFS(journal)); err != nil {
+		t.Fatal(err)
+	}
+	if v := r.rerun(domainLines(lines), append([]string{"--new-run"}, baseFlags...)...); v.code != exitComplete || v.requests != 0 {
+		t.Fatalf("the list again: exit %d after %d requests: %s", v.code, v.requests, v.stderr)
+	}
+	if err := errors.Join(os.RemoveAll(journal), os.CopyFS(journal, os.DirFS(backup))); err != nil {
+		t.Fatal(err)
+	}
+	r.salvage(exitIntegrity)
+	report := r.salvage(exitComplete, "--accept-loss")
+	if !report.Replaced || len(report.Restored) != 1 || len(report.Lost) != 1 || report.Lost[0].Run != report.Restored[0] || report.Lost[0].Lines != lines || *report.Lost[0].Credits != 0 {
+		t.Errorf("salvage --accept-loss = %+v, want %d lines lost", report, lines)
+	}
+	if out := r.mustExit(exitComplete, "verify"); !strings.Contains(out, "run "+report.Restored[0]+", of which 20 lines") {
+		t.Errorf("verify does not name the run: %s", out)
+	}
+	r.mustExit(exitComplete, "verify", "--quick")
+	if again := r.salvage(exitComplete); !again.Whole {
+		t.Errorf("salvage of the new journal = %+v", again)
+	}
+	if err := os.RemoveAll(filepath.Join(r.lake, "data")); err != nil {
+		t.Fatal(err)
+	}
+	if out := r.mustExit(exitIntegrity, "verify"); strings.Contains(out, "siglake rebuild") {
+		t.Errorf("verify advises a rebuild, which would lack lines: %s", out)
+	}
 }
 
 // TestSalvageInterrupted: a salvage that was interrupted between its last two renames leaves no

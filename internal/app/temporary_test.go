@@ -62,6 +62,40 @@ func TestTemporary(t *testing.T) {
 	}
 }
 
+// TestSweepExports: an export removes the temporary files of killed ones from its folder, and no other file.
+func TestSweepExports(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	killed, other := filepath.Join(dir, exportPrefix+"killed"+exportSuffix), filepath.Join(dir, "other.tmp")
+	for _, name := range []string{killed, other, filepath.Join(dir, exportPrefix+"young"+exportSuffix)} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := &ExportOptions{Lake: filepath.Join(dir, "lake"), Output: filepath.Join(dir, "a.csv")}
+	first, err := createExport(nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.discard()
+	for _, name := range []string{killed, other, first.temporary} {
+		if err := os.Chtimes(name, time.Time{}, time.Now().Add(-2*lockingTime)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second, err := createExport(nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.discard()
+	if _, err := os.Stat(killed); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file of a killed export is there: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 4 { // a young one, those of both, another file
+		t.Errorf("the folder has %v, %v", entries, err)
+	}
+}
+
 // TestNoTemporary: without a directory for temporary files the error names the variable that sets it.
 func TestNoTemporary(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
