@@ -201,9 +201,12 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 	}{
 		"list lost":           {m.Snapshot.Path, os.Remove, []string{"8  BROKEN"}},
 		"list cut":            {m.Snapshot.Path, func(path string) error { return os.Truncate(path, 99) }, []string{"8  BROKEN"}},
-		"compacted file lost": {m.Files[0].Path, os.Remove, []string{"7  BROKEN", "5  BROKEN"}},
-		"compacted file cut":  {m.Files[0].Path, func(path string) error { return os.Truncate(path, 999) }, []string{"7  BROKEN", "5  BROKEN"}},
-		"replaced file lost":  {m.Replaces[0], os.Remove, []string{"7  BROKEN", "5  BROKEN"}},
+		"compacted file lost": {m.Files[0].Path, os.Remove, []string{"7  BROKEN", "compaction " + m.Run.ID}},
+		"compacted file cut":  {m.Files[0].Path, func(path string) error { return os.Truncate(path, 999) }, []string{"7  BROKEN", "compaction " + m.Run.ID}},
+		"replaced file lost":  {m.Replaces[0], os.Remove, []string{"7  BROKEN", "compaction " + m.Run.ID}},
+		"first manifest lost": {"_meta/manifest/00000001.json", os.Remove, []string{"8  BROKEN", "compaction " + m.Run.ID}},
+		"last manifest lost":  {"_meta/manifest/00000003.json", os.Remove, []string{"8  BROKEN"}},
+		"manifest cut":        {"_meta/manifest/00000002.json", func(path string) error { return os.Truncate(path, 99) }, []string{"8  BROKEN"}},
 	} {
 		lake := filepath.Join(t.TempDir(), "lake")
 		if err := os.CopyFS(lake, os.DirFS(r.lake)); err != nil {
@@ -214,6 +217,9 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 		}
 		var stdout, stderr bytes.Buffer
 		code := envFor(t).execute(t.Context(), []string{"siglake", "verify", "--lake", lake}, nil, &stdout, &stderr)
+		if n := strings.Count(stdout.String(), "BROKEN"); n != 1 || strings.Contains(stdout.String(), "<nil>") {
+			t.Errorf("%s: %d invariants are broken, want one, and no <nil>: %s", name, n, stdout.String())
+		}
 		for _, says := range c.says {
 			if code != exitIntegrity || !strings.Contains(stdout.String(), says) {
 				t.Errorf("%s: verify = exit %d, want %d and %q: %s", name, code, exitIntegrity, says, stdout.String())

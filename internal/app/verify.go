@@ -255,8 +255,8 @@ type publicationCheck struct {
 	events, lines, bytes, scanned   int64
 	finishedText                    string
 	incomplete                      []string        // runs of which a salvage lost calls or lines, which was accepted
-	unlinked                        []string        // runs not compared, since a manifest cannot be read
-	lacking                         []string        // runs not compared, since a file of an earlier one cannot be read
+	unlinked                        []string        // runs and compactions not compared, since a manifest cannot be read
+	lacking                         []string        // runs and compactions not compared, since a file cannot be read
 	pruned                          int             // runs with pruned answers
 	removed                         map[string]bool // files that siglake prune removes
 	gone                            int             // those of them that are not there
@@ -285,7 +285,7 @@ func (p *publicationCheck) rowText() string {
 		text += "; not compared, since a manifest cannot be read: " + format.List(p.unlinked, 5)
 	}
 	if len(p.lacking) > 0 {
-		text += "; not compared, since a file that the lake had before cannot be read: " + format.List(p.lacking, 5)
+		text += "; not compared, since a file of theirs, or of an earlier run, cannot be read: " + format.List(p.lacking, 5)
 	}
 	return text
 }
@@ -374,7 +374,11 @@ func (p *publicationCheck) checkGenerations(ctx context.Context) error {
 			p.checkCompaction(m)
 		}
 	}
-	for _, check := range []func(context.Context, []*pipeline.Manifest) ([]string, error){p.sink.CheckSnapshots, p.sink.CheckMerges} {
+	checks := []func(context.Context, []*pipeline.Manifest) ([]string, error){p.sink.CheckSnapshots}
+	if !p.cut { // otherwise the list of merges may name compactions whose manifests cannot be read
+		checks = append(checks, p.sink.CheckMerges)
+	}
+	for _, check := range checks {
 		violations, err := check(ctx, p.chain)
 		p.brokenChain = append(p.brokenChain, violations...)
 		if err != nil {
@@ -434,6 +438,6 @@ func (p *publicationCheck) checkTotals(m *pipeline.Manifest) {
 		credits += n
 	}
 	if credits+m.Credits.WholeCall != m.Credits.Charged {
-		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: %s charged, %d allocated", m.Run.ID, format.Count(m.Credits.Charged, "credit"), credits+m.Credits.WholeCall))
+		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: %s charged, %s allocated", m.Run.ID, format.Count(m.Credits.Charged, "credit"), format.Thousands(credits+m.Credits.WholeCall)))
 	}
 }

@@ -200,12 +200,17 @@ func (p *publicationCheck) checkFile(got *readFile) {
 		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v", f.Path, got.err))
 		p.countRemedy(filesIntact, got.err)
 	case got.Bytes != f.Bytes || got.File.Rows != f.Rows:
-		p.damaged = append(p.damaged, fmt.Sprintf("%s has %s and %s, its manifest says %d and %d", f.Path, format.Count(got.Bytes, "byte"), format.Count(got.File.Rows, "row"), f.Bytes, f.Rows))
-	case got.SHA256 != f.SHA256 || got.Digest != f.Digest:
+		p.damaged = append(p.damaged, fmt.Sprintf("%s has %s and %s, its manifest says %s and %s", f.Path, format.Count(got.Bytes, "byte"), format.Count(got.File.Rows, "row"), format.Count(f.Bytes, "byte"), format.Count(f.Rows, "row")))
+	case !got.isIntact(&f):
 		p.damaged = append(p.damaged, f.Path+" has other content than its manifest says")
 	}
 	p.bytes += f.Bytes
 	delete(p.listed, got.path)
+}
+
+// isIntact reports whether a file was read, and is the one that a manifest lists.
+func (got *readFile) isIntact(f *pipeline.File) bool {
+	return got.err == nil && got.Bytes == f.Bytes && got.File.Rows == f.Rows && got.SHA256 == f.SHA256 && got.Digest == f.Digest
 }
 
 // isPruned reports whether files that a compaction replaced or wrote were removed since.
@@ -214,13 +219,23 @@ func (p *publicationCheck) isPruned(m *pipeline.Manifest) bool {
 }
 
 // checkCompaction compares the rows of a compaction's files with those of the
-// files that it replaced. A file that cannot be read is reported elsewhere, too.
+// files that it replaced. If a manifest or a file cannot be read, that is the fault, which other invariants
+// report, and the compaction is not compared.
 func (p *publicationCheck) checkCompaction(m *pipeline.Manifest) {
 	if len(m.Replaces) == 0 {
 		return // a pruning
 	}
 	if p.isPruned(m) {
 		p.unread++
+		return
+	}
+	paths := slices.Concat(m.Replaces, filePaths(m))
+	switch {
+	case p.cut && slices.ContainsFunc(paths, func(path string) bool { return p.listed[path].Path == "" }):
+		p.unlinked = append(p.unlinked, "compaction "+m.Run.ID)
+		return
+	case slices.ContainsFunc(paths, p.isReportedDamaged):
+		p.lacking = append(p.lacking, "compaction "+m.Run.ID)
 		return
 	}
 	p.compactions++
@@ -235,10 +250,20 @@ func (p *publicationCheck) checkCompaction(m *pipeline.Manifest) {
 	for _, table := range slices.Sorted(maps.Keys(replaced)) {
 		before, err := hashRows(p.read, table, replaced[table])
 		after, afterErr := hashRows(p.read, table, written[table])
-		if err = errors.Join(err, afterErr); err != nil || before != after {
-			p.differing = append(p.differing, fmt.Sprintf("%s of compaction %s: it replaced %s by %d others: %v", table, m.Run.ID, format.Count(before.Rows, "row"), after.Rows, err))
+		switch err := errors.Join(err, afterErr); {
+		case err != nil:
+			p.differing = append(p.differing, fmt.Sprintf("%s of compaction %s: its rows cannot be compared: %v", table, m.Run.ID, err))
+		case before != after:
+			p.differing = append(p.differing, fmt.Sprintf("%s of compaction %s: it replaced %s by %s, and these are not the same", table, m.Run.ID, format.Count(before.Rows, "row"), format.Count(after.Rows, "row")))
 		}
 	}
+}
+
+// isReportedDamaged reports whether a manifest lists a file that is missing or damaged, which checkFiles reports.
+func (p *publicationCheck) isReportedDamaged(path string) bool {
+	f, listed := p.listed[path]
+	got := p.read[path]
+	return listed && (got == nil || !got.isIntact(&f))
 }
 
 // hashRows is the hash of the rows that files of a table hold together.

@@ -56,10 +56,10 @@ func (c *runCheck) compare(ctx context.Context, o sinks.Options) error {
 		c.undeclared = append(c.undeclared, fmt.Sprintf("run %s: its manifest lists in doubt: %s; its answers and lines give: %s", c.run.ID, listed, derived))
 	}
 	if a, b := m.Events, derived.Events; a.Known != b.Known || a.Changed != b.Changed {
-		c.differing = append(c.differing, fmt.Sprintf("run %s: the manifest says that the lake had %d of its events and %d changed, its answers %d and %d", c.run.ID, a.Known, a.Changed, b.Known, b.Changed))
+		c.differing = append(c.differing, fmt.Sprintf("run %s: the manifest says that the lake had %s of its events and %s changed, its answers %s and %s", c.run.ID, format.Thousands(a.Known), format.Thousands(a.Changed), format.Thousands(b.Known), format.Thousands(b.Changed)))
 	}
 	if derived.Credits.Charged != m.Credits.Charged {
-		c.unbalanced = append(c.unbalanced, fmt.Sprintf("run %s: the manifest says %s, its answers %d", c.run.ID, format.Count(m.Credits.Charged, "credit"), derived.Credits.Charged))
+		c.unbalanced = append(c.unbalanced, fmt.Sprintf("run %s: the manifest says %s, its answers %s", c.run.ID, format.Count(m.Credits.Charged, "credit"), format.Thousands(derived.Credits.Charged)))
 	}
 	return nil
 }

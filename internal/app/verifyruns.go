@@ -160,7 +160,7 @@ func (p publishedRuns) checkPruned(r *ledger.Run, m *pipeline.Manifest) {
 // compareCredits compares the credits of a manifest with the recorded outcomes of the calls.
 func (p publishedRuns) compareCredits(r *ledger.Run, m *pipeline.Manifest) {
 	if credits := r.PublishedCredits(); credits != m.Credits.Charged {
-		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %s, its recorded outcomes %d", r.ID, format.Count(m.Credits.Charged, "credit"), credits))
+		p.unbalanced = append(p.unbalanced, fmt.Sprintf("run %s: the manifest says %s, its recorded outcomes %s", r.ID, format.Count(m.Credits.Charged, "credit"), format.Thousands(credits)))
 	}
 }
 
