@@ -238,8 +238,8 @@ func (x *cell) text(record, texts []byte) []byte {
 // int is the number of a cell.
 func (x *cell) int() int64 { return int64(uint64(x.a) | uint64(x.b)<<32) }
 
-// sharedCells are the cells that a row shares with others.
-func (c *Chunk) sharedCells(r *row) []cell {
+// sharedCells are the cells that a row of a chunk shares with others.
+func (r *row) sharedCells(c *Chunk) []cell {
 	if r.shared == 0 {
 		return nil
 	}
@@ -257,7 +257,7 @@ func (c *Chunk) Place(i int) *Place { return c.parts[c.rows[i].part].place }
 func (c *Chunk) Values(i int) iter.Seq2[int, Value] {
 	return func(yield func(int, Value) bool) {
 		r := &c.rows[i]
-		for _, cells := range [][]cell{c.sharedCells(r), r.ownCells(c)} {
+		for _, cells := range [][]cell{r.sharedCells(c), r.ownCells(c)} {
 			for n := range cells {
 				x := &cells[n]
 				v := Value{Set: true}
@@ -277,7 +277,7 @@ func (c *Chunk) Values(i int) iter.Seq2[int, Value] {
 // addRow adds a row of another chunk, whose texts are copied.
 func (c *Chunk) addRow(p *Place, other *Chunk, r *row) {
 	c.BeginRow(nil, 0)
-	for _, cells := range [2][]cell{other.sharedCells(r), r.ownCells(other)} {
+	for _, cells := range [2][]cell{r.sharedCells(other), r.ownCells(other)} {
 		for i := range cells {
 			x := cells[i]
 			switch {

@@ -128,7 +128,7 @@ func (w *Writer) Add(ctx context.Context, c *Chunk) error {
 				return err
 			}
 		}
-		r.measure(c.sharedCells(one))
+		r.measure(one.sharedCells(c))
 		r.measure(one.ownCells(c))
 		r.count++
 		c.added++

@@ -72,7 +72,7 @@ func (r *rows) measure(cells []cell) {
 func (r *rows) take(c *Chunk, one *row) {
 	switch r.todo {
 	case fill:
-		r.fill(c.sharedCells(one), one.record, c.text)
+		r.fill(one.sharedCells(c), one.record, c.text)
 		r.fill(one.ownCells(c), one.record, c.text)
 		r.filled++
 	case copyOwn:
