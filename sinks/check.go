@@ -41,7 +41,7 @@ func OpenCheck(dir string, o Options, published []pipeline.File) (*Check, error)
 		return nil, errors.Join(err, l.dir.Close())
 	}
 	l.space = extsort.NewSpace(l.dir, l.runDir)
-	l.published = dividedRows(published)
+	l.published, l.comparison.checked = dividedRows(published), true
 	return &Check{l}, nil
 }
 

@@ -1,8 +1,10 @@
 package sinks
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -112,6 +114,45 @@ func plainFiles(files []pipeline.File) (plain []pipeline.File) {
 		plain = append(plain, f)
 	}
 	return plain
+}
+
+// deniedBackend holds files that may not be read.
+type deniedBackend struct{ backend }
+
+func (deniedBackend) openObject(_ context.Context, path string) (object, error) {
+	return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}
+}
+
+// TestCheckDenied: a check notes an earlier file that may not be read as one that it could not compare with; a run,
+// which could read it later, fails.
+func TestCheckDenied(t *testing.T) {
+	t.Parallel()
+	lake := t.TempDir()
+	row := seenRow{"u1", "a", "1", "c1", 100, "first"}
+	first, second := runOf(t, lake, "r1", Options{}, row), runOf(t, lake, "r2", Options{}, row)
+	l := openLake(t, lake, Options{RunID: "r3"})
+	denied := l.generations
+	denied.backend = deniedBackend{denied.backend}
+	c, err := OpenCheck(filepath.Join(t.TempDir(), "scratch"), Options{RunID: "r2", Earlier: &Earlier{published: denied, link: second.Previous}}, second.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := schema.EventTable(schema.CategoryNews)
+	for _, to := range []pipeline.Sink{c, l} {
+		if err := to.Write(t.Context(), partitionOf(table, row.month()), rowtest.NewRecord(t, table, []rowtest.Values{row.values()})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Stage(t.Context()); err != nil || !slices.Equal(c.Comparison().Unread, []string{first.Files[0].Path}) {
+		t.Errorf("a check: %v, unread %q, want %q", err, c.Comparison().Unread, first.Files[0].Path)
+	}
+	l.comparison.published = &denied
+	if _, err := l.Stage(t.Context()); !errors.Is(err, fs.ErrPermission) || !strings.HasPrefix(err.Error(), "stage ") {
+		t.Errorf("a run: %v, want that the permission is missing", err)
+	}
+	if err := errors.Join(c.Close(), l.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestStageSideBySide: partitions that are staged at once give the same files, byte by byte, in the

@@ -20,7 +20,8 @@ import (
 
 // readKeysOf reads the keys of published files, side by side: of those rows whose uids the filter may
 // have, of some runs only if only is set. A file that is missing or damaged is noted as unread, and the rows of this run are written
-// whatever it may hold: they are paid for, and it may be a copy.
+// whatever it may hold: they are paid for, and it may be a copy. So is one that may not be read if nothing is written: a run
+// waits for the permission instead.
 func (c *comparison) readKeysOf(ctx context.Context, files []DataFile, wanted *uidFilter, only map[string]bool) ([]arrow.Record, error) {
 	found, failed := make([]arrow.Record, len(files)), make([]error, len(files))
 	var readers sync.WaitGroup // awaited below
@@ -31,7 +32,7 @@ func (c *comparison) readKeysOf(ctx context.Context, files []DataFile, wanted *u
 	}
 	readers.Wait()
 	for i, err := range failed {
-		if errors.Is(err, errUnreadable) {
+		if errors.Is(err, errUnreadable) || c.checked && errors.Is(err, fs.ErrPermission) {
 			c.unread = append(c.unread, files[i].Path)
 			failed[i] = nil
 		}

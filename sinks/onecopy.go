@@ -456,6 +456,7 @@ func (m *mergedFiles) replaceRemoved(files map[string][]DataFile) {
 type comparison struct {
 	published *generations // of the lake
 	options   *Options     // of the lake
+	checked   bool         // the rows are compared with published ones, and not written
 
 	// The files that are compared with, by partition, and the generation that they are of; nil until
 	// the first comparison.

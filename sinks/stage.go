@@ -52,7 +52,7 @@ func (l *Lake) stagePartitions(ctx context.Context, partitions []*partition) (st
 	kept := make([]selection, len(partitions))
 	for i, p := range partitions {
 		if kept[i], err = l.newSelection(ctx, p); err != nil {
-			return nil, fmt.Errorf("stage %s: %w", p, err)
+			return nil, p.stageError(l.published != nil, err)
 		}
 		if events, ok := kept[i].(*eventSelection); ok {
 			events.dropped = map[uint64]int64{}
@@ -62,7 +62,7 @@ func (l *Lake) stagePartitions(ctx context.Context, partitions []*partition) (st
 	err = parallel.Do(ctx, l.options.stagedAtOnce(), len(partitions), func(ctx context.Context, i int) (err error) {
 		p := partitions[i]
 		if files[i], err = l.writeFiles(ctx, p, kept[i]); err != nil {
-			return fmt.Errorf("stage %s: %w", p, err)
+			return p.stageError(l.published != nil, err)
 		}
 		p.Release()
 		return nil
@@ -80,6 +80,14 @@ func (l *Lake) stagePartitions(ctx context.Context, partitions []*partition) (st
 	}
 	l.staged = append(l.staged, staged...)
 	return staged, nil
+}
+
+// stageError is the error of staging a partition, or of comparing its rows with published ones.
+func (p *partition) stageError(compared bool, err error) error {
+	if compared {
+		return fmt.Errorf("compare the rows of %s: %w", p, err)
+	}
+	return fmt.Errorf("stage %s: %w", p, err)
 }
 
 // encoderMemory is about the most that encoding one file takes: the row group that is encoded, its dictionaries, and
