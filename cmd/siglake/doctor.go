@@ -22,7 +22,7 @@ func doctorCommand() *cli.Command {
 			&cli.StringFlag{Name: "lake", Destination: &o.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix of the lake; without it, doctor checks only key and account"},
 			&cli.BoolFlag{Name: "json", Destination: &out.JSON, EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
 			simulateFlag(&o.API.Simulate, "check an embedded simulator instead of the API"),
-		}, storeFlags(&o.Store), apiFlags(&o.API), simulatorFlags(&sim), outputFlags(&out)),
+		}, withoutPublication(storeFlags(&o.Store)), apiFlags(&o.API), simulatorFlags(&sim), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("doctor takes no arguments, got %q", c.Args().First())

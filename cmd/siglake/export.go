@@ -41,7 +41,7 @@ func exportCommand() *cli.Command {
 			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"},
 				Usage: "read generation `N` of the lake, even when newer ones exist; 0 is the newest"},
 			summary,
-		}, listFlags(&o.Source), storeFlags(&o.Store), outputFlags(&out)),
+		}, listFlags(&o.Source), withoutPublication(storeFlags(&o.Store)), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("export takes no arguments, got %q; name the list with --list and the file with --output", c.Args().First())

@@ -31,7 +31,7 @@ func reportCommand() *cli.Command {
 				Usage: "only events first seen, and runs started, since this `DATE` (2026-01-31) or age (30d, 6w, 3m)"},
 			&cli.Int64Flag{Name: "generation", Destination: &o.Generation, EnvVars: []string{"SIGLAKE_GENERATION"},
 				Usage: "read generation `N` of the lake, even when newer ones exist; 0 is the newest"},
-		}, storeFlags(&o.Store), outputFlags(&out)),
+		}, withoutPublication(storeFlags(&o.Store)), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("report takes no arguments, got %q; name the lake with --lake and the file with --output", c.Args().First())
