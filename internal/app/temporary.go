@@ -54,7 +54,12 @@ func lockTemporary(prefix string) (dir string, remove func() error, err error) {
 	if err != nil {
 		return "", nil, errors.Join(err, os.RemoveAll(root))
 	}
-	return filepath.Join(root, "content"), func() error { return errors.Join(os.RemoveAll(root), lock.Close()) }, nil
+	dir = filepath.Join(root, "content")
+	return dir, func() error {
+		err := os.RemoveAll(dir)
+		_ = os.RemoveAll(root) // another process that takes it for abandoned removes it, too, and may create a lock there meanwhile
+		return errors.Join(err, lock.Close())
+	}, nil
 }
 
 // temporaryError says why the directory for temporary files is of no use, and how to name another. The
