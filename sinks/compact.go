@@ -28,6 +28,9 @@ type CompactOptions struct {
 	// goroutines; nil: not wanted.
 	Begin func(files int)
 	Read  func()
+	// Restored is called with the name of a file that was missing, and follows from the manifests, if there is
+	// nothing to merge; nil: not wanted.
+	Restored func(name string)
 }
 
 const defaultMinFiles = 8
@@ -69,13 +72,7 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 	}
 	groups := groupSmallFiles(files, c.MinFiles, l.options.TargetFileSize)
 	if len(groups) == 0 {
-		if newest.Generation == 0 {
-			return nil, nil
-		}
-		if err := l.swapCurrent(ctx, raw, newest); err != nil { // its publisher may have died just before
-			return nil, err
-		}
-		return nil, l.recordMerges(ctx)
+		return nil, restoreMeta(ctx, l, newest, raw, c.Restored)
 	}
 	if c.Begin != nil {
 		c.Begin(countFiles(groups))
@@ -103,7 +100,30 @@ func Compact(ctx context.Context, uri string, o Options, c CompactOptions) (m *p
 	if err := l.Publish(ctx, m); err != nil {
 		return nil, err
 	}
-	return m, l.recordMerges(context.WithoutCancel(ctx))
+	_, err = l.recordMerges(context.WithoutCancel(ctx))
+	return m, err
+}
+
+// restoreMeta writes what follows from the manifests, unless it is there: current.json, whose content is raw, and
+// the list of merges. It calls restored, unless that is nil, with the name of each that it has written.
+func restoreMeta(ctx context.Context, l *Lake, newest generationRef, raw []byte, restored func(name string)) error {
+	if newest.Generation == 0 {
+		return nil
+	}
+	if err := l.swapCurrent(ctx, raw, newest); err != nil { // its publisher may have died just before
+		return err
+	}
+	list, err := l.recordMerges(ctx)
+	if restored == nil {
+		return err
+	}
+	if len(raw) == 0 {
+		restored(currentFile)
+	}
+	if list != "" {
+		restored(list)
+	}
+	return err
 }
 
 // groupSmallFiles returns the files that are worth merging, by partition.

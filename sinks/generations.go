@@ -88,6 +88,15 @@ func (e *RemedyError) Error() string { return e.Err.Error() }
 // Unwrap gives the damage.
 func (e *RemedyError) Unwrap() error { return e.Err }
 
+// ManifestError says that a manifest is missing or damaged. A rebuild writes it again.
+type ManifestError struct{ Err error }
+
+// Error says what is damaged.
+func (e *ManifestError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the damage.
+func (e *ManifestError) Unwrap() error { return e.Err }
+
 func manifestName(generation int64) string {
 	return fmt.Sprintf("%s/%08d.json", manifestDir, generation)
 }
@@ -219,13 +228,13 @@ func (g *generations) findPublished(ctx context.Context, newest generationRef, f
 func (g *generations) readManifest(ctx context.Context, link *pipeline.Link) (*pipeline.Manifest, error) {
 	data, err := g.backend.readObject(ctx, link.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: a manifest is missing: %w", ErrIntegrity, err)
+		return nil, &ManifestError{fmt.Errorf("%w: a manifest is missing: %w", ErrIntegrity, err)}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != link.SHA256 {
-		return nil, fmt.Errorf("%w: %s has SHA-256 %x, and the file that names it says %s", ErrIntegrity, link.Path, sum, link.SHA256)
+		return nil, &ManifestError{fmt.Errorf("%w: %s has SHA-256 %x, and the file that names it says %s", ErrIntegrity, link.Path, sum, link.SHA256)}
 	}
 	return parseManifest(link.Path, data)
 }
@@ -233,7 +242,7 @@ func (g *generations) readManifest(ctx context.Context, link *pipeline.Link) (*p
 func parseManifest(name string, data []byte) (*pipeline.Manifest, error) {
 	m := new(pipeline.Manifest)
 	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrIntegrity, name, err)
+		return nil, &ManifestError{fmt.Errorf("%w: %s: %w", ErrIntegrity, name, err)}
 	}
 	return m, nil
 }

@@ -193,7 +193,7 @@ func (i *Inspector) readNumberedManifest(ctx context.Context, generation int64) 
 	name := manifestName(generation)
 	data, err := i.published.backend.readObject(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: a manifest is missing: %w", ErrIntegrity, err)
+		return nil, &ManifestError{fmt.Errorf("%w: a manifest is missing: %w", ErrIntegrity, err)}
 	}
 	if err != nil {
 		return nil, err

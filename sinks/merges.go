@@ -120,7 +120,7 @@ func (g *generations) readMerges(ctx context.Context, name string) (m mergeList,
 			err = fmt.Errorf("%v", p)
 		}
 		if err != nil {
-			err = fmt.Errorf("%w: %s is damaged: %w; remove it: siglake compact writes it again from the manifests", ErrIntegrity, name, err)
+			err = &RemedyError{fmt.Errorf("%w: %s is damaged: %w; remove it: siglake compact writes it again from the manifests", ErrIntegrity, name, err)}
 		}
 	}()
 	m.name = name
@@ -177,11 +177,11 @@ func (m *mergeList) after(manifests []*pipeline.Manifest, effective time.Time) (
 }
 
 // recordMerges writes the list of all compactions, unless it is there, and removes the one before the
-// last if no query has used it for a day.
-func (l *Lake) recordMerges(ctx context.Context) error {
+// last if no query has used it for a day. It returns the name of the list if it has written it.
+func (l *Lake) recordMerges(ctx context.Context) (written string, err error) {
 	newest, _, err := l.newestGeneration(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	var last mergeList
 	var unlisted []*pipeline.Manifest // newest first
@@ -189,11 +189,11 @@ func (l *Lake) recordMerges(ctx context.Context) error {
 	for ; link != nil && last.name == ""; link = unlisted[len(unlisted)-1].Previous {
 		m, err := l.readManifest(ctx, link)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if len(m.Replaces) > 0 {
 			if last, err = l.readMerges(ctx, mergesName(m.Generation)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
+				return "", err
 			}
 		}
 		unlisted = append(unlisted, m)
@@ -201,19 +201,19 @@ func (l *Lake) recordMerges(ctx context.Context) error {
 	slices.Reverse(unlisted)
 	next := last.after(unlisted, l.options.Now().Add(mergeDelay))
 	if next.generation() == last.generation() {
-		return nil
+		return "", nil
 	}
 	var data bytes.Buffer
 	if err := parquet.Write(&data, next.rows, parquet.Compression(&parquet.Zstd)); err != nil {
-		return fmt.Errorf("%s: %w", next.name, err)
+		return "", fmt.Errorf("%s: %w", next.name, err)
 	}
 	if err := l.backend.createObject(ctx, next.name, data.Bytes()); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+		return "", err
 	}
 	if last.isEffective(mergesKept, l.options.Now()) {
 		_ = l.removeMerges(ctx, link) // a bucket may forbid it, and a pruning does it again
 	}
-	return nil
+	return next.name, nil
 }
 
 // removeMerges removes the list of the newest compaction up to a generation.
@@ -231,14 +231,12 @@ func (l *Lake) removeMerges(ctx context.Context, link *pipeline.Link) error {
 	return nil
 }
 
-// CheckMerges compares the newest list of merges with the chain of manifests.
-func (i *Inspector) CheckMerges(ctx context.Context, chain []*pipeline.Manifest) (violations []string, err error) {
+// CheckMerges compares the newest list of merges with the chain of manifests. If they differ it returns a
+// RemedyError.
+func (i *Inspector) CheckMerges(ctx context.Context, chain []*pipeline.Manifest) error {
 	m, err := i.published.newestMerges(ctx)
-	if errors.Is(err, ErrIntegrity) {
-		return []string{err.Error()}, nil
-	}
 	if err != nil || len(m.rows) == 0 {
-		return nil, err
+		return err
 	}
 	var listed []*pipeline.Manifest
 	for _, manifest := range chain {
@@ -249,8 +247,8 @@ func (i *Inspector) CheckMerges(ctx context.Context, chain []*pipeline.Manifest)
 	want := (&mergeList{}).after(listed, time.Unix(0, 0))
 	same := func(a, b MergedFile) bool { b.EffectiveAt = 0; return a == b }
 	if !slices.EqualFunc(want.rows, m.rows, same) {
-		violations = []string{fmt.Sprintf("%s names other files than the compactions of the lake, as after an older _meta was restored: "+
-			"remove it, and run siglake compact, which writes the list again; until an hour later tables of query engines may lack rows of pruned files", m.name)}
+		return &RemedyError{fmt.Errorf("%w: %s names other files than the compactions of the lake, as after an older _meta was restored: "+
+			"remove it, and run siglake compact, which writes the list again; until an hour later tables of query engines may lack rows of pruned files", ErrIntegrity, m.name)}
 	}
-	return violations, nil
+	return nil
 }

@@ -251,8 +251,8 @@ func TestMerges(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if violations, err := i.CheckMerges(t.Context(), chain); err != nil || len(violations) > 0 {
-				t.Fatalf("step %d: CheckMerges() = %q, %v", step, violations, err)
+			if err := i.CheckMerges(t.Context(), chain); err != nil {
+				t.Fatalf("step %d: CheckMerges() = %v", step, err)
 			}
 			if end && l.changes < 20 {
 				t.Errorf("bucket %t: a compaction and a pruning have %d changes", inBucket, l.changes)
@@ -317,15 +317,16 @@ func TestMergesRestored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if violations, err := i.CheckMerges(t.Context(), chain); err != nil || len(violations) != 1 {
-		t.Errorf("CheckMerges() = %q, %v, want that the list is another one's", violations, err)
+	remedy := new(RemedyError)
+	if err := i.CheckMerges(t.Context(), chain); !errors.As(err, &remedy) || !errors.Is(err, ErrIntegrity) {
+		t.Errorf("CheckMerges() = %v, want that the list is another one's, and what to do", err)
 	}
 	chain[3].Replaces = chain[3].Replaces[1:]
 	if err := b.removeObject(t.Context(), mergesName(9)); err != nil {
 		t.Fatal(err)
 	}
-	if violations, err := i.CheckMerges(t.Context(), chain); err != nil || len(violations) != 1 || !strings.Contains(violations[0], "other files") || !strings.Contains(violations[0], "remove it, and run siglake compact") {
-		t.Errorf("CheckMerges() = %q, %v, want that it names other files, and what to do", violations, err)
+	if err := i.CheckMerges(t.Context(), chain); !errors.As(err, &remedy) || !strings.Contains(err.Error(), "other files") || !strings.Contains(err.Error(), "remove it, and run siglake compact") {
+		t.Errorf("CheckMerges() = %v, want that it names other files, and what to do", err)
 	}
 }
 

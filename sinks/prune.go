@@ -220,7 +220,7 @@ func Prune(ctx context.Context, uri string, o Options, p *PrunePlan, options Pru
 			return 0, err
 		}
 	}
-	if err := l.recordMerges(ctx); err != nil { // compactions of earlier versions did not
+	if _, err := l.recordMerges(ctx); err != nil { // compactions of earlier versions did not
 		return 0, err
 	}
 	if generation, err = l.announce(ctx, p, options); err != nil {

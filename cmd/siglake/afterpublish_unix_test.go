@@ -115,3 +115,13 @@ func TestAfterPublishRebuild(t *testing.T) {
 		t.Errorf("the rebuild announced %q, %v; want the new lake, generation 2", raw, err)
 	}
 }
+
+// TestAfterPublishOnlyOfPublishers: commands that publish nothing do not offer to run a command afterwards.
+func TestAfterPublishOnlyOfPublishers(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"export", "report", "doctor"} {
+		if code, _, stderr := says(t, name, "--after-publish", "true", "--lake", t.TempDir()); code != exitUsage || !strings.Contains(stderr, "after-publish") {
+			t.Errorf("%s: exit code %d, want %d: %s", name, code, exitUsage, stderr)
+		}
+	}
+}

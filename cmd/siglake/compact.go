@@ -36,9 +36,11 @@ func compactCommand() *cli.Command {
 				return err
 			}
 			o.Meter = newWorkMeter(env.Stderr, out.Quiet)
+			var restored []string
+			o.Restored = func(name string) { restored = append(restored, name) }
 			m, err := app.CompactLake(c.Context, env, o)
 			if err == nil && !out.Quiet {
-				report.PrintCompaction(env.Stdout, o, m)
+				report.PrintCompaction(env.Stdout, o, m, restored...)
 			}
 			return err
 		},

@@ -32,6 +32,15 @@ func TestReadersOfDamagedLake(t *testing.T) {
 			t.Errorf("%q: exit code %d, want %d, and the mend: %s", words, code, exitIntegrity, stderr)
 		}
 	}
+	if err := os.Remove(filepath.Join(r.lake, "_meta", "manifest", "00000001.json")); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range [][]string{{"report", "--output", "-"}, {"export", "--output", "-", "--format", "csv"}, {"status"}, {"ddl"}, {"files"}, {"compact"}} {
+		code, _, stderr := says(t, append(words, "--lake", r.lake)...)
+		if code != exitIntegrity || !strings.Contains(stderr, "siglake rebuild ") {
+			t.Errorf("%q without a manifest: exit code %d, want %d, and the mend: %s", words, code, exitIntegrity, stderr)
+		}
+	}
 }
 
 // TestUnreadableLake: a lake that may not be read is no wrong command line. A folder that cannot hold one is.

@@ -206,6 +206,7 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 		"replaced file lost":  {m.Replaces[0], os.Remove, []string{"7  BROKEN", "compaction " + m.Run.ID}},
 		"first manifest lost": {"_meta/manifest/00000001.json", os.Remove, []string{"8  BROKEN", "compaction " + m.Run.ID}},
 		"last manifest lost":  {"_meta/manifest/00000003.json", os.Remove, []string{"8  BROKEN"}},
+		"merges cut":          {"merges/00000003.parquet", func(path string) error { return os.Truncate(path, 9) }, []string{"8  BROKEN", "siglake compact writes it again"}},
 		"manifest cut":        {"_meta/manifest/00000002.json", func(path string) error { return os.Truncate(path, 99) }, []string{"8  BROKEN"}},
 	} {
 		lake := filepath.Join(t.TempDir(), "lake")
@@ -220,6 +221,9 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 		if n := strings.Count(stdout.String(), "BROKEN"); n != 1 || strings.Contains(stdout.String(), "<nil>") {
 			t.Errorf("%s: %d invariants are broken, want one, and no <nil>: %s", name, n, stdout.String())
 		}
+		if name == "merges cut" && strings.Contains(stdout.String(), "siglake rebuild") {
+			t.Errorf("%s: verify advises a rebuild, want less: %s", name, stdout.String())
+		}
 		for _, says := range c.says {
 			if code != exitIntegrity || !strings.Contains(stdout.String(), says) {
 				t.Errorf("%s: verify = exit %d, want %d and %q: %s", name, code, exitIntegrity, says, stdout.String())
@@ -233,6 +237,14 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 	}
 	if out := r.mustExit(exitComplete, "verify"); !strings.Contains(out, "1 unused, of abandoned compactions") {
 		t.Errorf("verify beside a stray file says %q, want that there is one", out)
+	}
+	for _, name := range []string{"_meta/current.json", "merges/00000003.parquet"} {
+		if err := os.Remove(filepath.Join(r.lake, name)); err != nil {
+			t.Fatal(err)
+		}
+		if out := r.mustExit(exitComplete, "compact"); !strings.Contains(out, "Wrote "+name+" again") {
+			t.Errorf("compact without %s says %q, want that it wrote it again", name, out)
+		}
 	}
 }
 

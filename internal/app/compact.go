@@ -17,6 +17,7 @@ type CompactOptions struct {
 	Jobs       int // partitions that are merged at once
 	Store      StoreOptions
 	Meter      NewWorkMeter
+	Restored   func(name string) // is called with the name of a missing file that was written again; nil: not wanted
 }
 
 // Check finds options that are wrong by themselves.
@@ -64,6 +65,6 @@ func (l *lake) compact(ctx context.Context, c *CompactOptions, target int64) (*p
 	return sinks.Compact(ctx, l.uri, o, sinks.CompactOptions{
 		MinFiles: c.MinFiles, Versions: ComponentVersions(l.env.Build),
 		Begin: func(files int) { meter = c.Meter.begin("files", files) },
-		Read:  func() { meter.Add(1) },
+		Read:  func() { meter.Add(1) }, Restored: c.Restored,
 	})
 }

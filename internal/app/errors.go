@@ -47,15 +47,24 @@ func lakeError(err error) error {
 	if errors.Is(err, wal.ErrLocked) {
 		return &Error{KindLocked, fmt.Errorf("%w; wait until that process has ended, then repeat the command", err)}
 	}
+	if damaged := new(sinks.ManifestError); errors.As(err, &damaged) && !hasRemedy(err) {
+		return &Error{KindIntegrity, fmt.Errorf("%w; siglake verify lists all damage, and siglake rebuild --into DIR writes the lake again from its journal, at no cost", err)}
+	}
 	if errors.Is(err, wal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
 		return &Error{KindIntegrity, err}
 	}
 	return &Error{KindStorage, err}
 }
 
+// hasRemedy reports whether an error says what to do about the damage of a lake.
+func hasRemedy(err error) bool {
+	remedy := new(sinks.RemedyError)
+	return errors.As(err, &remedy)
+}
+
 // dataError is the error of reading files that the lake at an address lists.
 func dataError(uri string, err error) error {
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, sinks.ErrIntegrity) {
+	if hasRemedy(err) || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, sinks.ErrIntegrity) {
 		return lakeError(err)
 	}
 	return &Error{KindIntegrity, fmt.Errorf("a file of the lake is missing or damaged: %w; siglake verify --lake %s lists all such files, and siglake rebuild --lake %[2]s --into DIR writes the lake again, at no cost", err, uri)}

@@ -131,12 +131,12 @@ func newRebuildTarget(ctx context.Context, env *Env, o *RebuildOptions) (*rebuil
 	}
 	t.source = source
 	into := strings.TrimRight(o.Into, "/")
+	var not *sinks.NotLakeError
 	if sinks.OnS3(o.Into) {
 		if t.bucket, err = openBucket(ctx, env, o.Store, o.Into); err != nil {
 			return nil, UsageErrorf("%v", err)
 		}
 	} else {
-		var not *sinks.NotLakeError
 		if t.path, err = sinks.CheckDir(o.Into); errors.As(err, &not) {
 			t.path = not.Path
 		}
@@ -146,6 +146,9 @@ func newRebuildTarget(ctx context.Context, env *Env, o *RebuildOptions) (*rebuil
 		if err := checkApart(o, filepath.ToSlash(into), filepath.ToSlash(source)); err != nil {
 			return nil, err
 		}
+	}
+	if errors.As(err, &not) {
+		return nil, UsageErrorf("--into: %s cannot become a lake: %s; name an empty directory or prefix", not.Path, not.Reason)
 	}
 	if err != nil {
 		return nil, UsageErrorf("--into: %w", err)

@@ -275,7 +275,7 @@ func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sink
 		MaxEntities: answers.maxEntities(), AnswerMemory: j.memory.Answers, ExitCode: ManifestExit, Contract: j.contract(),
 		Purchases: purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show, Activity: activity,
 		Reopen: func() (pipeline.Source, error) { return s.list, s.list.reopen(ctx) },
-		Input:  s.describeInput, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, run.UsedCredits, j.env.Log) },
+		Input:  s.describeInput, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, s.usedBefore(run), j.env.Log) },
 	}
 	runner.Queries, runner.Searches = queriesByObject(run.Queries)
 	if err := s.setSchedule(ctx, runner, run.Queries); err != nil {
@@ -291,6 +291,15 @@ func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sink
 		return runner.Run(watched, s.list)
 	}
 	return j.paged.run(watched, runner, l, run, answers, budget.Credits)
+}
+
+// usedBefore are the credits that the account had used when the run began; nil: unknown. An embedded simulator
+// has forgotten what an earlier process bought, so its account says nothing of a run that continues.
+func (s *session) usedBefore(run *ledger.Run) *int64 {
+	if s.match.resume != nil && s.job.API.Simulate {
+		return nil
+	}
+	return run.UsedCredits
 }
 
 // setSchedule gives the runner the schedule of a nightly run.

@@ -99,7 +99,7 @@ func checkInvariants(ctx context.Context, l *lake, o VerifyOptions, journal erro
 	}
 	defer sink.Close() //nolint:errcheck // it was only read
 	memory := o.Store.memory(l.env)
-	p := &publicationCheck{lake: l, sink: sink, jobs: o.Jobs, decodedAtOnce: memory.decodedAtOnce(o.Jobs), listed: map[string]pipeline.File{}, remedied: map[string]int{}}
+	p := &publicationCheck{lake: l, sink: sink, store: o.Store, jobs: o.Jobs, decodedAtOnce: memory.decodedAtOnce(o.Jobs), listed: map[string]pipeline.File{}, remedied: map[string]int{}}
 	defer func() { p.meter.Close() }()
 	if journal != nil {
 		p.meter = NewWorkMeter(nil).begin("", 0)
@@ -242,6 +242,7 @@ type publicationCheck struct {
 	jobs          int // files that are read at once, and partitions that are sorted
 	decodedAtOnce int // runs whose answers, and files whose rows, are decoded at once
 	meter         WorkMeter
+	store         StoreOptions             // of the lake
 	secret        []byte                   // the API key; nil: it is not searched
 	auditor       *ledger.Auditor          // nil: no answer is read
 	audit         *ledger.Audit            // its result
@@ -358,7 +359,7 @@ func (p *publicationCheck) breakChain(err error) {
 
 // countRemedy counts a violation of an invariant if it says what to do about it.
 func (p *publicationCheck) countRemedy(invariant string, err error) {
-	if remedy := new(sinks.RemedyError); errors.As(err, &remedy) {
+	if hasRemedy(err) {
 		p.remedied[invariant]++
 	}
 }
@@ -374,18 +375,16 @@ func (p *publicationCheck) checkGenerations(ctx context.Context) error {
 			p.checkCompaction(m)
 		}
 	}
-	checks := []func(context.Context, []*pipeline.Manifest) ([]string, error){p.sink.CheckSnapshots}
-	if !p.cut { // otherwise the list of merges may name compactions whose manifests cannot be read
-		checks = append(checks, p.sink.CheckMerges)
+	violations, err := p.sink.CheckSnapshots(ctx, p.chain)
+	p.brokenChain = append(p.brokenChain, violations...)
+	if err != nil || p.cut { // the list of merges may name compactions whose manifests cannot be read
+		return err
 	}
-	for _, check := range checks {
-		violations, err := check(ctx, p.chain)
-		p.brokenChain = append(p.brokenChain, violations...)
-		if err != nil {
-			return err
-		}
+	if err = p.sink.CheckMerges(ctx, p.chain); errors.Is(err, sinks.ErrIntegrity) {
+		p.breakChain(err)
+		return nil
 	}
-	return nil
+	return err
 }
 
 // checkJournal looks for what manifests name and the journal lacks. The newest manifest counts even
@@ -406,7 +405,8 @@ func (p *publicationCheck) checkJournal(ctx context.Context) error {
 	}
 	for _, m := range all {
 		if missing := missingFromJournal(p.lake.ledger, m); missing != "" {
-			p.older = append(p.older, fmt.Sprintf("generation %d was published at %s, and of the journal: %s", m.Generation, timeText(m.Run.Finished), missing))
+			p.older = append(p.older, fmt.Sprintf("the journal is older than the lake: generation %d was published at %s, and %s; %s",
+				m.Generation, timeText(m.Run.Finished), missing, restoreText(p.store, m.Run.Finished)))
 		}
 	}
 	return nil

@@ -8,8 +8,13 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// PrintCompaction says what a compaction did; m is nil when there was nothing to do.
-func PrintCompaction(w io.Writer, o app.CompactOptions, m *pipeline.Manifest) {
+// PrintCompaction says what a compaction did; m is nil when there was nothing to merge. restored are files that were
+// missing and that it has written.
+func PrintCompaction(w io.Writer, o app.CompactOptions, m *pipeline.Manifest, restored ...string) {
+	if m == nil && len(restored) > 0 {
+		format.Fprintf(w, "Wrote %s again from the manifests. No partition of %s has %d or more small files.\n", format.List(restored, 2), o.Lake, o.MinFiles)
+		return
+	}
 	if m == nil {
 		format.Fprintf(w, "Nothing to do: no partition of %s has %d or more small files.\n", o.Lake, o.MinFiles)
 		return
