@@ -102,3 +102,20 @@ func contentOf(t *testing.T, lake string) map[string]string {
 
 // volatile is what the manifests of two rebuilds differ in: how long it took, and so the digest of the one before.
 var volatile = regexp.MustCompile(`(?s)"timings": \{.*?\}|"previous": \{.*?\}`)
+
+// TestRebuildCompactedWithoutMeta: a compacted lake that lost _meta is rebuilt from its journal.
+func TestRebuildCompactedWithoutMeta(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{})
+	r.buyDomains(10)
+	r.buyDomains(20)
+	r.mustExit(exitComplete, "compact", "--min-files", "2")
+	if _, err := os.Stat(filepath.Join(r.lake, "merges")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(r.lake, "_meta")); err != nil {
+		t.Fatal(err)
+	}
+	r.mustExit(exitComplete, "rebuild", "--into", filepath.Join(t.TempDir(), "again"))
+}

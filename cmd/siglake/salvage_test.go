@@ -204,8 +204,8 @@ func TestSalvageLines(t *testing.T) {
 	if err := os.CopyFS(backup, os.DirFS(journal)); err != nil {
 		t.Fatal(err)
 	}
-	if v := r.rerun(domainLines(lines), append([]string{"--new-run"}, baseFlags...)...); v.code != exitComplete || v.requests != 0 {
-		t.Fatalf("the list again: exit %d after %d requests: %s", v.code, v.requests, v.stderr)
+	if v := r.rerun(domainLines(lines), append([]string{"--new-run"}, baseFlags...)...); v.code != exitComplete || v.credits != 0 {
+		t.Fatalf("the list again: exit %d for %d credits: %s", v.code, v.credits, v.stderr)
 	}
 	if err := errors.Join(os.RemoveAll(journal), os.CopyFS(journal, os.DirFS(backup))); err != nil {
 		t.Fatal(err)
