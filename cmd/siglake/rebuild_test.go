@@ -108,8 +108,8 @@ func TestRebuildCompactedWithoutMeta(t *testing.T) {
 	t.Parallel()
 	freezeDay(t)
 	r := newRig(t, simulator.Config{})
-	r.buyDomains(10)
-	r.buyDomains(20)
+	r.run(domainLines(10), baseFlags...)
+	r.rerun(domainLines(20), baseFlags...)
 	r.mustExit(exitComplete, "compact", "--min-files", "2")
 	if _, err := os.Stat(filepath.Join(r.lake, "merges")); err != nil {
 		t.Fatal(err)
