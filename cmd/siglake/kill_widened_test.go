@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -56,10 +57,16 @@ func widenLoop(t *testing.T, parts, kills, lines int, begin func(*testing.T, uin
 					t.Parallel()
 				}
 				for seed := uint64(1000*i + 1); counts[i]["kills"] < kills/parts && !t.Failed(); seed++ {
+					played := counts[i]["lakes"]
 					t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 						store, ahead := begin(t, seed)
-						newWidening(t, seed, lines, store, ahead, counts[i]).play(kills / parts)
+						w := newWidening(t, seed, lines, store, ahead, counts[i])
+						t.Cleanup(w.keep)
+						w.play(kills / parts)
 					})
+					if played > 0 && counts[i]["lakes"] == played {
+						break // -run names the seeds before it
+					}
 				}
 			})
 		}
@@ -178,6 +185,25 @@ func (w *widening) play(kills int) {
 		for _, d := range a.doubts {
 			w.counts["calls in doubt: "+cmp.Or(string(d.decision), "undecided")]++
 		}
+	}
+}
+
+// keep keeps what a failed test leaves, where the flag -artifacts says.
+func (w *widening) keep() {
+	if !w.t.Failed() {
+		return
+	}
+	dir := w.t.ArtifactDir()
+	bodies := map[string]string{}
+	for _, s := range w.sales {
+		bodies[s.digest] = string(w.shop.body(s.digest))
+	}
+	bill, err := json.Marshal(map[string]any{"entries": w.shop.sim.Bill().Entries, "bodies": bodies})
+	if err = cmp.Or(err, os.WriteFile(filepath.Join(dir, "bill.json"), bill, 0o600)); err != nil {
+		w.t.Error(err)
+	}
+	if err := os.CopyFS(filepath.Join(dir, "lake"), os.DirFS(w.store.local(w.t, w.lake))); err != nil {
+		w.t.Error(err)
 	}
 }
 

@@ -188,6 +188,67 @@ func TestResumedRefreshAnnounces(t *testing.T) {
 	}
 }
 
+// TestRefreshContinuedByRefresh: only a refresh continues a refresh. The command without --refresh buys
+// nothing of what an unfinished refresh left, or of its calls that were released, and the refresh continues
+// after it.
+func TestRefreshContinuedByRefresh(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}})
+	list, plain := domainLines(40), []string{"--signals", "surgeInHiring", "--concurrency", "1", "--batch-size", "10"}
+	refresh := append(slices.Clone(plain), "--refresh")
+	exec := func(what, word string, flags []string, code, entities int, says string) {
+		t.Helper()
+		v := r.exec(t.Context(), []string{word, "-"}, list, flags...)
+		if word == "plan" {
+			var report app.PlanReport
+			r.decode([]byte(v.stdout), &report)
+			v.entities = int(report.Entities)
+		}
+		if v.code != code || v.entities != entities || !strings.Contains(v.stdout+v.stderr, says) {
+			t.Fatalf("%s: exit %d, %d entities; want %d, %d, and %q: %s%s", what, v.code, v.entities, code, entities, says, v.stdout, v.stderr)
+		}
+	}
+	exec("a run", "run", plain, exitComplete, 40, "")
+	crashAt(t, func(op, _ string) bool { return op == "write" && r.billedCalls() == 6 }) // the second call of the refresh is lost
+	exec("a refresh that dies", "run", refresh, exitStorage, 20, "pairs_again=40 ")
+	clearHook(t)
+	exec("a plan without it", "plan", append(slices.Clone(plain), "--json"), exitComplete, 0, "--refresh is missing")
+	exec("without it", "run", plain, exitUsage, 0, "--refresh is missing")
+	exec("a night without it", "run", append(slices.Clone(plain), "--unattended", "--max-credits", "1000"), exitComplete, 0, "closed an unfinished run")
+	exec("a plan of the refresh", "plan", append(slices.Clone(refresh), "--json"), exitComplete, 20, "")
+	exec("the refresh", "run", refresh, exitInDoubt, 20, "pairs_again=20 ")
+	r.mustExit(exitComplete, "held", "retry")
+	exec("a plan without the refresh", "plan", append(slices.Clone(plain), "--json"), exitComplete, 0, "")
+	exec("without the refresh", "run", plain, exitComplete, 0, "40 cached")
+	exec("what was released", "run", refresh, exitComplete, 10, "pairs_again=10 ")
+	exec("without it at last", "run", plain, exitComplete, 0, "Nothing to do")
+	r.mustExit(exitComplete, "verify")
+}
+
+// TestRefreshedPagesContinuedByRefresh is TestRefreshContinuedByRefresh for pages.
+func TestRefreshedPagesContinuedByRefresh(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{})
+	for _, step := range []struct {
+		flags   []string
+		code    int
+		credits int64
+	}{
+		{nil, exitComplete, 60},
+		{[]string{"--refresh", "--max-credits", "20"}, exitDeferred, 20},
+		{nil, exitComplete, 0},
+		{[]string{"--refresh"}, exitComplete, 40},
+	} {
+		v := r.runProduct(app.VisitorsName, "", append(step.flags, "--domain", "shop.example.com", "--page-size", "20", "--limit", "60")...)
+		if v.code != step.code || v.credits != step.credits {
+			t.Errorf("%v: exit %d, %d credits; want %d, %d: %s%s", step.flags, v.code, v.credits, step.code, step.credits, v.stdout, v.stderr)
+		}
+		r.mustExit(exitComplete, "verify")
+	}
+}
+
 // TestRefreshOverInDoubt: a refresh names the undecided calls that it passes over, and settles
 // what they held: nothing of it is held afterwards.
 func TestRefreshOverInDoubt(t *testing.T) {

@@ -28,7 +28,8 @@ func (a announcer) announceRefresh(ctx context.Context, continued *ledger.Run, s
 	if err != nil {
 		return err
 	}
-	a.job.env.Log.Info(repurchaseText, costAttrs(a.lake, plan, plan.Pairs()-before.Pairs())...)
+	again := plan.Pairs() - before.Pairs() + before.RepurchasedPairs // what was bought for less is missing, too
+	a.job.env.Log.Info(repurchaseText, costAttrs(a.lake, plan, again)...)
 	a.announceInDoubt(plan.InDoubt)
 	return nil
 }

@@ -194,7 +194,7 @@ func (j *Job) leavesV2(ctx context.Context, m *pipeline.Manifest) bool {
 // dropV2 makes a new run, in V3, of one that would request the rest of another in V2. That of a
 // refresh remains: a new refresh would buy again what its beginning bought.
 func (s *session) dropV2(match runMatch) runMatch {
-	if r := match.continues; s.job.v2Ended != "" && r != nil && !r.Refresh && slices.ContainsFunc(r.Queries, isV2Signals) {
+	if r := match.continues; s.job.v2Ended != "" && r != nil && !s.job.spec.Refresh && slices.ContainsFunc(r.Queries, isV2Signals) {
 		match.continues = nil
 	}
 	return match

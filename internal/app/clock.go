@@ -41,7 +41,7 @@ func (s *session) isSettled(ctx context.Context) (bool, error) {
 	switch {
 	case match.done != nil, match.blocking != nil, j.ResumeRunID != "" && !match.resumesRun(j.ResumeRunID):
 		return true, nil
-	case j.paged == nil, j.Money.Refresh, match.resume != nil, match.continues != nil:
+	case !j.mayBeSatisfied(match):
 		return false, nil
 	}
 	nothing, err := j.paged.alreadySatisfied(ctx, s.lake)

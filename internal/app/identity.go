@@ -146,8 +146,11 @@ func changesText(asked *pipeline.RunSpec, r *ledger.Run) string {
 		}
 	}
 	slices.Sort(parts)
-	if asked.Refresh && !r.Refresh {
+	switch {
+	case asked.Refresh && !r.Refresh:
 		parts = append(parts, "--refresh is new")
+	case r.Refresh && !asked.Refresh:
+		parts = append(parts, "--refresh is missing")
 	}
 	if r.Input != asked.Input {
 		parts = append(parts, fmt.Sprintf("the list %s has changed since", r.URI))

@@ -108,10 +108,11 @@ func (m *matcher) find() runMatch {
 	return m.matchPublished()
 }
 
-// matchUnfinished matches a command with the lake's unfinished run.
+// matchUnfinished matches a command with the lake's unfinished run. A refresh is continued by a refresh
+// only: another command must not buy again what is paid for.
 func (m *matcher) matchUnfinished(last *ledger.Run) runMatch {
 	asked, windows := m.asked, m.lake.windows
-	own := commandKey(&last.RunSpec) == commandKey(asked) && !m.rules.newRun && (last.Refresh || !asked.Refresh)
+	own := commandKey(&last.RunSpec) == commandKey(asked) && !m.rules.newRun && last.Refresh == asked.Refresh
 	switch {
 	case own && windows.endsInFuture(last):
 		return runMatch{misdated: last}
@@ -123,15 +124,16 @@ func (m *matcher) matchUnfinished(last *ledger.Run) runMatch {
 	return runMatch{blocking: last}
 }
 
-// matchPublished matches a command with the newest published run of the same command.
+// matchPublished matches a command with the newest published run of the same command; a refresh with the
+// newest refresh. What a refresh left is requested without it as far as it was never bought.
 func (m *matcher) matchPublished() runMatch {
 	l, asked, windows := m.lake.ledger, m.asked, m.lake.windows
 	key := commandKey(asked)
 	for _, r := range slices.Backward(l.Runs()) {
-		if commandKey(&r.RunSpec) != key {
+		if commandKey(&r.RunSpec) != key || asked.Refresh && !r.Refresh { // a refresh continues over what others bought meanwhile
 			continue
 		}
-		if asked.Refresh && (!r.Refresh || !r.HasUnaskedLines() && !l.Blockers(r).AllowRetry()) {
+		if asked.Refresh && !r.HasUnaskedLines() && !l.Blockers(r).AllowRetry() {
 			break
 		}
 		today := windows.today()

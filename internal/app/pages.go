@@ -265,6 +265,12 @@ func (p *pagedQuery) progress(ctx context.Context, l *lake, q *pipeline.Query, r
 	return cursor, returned, err
 }
 
+// mayBeSatisfied reports whether earlier runs may have bought all pages that the job wants. A run that it
+// continues left some, unless that was a refresh of pages that were there.
+func (j *Job) mayBeSatisfied(m runMatch) bool {
+	return j.paged != nil && !j.Money.Refresh && m.resume == nil && (m.continues == nil || m.continues.Refresh)
+}
+
 // alreadySatisfied says that earlier runs have bought what is wanted; it is nil
 // when they have not.
 func (p *pagedQuery) alreadySatisfied(ctx context.Context, l *lake) (*NothingToDo, error) {

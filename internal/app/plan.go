@@ -175,10 +175,9 @@ type planner struct {
 	lake   *lake // nil: there is none yet
 	report *PlanReport
 
-	match   runMatch
-	past    []forecast.History
-	tariff  pipeline.Tariff
-	refresh bool // what was bought is bought again
+	match  runMatch
+	past   []forecast.History
+	tariff pipeline.Tariff
 }
 
 // newPlanner prepares a plan of a job; l is nil if there is no lake yet.
@@ -273,7 +272,7 @@ func (p *planner) newWalk(ctx context.Context) (*planWalk, error) {
 	switch {
 	case schedule != nil:
 		w.schedule, w.runner.Schedule = schedule, schedule
-	case p.lake != nil && !p.refresh:
+	case p.lake != nil && !p.job.spec.Refresh:
 		if w.overlap, err = newOverlap(ctx, p.lake.ledger, p.report.Queries, w.runner.Purchases); err != nil {
 			return nil, lakeError(err)
 		}
@@ -359,7 +358,7 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 	j := p.job
 	if continued := p.continued(); continued != nil {
 		p.report.ResumesRun, p.report.Queries, p.report.SpentBefore = continued.ID, slices.Clone(continued.Queries), spentBefore(p.match.resume)
-		p.refresh, p.tariff.Price = continued.Refresh, max(continued.Price, p.tariff.Price)
+		p.tariff.Price = max(continued.Price, p.tariff.Price)
 	} else {
 		if p.report.Queries, _, err = newQueryBuilder(j, p.report.addNote).build(ctx, list); err != nil {
 			return err
@@ -367,7 +366,6 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 		if j.conn.client != nil {
 			p.report.freeCalls = 2 + int64(len(p.report.Queries)) // usage before and after, and options, which the run asks, too
 		}
-		p.refresh = j.spec.Refresh
 	}
 	priceQueries(p.report.Queries, p.tariff)
 	if j.conn.client != nil && p.tariff.Price == 0 {
@@ -391,7 +389,7 @@ func (p *planner) purchases() pipeline.Purchases {
 		return nil
 	}
 	all := p.lake.ledger.Purchases(nil, ttlOf(&p.job.spec))
-	if p.refresh {
+	if p.job.spec.Refresh {
 		return all.ForRefresh(p.continued(), p.job.resolvesIDs())
 	}
 	return all

@@ -105,7 +105,7 @@ func (s *session) matchRuns(ctx context.Context) (nothing *NothingToDo, err erro
 	if err := sinks.SweepScratch(j.Lake, j.Store.S3.endpointOf(j.env, j.Lake), j.Store.Scratch, unfinishedID); err != nil {
 		return nil, &Error{KindStorage, err}
 	}
-	if j.paged != nil && !j.Money.Refresh && match.resume == nil && match.continues == nil {
+	if j.mayBeSatisfied(match) {
 		if nothing, err := j.paged.alreadySatisfied(ctx, l); nothing != nil || err != nil {
 			return nothing, err
 		}
@@ -141,7 +141,7 @@ func (s *session) completeSpec(ctx context.Context) (pipeline.RunSpec, error) {
 	}
 	var err error
 	if left := s.match.continues; left != nil {
-		spec.Queries, spec.Continues, spec.Refresh = slices.Clone(left.Queries), left.ID, left.Refresh
+		spec.Queries, spec.Continues = slices.Clone(left.Queries), left.ID
 	} else {
 		built, err := s.buildOnce(ctx)
 		if err != nil {
