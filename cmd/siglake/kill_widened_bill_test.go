@@ -212,23 +212,22 @@ func (w *widening) newSale(r *widenRound, e simulator.Entry) *sale {
 }
 
 // checkPair holds a purchase of a pair against every earlier one that brought the same events. What
-// was answered is bought again only if a wider question announces that, or on another day; what is
-// in doubt, only if it was decided, or is named.
+// was answered is bought again only if a wider question or a refresh announces that, or on another day;
+// what is in doubt, only if it was decided, or is named. A refresh repeats the purchases of earlier
+// rounds, not its own, and no searches.
 func (w *widening) checkPair(known map[string]*attempts, b *sale, p pair, events []soldEvent, again map[pair]bool) {
 	w.t.Helper()
-	if b.refresh && strings.Contains(b.printed.String(), "repeating purchases") {
-		return
-	}
 	for i, a := range w.sales {
 		overlaps := slices.ContainsFunc(a.events[p], func(e soldEvent) bool { return slices.Contains(events, e) })
 		if !overlaps || a.forgotten {
 			continue
 		}
+		repeats := b.refresh && a.widenRound != b.widenRound && p.signal != "search"
 		at := cmp.Or(known[a.digest], new(attempts))
 		reason := ""
 		if len(at.charged) > 0 {
 			switch {
-			case a.covers(b, p):
+			case a.covers(b, p) && !repeats:
 				reason = "it was answered"
 			case a.day != b.day:
 			case b.announces() == 0:
@@ -249,7 +248,7 @@ func (w *widening) checkPair(known map[string]*attempts, b *sale, p pair, events
 				continue
 			case b.lost[a.digest] && (a.day != b.day || b.announces() > 0):
 				continue
-			case a.day != b.day && strings.Contains(b.printed.String(), "repeating calls in doubt that are undecided"):
+			case (a.day != b.day || repeats) && strings.Contains(b.printed.String(), "repeating calls in doubt that are undecided"):
 				continue
 			}
 			reason = cmp.Or(reason, "it is in doubt and undecided")
@@ -383,7 +382,10 @@ func (r *rig) signalRows() (rows map[pair]map[string]bool, status map[string]sch
 			}
 			rows[p][raw.SignalID] = true
 		}
-		if r.manifest.Run.Kind == pipeline.RunGeneration { // another one has some lines of a run only
+		switch kind := r.manifest.Run.Kind; {
+		case kind.IsMaintenance(): // its files have the lines of several runs, in any order
+			continue
+		case kind == pipeline.RunGeneration: // a reread has some lines of a run only
 			clear(status)
 		}
 		for _, row := range r.accountRows() {

@@ -239,6 +239,17 @@ func TestRebuildInterruptedOnS3(t *testing.T) {
 			t.Errorf("%q on an unfinished rebuild: exit code %d, want %d: %s", words, code, exitIntegrity, stderr)
 		}
 	}
+	b := openTestBucket(t, store, into)
+	const journal = "_state/journal/segments/00000001"
+	if err := b.Create(t.Context(), journal, []byte("of an earlier version, and damaged")); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := runProgram(t, with("rebuild", "--lake", r.lake, "--into", into)...); code != exitIntegrity || !strings.Contains(stderr, "keep it") {
+		t.Errorf("rebuild over a damaged journal: exit code %d, want %d: %s", code, exitIntegrity, stderr)
+	}
+	if err := b.Delete(t.Context(), journal); err != nil {
+		t.Fatal(err)
+	}
 	for _, words := range [][]string{{"rebuild", "--lake", r.lake, "--into", into}, {"verify", "--lake", into}} {
 		if code, stdout, stderr := runProgram(t, with(words...)...); code != exitComplete {
 			t.Errorf("%q: exit code %d: %s%s", words, code, stdout, stderr)

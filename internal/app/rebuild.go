@@ -72,7 +72,7 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 	}
 	var newest *pipeline.Manifest
 	l.options.Published = func(_ string, m *pipeline.Manifest) { newest = m } // announced when the new lake is complete
-	target.runs = l.ledger.Runs()
+	target.ledger = l.ledger
 	defer func() { err = errors.Join(err, target.close()) }()
 	if err := target.claim(ctx); err != nil {
 		return rebuilt, err

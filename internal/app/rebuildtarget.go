@@ -33,7 +33,7 @@ type rebuildTarget struct {
 	store   StoreOptions
 	uri     string
 	source  string         // the address of the lake that is rebuilt
-	runs    []*ledger.Run  // of the lake that is rebuilt
+	ledger  *ledger.Ledger // of the lake that is rebuilt
 	path    string         // of the directory
 	bucket  *bucket.Bucket // nil: it is a directory
 	lock    lease.Lock     // nil: not taken yet
@@ -387,16 +387,22 @@ func (t *rebuildTarget) checkNothingBought(ctx context.Context) error {
 	}
 	left, err := ledger.Open(ctx, store, ledger.Options{Decode: DecodeRecorded, ReadOnly: true, Now: t.env.Now})
 	switch {
-	case errors.Is(err, wal.ErrCorrupt) && t.bucket != nil:
-		return nil // a copy that was interrupted; in a directory it has another name
 	case errors.Is(err, wal.ErrCorrupt):
+		if t.bucket != nil { // in a directory, a copy that was interrupted has another name
+			switch begins, err := t.ledger.Begins(ctx, store); {
+			case err != nil:
+				return lakeError(err)
+			case begins:
+				return nil
+			}
+		}
 		return &Error{KindIntegrity, fmt.Errorf("%s holds an unfinished rebuild, and a damaged journal, which may have answers that %s does not have: keep it, and name an empty directory or prefix: %w", t.uri, t.source, err)}
 	case err != nil:
 		return lakeError(err)
 	}
 	defer left.Close() //nolint:errcheck // it was only read
 	calls := map[string]int{}
-	for _, r := range t.runs {
+	for _, r := range t.ledger.Runs() {
 		calls[r.ID] = r.CallCount()
 	}
 	for _, r := range left.Runs() {

@@ -91,6 +91,12 @@ func (l *Ledger) CopyTo(ctx context.Context, to wal.Store) error {
 	return errors.Join(err, log.Close())
 }
 
+// Begins reports whether a store holds the beginning of the ledger and nothing else, as a copy does that was
+// interrupted.
+func (l *Ledger) Begins(ctx context.Context, copied wal.Store) (bool, error) {
+	return l.log.Begins(ctx, copied)
+}
+
 // recordRepartition records a repartition durably.
 func recordRepartition(log *wal.Log, r repartitionRecord) (wal.Position, error) {
 	head, err := json.Marshal(r)

@@ -1,9 +1,12 @@
 package wal
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 
 	"github.com/siglake/siglake/internal/durable"
 )
@@ -79,4 +82,56 @@ func copySegment(ctx context.Context, from, to Store, name string, end int64) (e
 		at += int64(len(p))
 	}
 	return errors.Join(s.Seal(), s.Close())
+}
+
+// Begins reports whether a store holds the beginning of the log and nothing else, as a copy does that was
+// interrupted. Meanwhile the log must not be written.
+func (l *Log) Begins(ctx context.Context, copied Store) (bool, error) {
+	names, err := copied.Segments(ctx)
+	if err != nil {
+		return false, err
+	}
+	if err := l.segments.loadFrom(ctx, 1); err != nil {
+		return false, err
+	}
+	slices.Sort(names)
+	for i, name := range names {
+		if i >= l.segments.count() || name != l.segments.snapshot(i+1).name {
+			return false, nil
+		}
+		same, err := beginsSegment(ctx, l.segments.store, copied, l.segments.snapshot(i+1))
+		if errors.Is(err, ErrCorrupt) {
+			return false, nil
+		}
+		if !same || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// beginsSegment reports whether a segment has the bytes with which another one of its name begins.
+func beginsSegment(ctx context.Context, from, copied Store, s segment) (same bool, err error) {
+	got, err := copied.Open(ctx, s.name)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, got.Close()) }()
+	want, err := from.Open(ctx, s.name)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, want.Close()) }()
+	const step = 1 << 20
+	for at := int64(0); at < got.Size(); at += step {
+		p := make([]byte, min(step, got.Size()-at))
+		q := make([]byte, len(p))
+		if at+int64(len(p)) > s.end {
+			return false, nil
+		}
+		if err := cmp.Or(readFull(got, p, at), readFull(want, q, at)); err != nil || !bytes.Equal(p, q) {
+			return false, err
+		}
+	}
+	return true, nil
 }
