@@ -30,6 +30,7 @@ type sale struct {
 	digest     string
 	day, start string
 	limit      int
+	refreshes  int // that the round had completed before it
 	events     map[pair][]soldEvent
 	forgotten  bool // a salvage lost the record of it, which was accepted
 }
@@ -53,14 +54,12 @@ type attempt struct {
 // attempts are those of equal requests.
 type attempts struct{ charged, doubts []attempt }
 
-// attempts are those in the journal that may have cost something, by the digest of the request.
-func (w *widening) attempts() map[string]*attempts {
+// readJournal reads the journal of the lake, if there is one.
+func (w *widening) readJournal(read func(*ledger.Ledger)) {
 	w.t.Helper()
-	all := map[string]*attempts{}
-	lake := w.store.local(w.t, w.lake)
-	dir := filepath.Join(lake, app.StateDir, "journal")
+	dir := filepath.Join(w.store.local(w.t, w.lake), app.StateDir, "journal")
 	if _, err := os.Stat(dir); os.IsNotExist(err) {
-		return all
+		return
 	}
 	store, err := wal.OpenDir(dir, nil)
 	if err != nil {
@@ -72,6 +71,30 @@ func (w *widening) attempts() map[string]*attempts {
 		w.t.Fatal(err)
 	}
 	defer j.Close()
+	read(j)
+}
+
+// hasPublished reports whether the newest run is published.
+func (w *widening) hasPublished() (published bool) {
+	w.t.Helper()
+	w.readJournal(func(j *ledger.Ledger) {
+		if runs := j.Runs(); len(runs) > 0 {
+			published = runs[len(runs)-1].Published != nil
+		}
+	})
+	return published
+}
+
+// attempts are those in the journal that may have cost something, by the digest of the request.
+func (w *widening) attempts() map[string]*attempts {
+	w.t.Helper()
+	all := map[string]*attempts{}
+	w.readJournal(func(j *ledger.Ledger) { w.addAttempts(all, j) })
+	return all
+}
+
+func (w *widening) addAttempts(all map[string]*attempts, j *ledger.Ledger) {
+	w.t.Helper()
 	for _, run := range j.Runs() {
 		decisions := map[string]ledger.Decision{}
 		for _, c := range run.Calls {
@@ -101,7 +124,6 @@ func (w *widening) attempts() map[string]*attempts {
 			}
 		}
 	}
-	return all
 }
 
 // decided are the digests of requests in doubt that were released, and of those written off.
@@ -128,7 +150,7 @@ func (w *widening) check(r *widenRound) {
 	bill := w.shop.sim.Bill().Entries
 	w.checkBill(known, bill)
 	pairsAgain := map[pair]bool{}
-	for _, e := range bill[r.first:] {
+	for i, e := range bill[r.first:] {
 		if e.Request == "" {
 			continue
 		}
@@ -137,6 +159,11 @@ func (w *widening) check(r *widenRound) {
 			continue
 		}
 		s := w.newSale(r, e)
+		for _, n := range r.anew {
+			if r.first+i >= n {
+				s.refreshes++
+			}
+		}
 		for p, events := range s.events {
 			w.counts["pairs on the bill"]++
 			w.checkPair(known, s, p, events, pairsAgain)
@@ -213,8 +240,8 @@ func (w *widening) newSale(r *widenRound, e simulator.Entry) *sale {
 
 // checkPair holds a purchase of a pair against every earlier one that brought the same events. What
 // was answered is bought again only if a wider question or a refresh announces that, or on another day;
-// what is in doubt, only if it was decided, or is named. A refresh repeats the purchases of earlier
-// rounds, not its own, and no searches.
+// what is in doubt, only if it was decided, or is named. A refresh repeats earlier purchases, not its
+// own, and no searches.
 func (w *widening) checkPair(known map[string]*attempts, b *sale, p pair, events []soldEvent, again map[pair]bool) {
 	w.t.Helper()
 	for i, a := range w.sales {
@@ -222,7 +249,7 @@ func (w *widening) checkPair(known map[string]*attempts, b *sale, p pair, events
 		if !overlaps || a.forgotten {
 			continue
 		}
-		repeats := b.refresh && a.widenRound != b.widenRound && p.signal != "search"
+		repeats := b.refresh && (a.widenRound != b.widenRound || a.refreshes < b.refreshes) && p.signal != "search"
 		at := cmp.Or(known[a.digest], new(attempts))
 		reason := ""
 		if len(at.charged) > 0 {

@@ -117,6 +117,8 @@ type widenRound struct {
 	printed  strings.Builder
 	finished bool
 	first    int // of its entries on the bill
+	// Of a refresh, those with which the command began anew: the process that died before had published.
+	anew []int
 	// Digests of requests that were released, and written off, before the round.
 	released, lost map[string]bool
 }
@@ -307,6 +309,9 @@ func (w *widening) playRound(r *widenRound) {
 		case -1:
 			kills--
 			newRun = false
+			if r.refresh && w.hasPublished() {
+				r.anew = append(r.anew, len(w.shop.sim.Bill().Entries))
+			}
 		case exitUsage:
 			if newRun || !strings.Contains(text, "--new-run") {
 				w.t.Fatalf("%v: exit %d: %s", flags, code, text)

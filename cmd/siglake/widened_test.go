@@ -226,6 +226,48 @@ func TestRefreshContinuedByRefresh(t *testing.T) {
 	r.mustExit(exitComplete, "verify")
 }
 
+// TestRefreshCompleted: a refresh whose process died while it was published is completed by the same
+// command, which buys nothing a third time. Only the next one is another refresh.
+func TestRefreshCompleted(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	for _, words := range [][]string{{"run", "-"}, {"resume", "-"}} {
+		r := newRig(t, simulator.Config{})
+		list, flags := domainLines(10), []string{"--signals", "news"}
+		r.run(list, flags...)
+		refresh := append(slices.Clone(flags), "--refresh")
+		crashAt(t, func(op, path string) bool {
+			return r.billedCalls() == 2 && op == "rename" && strings.Contains(path, "/ledger/")
+		})
+		if v := r.rerun(list, refresh...); v.code != exitStorage || v.entities != 10 {
+			t.Fatalf("the refresh that dies: exit %d, %d entities; want %d, 10: %s", v.code, v.entities, exitStorage, v.stderr)
+		}
+		clearHook(t)
+		again := refresh
+		if words[0] == "resume" {
+			again = nil
+		}
+		if v := r.exec(t.Context(), words, list, again...); v.code != exitComplete || v.entities != 0 || !strings.Contains(v.stderr, "completed the publication") || !strings.Contains(v.stdout, "Nothing to do") {
+			t.Errorf("%s: exit %d, %d entities; want %d, none, and the publication: %s%s", words[0], v.code, v.entities, exitComplete, v.stdout, v.stderr)
+		}
+		if v := r.rerun(list, refresh...); v.code != exitComplete || v.entities != 10 {
+			t.Errorf("another refresh: exit %d, %d entities; want %d, 10: %s", v.code, v.entities, exitComplete, v.stderr)
+		}
+	}
+}
+
+// TestRefreshAnnouncesCapped: a refresh for more than was bought announces all pairs that were bought.
+func TestRefreshAnnouncesCapped(t *testing.T) {
+	t.Parallel()
+	freezeDay(t)
+	r := newRig(t, simulator.Config{Switches: simulator.Switches{Events: "most"}})
+	list, flags := domainLines(5), []string{"--signals", "surgeInHiring", "--max-results"}
+	r.run(list, append(flags, "1")...)
+	if v := r.rerun(list+extraDomain, append(flags, "3", "--refresh")...); v.code != exitComplete || v.entities != 6 || !strings.Contains(v.stderr, "pairs_again=5 pairs=6 ") {
+		t.Errorf("exit %d, %d entities; want %d, 6, and 5 of 6 pairs announced: %s", v.code, v.entities, exitComplete, v.stderr)
+	}
+}
+
 // TestRefreshedPagesContinuedByRefresh is TestRefreshContinuedByRefresh for pages.
 func TestRefreshedPagesContinuedByRefresh(t *testing.T) {
 	t.Parallel()

@@ -24,6 +24,8 @@ type lake struct {
 	store   journalStore
 	ledger  *ledger.Ledger
 	windows windowClock
+	// The runs that this process published for one that died: see recoverRuns.
+	completed []*ledger.Run
 	// Called after each answer that was read; nil: not wanted. It is set before answers are read.
 	answerRead func()
 }

@@ -125,7 +125,8 @@ func (m *matcher) matchUnfinished(last *ledger.Run) runMatch {
 }
 
 // matchPublished matches a command with the newest published run of the same command; a refresh with the
-// newest refresh. What a refresh left is requested without it as far as it was never bought.
+// newest refresh. What a refresh left is requested without it as far as it was never bought. A refresh whose
+// process died while it was published is done: to begin anew would buy all of it once more.
 func (m *matcher) matchPublished() runMatch {
 	l, asked, windows := m.lake.ledger, m.asked, m.lake.windows
 	key := commandKey(asked)
@@ -133,7 +134,7 @@ func (m *matcher) matchPublished() runMatch {
 		if commandKey(&r.RunSpec) != key || asked.Refresh && !r.Refresh { // a refresh continues over what others bought meanwhile
 			continue
 		}
-		if asked.Refresh && !r.HasUnaskedLines() && !l.Blockers(r).AllowRetry() {
+		if asked.Refresh && !r.HasUnaskedLines() && !l.Blockers(r).AllowRetry() && !slices.Contains(m.lake.completed, r) {
 			break
 		}
 		today := windows.today()

@@ -114,6 +114,7 @@ func (l *lake) recoverRuns(ctx context.Context) error {
 		if err = errors.Join(err, sink.Close()); err != nil {
 			return fmt.Errorf("completing the publication of run %s: %w", r.ID, err)
 		}
+		l.completed = append(l.completed, r)
 		l.env.Log.Info("completed the publication of an interrupted run", "run", r.ID, "generation", m.Generation)
 	}
 	return nil
