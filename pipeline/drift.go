@@ -274,13 +274,14 @@ func driftStop(r *DriftReport) *Stop {
 // contract it stops the paid phase if the reply differs: the recorder comes to it later, when others may
 // be bought. It may be called concurrently.
 func (p *paidPhase) flatten(b *Batch, reply *Reply) *flattened {
-	f := &flattened{Reply: reply}
-	switch maker := p.recorder.maker; {
-	case reply == nil: // of a fetcher that breaks its contract
-	case !reply.isLong():
+	f, maker := &flattened{Reply: reply}, p.recorder.maker
+	if reply != nil && !reply.isLong() { // nil: of a fetcher that breaks its contract
 		f.rows = maker.flatten(b, reply)
+	}
+	switch {
+	case f.rows != nil:
 		p.stopOnDrift(f.rows.drift)
-	case p.Contract == Freeze:
+	case reply != nil && p.Contract == Freeze:
 		drift, _ := maker.eachChunk(b, reply, func(c *columns.Chunk) error { // which never fails
 			c.Release()
 			return nil

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"time"
@@ -72,14 +73,29 @@ func newRowMaker(o flatten.Options) *rowMaker {
 	return &rowMaker{options: o, idle: sync.Pool{New: func() any { return flatten.New(o) }}}
 }
 
-// flatten makes the rows of a reply.
+// mostAhead is the memory of the rows of an answer that is not long, in bytes, from which on they are made at
+// its turn as well: each row of a record with many topics has most of the record.
+const mostAhead = 2 * longAnswer
+
+var errTooLarge = errors.New("the rows take too much memory")
+
+// flatten makes the rows of a reply; nil if they take too much memory.
 func (m *rowMaker) flatten(b *Batch, reply *Reply) *answerRows {
-	rows := new(answerRows)
-	rows.drift, _ = m.eachChunk(b, reply, func(c *columns.Chunk) error {
+	rows, memory := new(answerRows), 0
+	drift, err := m.eachChunk(b, reply, func(c *columns.Chunk) error {
 		rows.chunks = append(rows.chunks, c)
+		if memory += c.Memory(); memory > mostAhead {
+			return errTooLarge
+		}
 		return nil
 	})
-	return rows
+	if rows.drift = drift; err == nil {
+		return rows
+	}
+	for _, c := range rows.chunks {
+		c.Release()
+	}
+	return nil
 }
 
 // eachChunk makes the rows of a reply and passes them on piece by piece, up to the first error.
@@ -90,20 +106,26 @@ func (m *rowMaker) eachChunk(b *Batch, reply *Reply, add func(*columns.Chunk) er
 	drift := newDriftWatch()
 	drift.watchAnswers(b, reply)
 	f.Drift = drift
-	rows, rest := columns.NewChunk(), reply.restBytes()
-	pass := func() error {
-		rows.Pin(rest)
-		return add(rows.Fit())
+	rest, err := reply.restBytes(), error(nil)
+	f.Full = func(rows *columns.Chunk) *columns.Chunk {
+		if err == nil {
+			rows.Pin(rest)
+			err = add(rows.Fit())
+		} else {
+			rows.Release()
+		}
+		return columns.NewChunk()
 	}
+	rows := columns.NewChunk()
 	flattenItem := func(i int, a *ItemReply) error {
 		e := eventOf(b, reply, i, a)
 		for n := range a.Events {
 			e.Type, e.Raw, e.Note, e.Origin = a.Events[n].Type, a.Events[n].Raw, a.Events[n].Note, originOf(b, i, n, a)
-			if f.Flatten(&e, rows); rows.IsFull() {
-				if err := pass(); err != nil {
-					return err
-				}
-				rows = columns.NewChunk()
+			if rows = f.Flatten(&e, rows); rows.IsFull() {
+				rows = f.Full(rows)
+			}
+			if err != nil {
+				return err
 			}
 		}
 		e.Raw = nil // the drift watch keeps the event
@@ -121,9 +143,10 @@ func (m *rowMaker) eachChunk(b *Batch, reply *Reply, add func(*columns.Chunk) er
 	}
 	if rows.Rows() == 0 {
 		rows.Release()
-		return drift, nil
+	} else {
+		f.Full(rows).Release()
 	}
-	return drift, pass()
+	return drift, err
 }
 
 // restBytes is the length of the answers without the events, which keep all of them in memory.

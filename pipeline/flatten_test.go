@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -219,6 +220,43 @@ func TestRowsKeepFewAnswers(t *testing.T) {
 		t.Errorf("of %d answers %d are in memory", len(bodies), kept)
 	}
 	runtime.KeepAlive(rec)
+}
+
+// TestRowsOfManyTopics: rows with records of their own count what these take, in chunks that are passed on
+// in time. Rows that take too much are made at the turn of their reply.
+func TestRowsOfManyTopics(t *testing.T) {
+	t.Parallel()
+	maker := newRowMaker(flatten.Options{RunID: "run-1", PartitionBy: schema.ByMonth, Version: schema.Version})
+	topics := func(n, rest int) (*Batch, *Reply) {
+		a := manyAnswers(1)[0]
+		raw := fmt.Sprintf(`{"signalId":"1","signalDate":"2026-05-04","padding":%q,"detectedTopics":[%s{"topicName":"last"}]}`, strings.Repeat("x", rest), strings.Repeat(`{"topicName":"a"},`, n-1))
+		a.Reply.Items[0].Events = []RawEvent{{Type: "intent", Raw: []byte(raw)}}
+		a.Reply.Items[1].Events, a.Reply.Items[2].Events = nil, nil
+		return a.Batch, a.Reply
+	}
+	const rest = 20 << 10
+	b, reply := topics(200, rest)
+	before, rows, f := (&flattened{Reply: reply}).memory(), 0, &flattened{reply, maker.flatten(b, reply)}
+	if f.rows == nil {
+		t.Fatal("no rows, want those of 4 MB")
+	}
+	for _, c := range f.rows.chunks {
+		rows += c.Rows()
+		if c.Memory() > 1<<20 {
+			t.Errorf("a chunk of %d bytes, want the next one sooner", c.Memory())
+		}
+	}
+	if got := f.memory() - before; rows != 200 || got < 200*rest || got > 300*rest {
+		t.Errorf("%d rows count %d bytes, want 200 with %d each", rows, got, rest)
+	}
+	if b, reply := topics(1000, rest); maker.flatten(b, reply) != nil {
+		t.Errorf("rows of 20 MB were made ahead of their turn")
+	}
+	b, reply = topics(50, rest) // all rows have the record of the answer
+	f = &flattened{reply, maker.flatten(b, reply)}
+	if got := f.memory() - (&flattened{Reply: reply}).memory(); got > 2*rest {
+		t.Errorf("50 rows with one record count %d bytes, want less than %d", got, 2*rest)
+	}
 }
 
 // eventRows are the rows of the event tables that a sink has got.

@@ -20,8 +20,10 @@ type Chunk struct {
 	text   []byte   // what cells have that is in no record
 	shared []extent // cells that several rows have, by the number of their list
 	parts  []part
-	// Bytes of the records, and of what else they keep in memory.
+	// Bytes of the records, and of what else they keep in memory; those of the records that no other chunk
+	// and no answer has.
 	records int64
+	own     int
 	added   int // rows that a writer has counted
 	// The row or list that is being made.
 	record []byte
@@ -112,12 +114,12 @@ func (c *Chunk) Release() {
 // be written, and the buffers of most have been those of larger ones. The first chunk is not used any more.
 func (c *Chunk) Fit() *Chunk {
 	const small = 1 << 10
-	if c.capacity() <= 2*c.Memory()+small {
+	if c.capacity() <= 2*c.used()+small {
 		return c
 	}
 	own := &Chunk{
 		rows: slices.Clone(c.rows), cells: slices.Clone(c.cells), text: slices.Clone(c.text), shared: slices.Clone(c.shared), parts: slices.Clone(c.parts),
-		number: chunkNumber.Add(1), records: c.records, fitted: true,
+		number: chunkNumber.Add(1), records: c.records, own: c.own, fitted: true,
 	}
 	c.Release()
 	return own
@@ -128,7 +130,7 @@ func (c *Chunk) reset() {
 	clear(c.rows)
 	clear(c.parts)
 	c.rows, c.cells, c.text, c.shared, c.parts = c.rows[:0], c.cells[:0], c.text[:0], c.shared[:0], c.parts[:0]
-	c.records, c.added, c.record, c.number = 0, 0, nil, chunkNumber.Add(1)
+	c.records, c.own, c.added, c.record, c.number = 0, 0, 0, nil, chunkNumber.Add(1)
 }
 
 // Number tells the chunk from all others.
@@ -145,8 +147,17 @@ func (c *Chunk) capacity() int {
 	return cap(c.cells)*cellBytes + cap(c.rows)*rowBytes + cap(c.text)
 }
 
-// Memory is what the rows take without their records, in bytes.
-func (c *Chunk) Memory() int { return len(c.cells)*cellBytes + len(c.rows)*rowBytes + len(c.text) }
+// used is what the rows take of the buffers, in bytes.
+func (c *Chunk) used() int { return len(c.cells)*cellBytes + len(c.rows)*rowBytes + len(c.text) }
+
+// Memory is what the rows take without the records that stand in answers, in bytes.
+func (c *Chunk) Memory() int { return c.used() + c.own }
+
+// OwnRecord notes that the record of the last row stands in no answer: it was made for that row.
+func (c *Chunk) OwnRecord() {
+	n := len(c.rows[len(c.rows)-1].record)
+	c.records, c.own = c.records-int64(n), c.own+n
+}
 
 // Pin accounts for memory that is kept with the records and is not in any of them, in bytes.
 func (c *Chunk) Pin(bytes int64) { c.records += bytes }

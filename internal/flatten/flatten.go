@@ -48,6 +48,9 @@ type Flattener struct {
 	places  []places // of each table
 	news    newsKinds
 	name    []byte // of a field that no schema knows
+	// Called with a full chunk before the next row of the same event; it returns the chunk of that row. Nil:
+	// the rows of an event go to one chunk.
+	Full func(*columns.Chunk) *columns.Chunk
 
 	// The row that is read at the moment.
 	current
@@ -87,8 +90,9 @@ func New(o Options) *Flattener {
 	}
 }
 
-// Forget drops the last event, which would keep the memory of its answer.
+// Forget drops the last event, which would keep the memory of its answer, and Full.
 func (f *Flattener) Forget() {
+	f.Full = nil
 	f.current.rows, f.current.event, f.current.topic, f.Chunk = nil, nil, nil, nil
 	clear(f.content.facts[:cap(f.content.facts)])
 }
@@ -143,18 +147,19 @@ var categories = func() map[string]schema.Category {
 
 // Flatten types one event and adds its row to others. An intent record with several nested topics has one
 // row for each, with the same raw unless they are many. The rows refer to the event's record, which must
-// not change any more.
-func (f *Flattener) Flatten(e *schema.Event, into *columns.Chunk) {
+// not change any more. Flatten returns the chunk with the last row.
+func (f *Flattener) Flatten(e *schema.Event, into *columns.Chunk) *columns.Chunk {
 	k := f.kindOf(e.Type)
 	f.rows = into
 	f.watchEvent(e, k)
 	if k.intent {
 		if topics := nestedTopics(e.Raw); len(topics) > 0 {
 			f.flattenTopics(k, e, topics)
-			return
+			return f.rows
 		}
 	}
 	f.readRow(k, e, nil)
+	return into
 }
 
 // UID is the id of an event: of its first row, if it has several.
@@ -202,6 +207,9 @@ func (f *Flattener) flattenTopics(k *kind, e *schema.Event, topics [][]byte) {
 		}
 	}
 	for i, topic := range topics {
+		if f.Full != nil && f.rows.IsFull() {
+			f.rows = f.Full(f.rows)
+		}
 		part := *e
 		if divided {
 			own := rest.Clone()
@@ -209,7 +217,9 @@ func (f *Flattener) flattenTopics(k *kind, e *schema.Event, topics [][]byte) {
 			part.Raw = own.Build()
 			part.Note = strings.TrimPrefix(fmt.Sprintf("%s; topic %d of %d of one record", e.Note, i+1, len(topics)), "; ")
 		}
-		f.readRow(k, &part, topic)
+		if f.readRow(k, &part, topic); divided {
+			f.rows.OwnRecord()
+		}
 	}
 }
 
