@@ -606,11 +606,11 @@ type cell struct {
 
 func integer(n int64) cell { return cell{number: n, known: true} }
 
-// overrideRows replaces values of integer columns in some of the rows, in place. The record that it
-// returns has the new rows, and is released after them; nil if there are none.
-func overrideRows(t *schema.Table, rows []extsort.Row, at []int, columns map[int]func(i int) cell) (arrow.Record, error) {
+// overrideRows replaces values of integer columns in some of the rows, in place. The new rows are valid for as
+// long as they are used: the garbage collector frees their memory.
+func overrideRows(t *schema.Table, rows []extsort.Row, at []int, columns map[int]func(i int) cell) error {
 	if len(at) == 0 {
-		return nil, nil
+		return nil
 	}
 	changed := make([]extsort.Row, len(at))
 	for i, n := range at {
@@ -619,9 +619,7 @@ func overrideRows(t *schema.Table, rows []extsort.Row, at []int, columns map[int
 	layout := t.Arrow()
 	b := array.NewRecordBuilder(memory.DefaultAllocator, layout)
 	defer b.Release()
-	copied := extsort.BuildRecord(b, t, changed)
-	defer copied.Release()
-	arrays := slices.Clone(copied.Columns())
+	arrays := slices.Clone(extsort.BuildRecord(b, t, changed).Columns())
 	for column, valueAt := range columns {
 		fresh := b.Field(column)
 		for i := range at {
@@ -634,25 +632,14 @@ func overrideRows(t *schema.Table, rows []extsort.Row, at []int, columns map[int
 			case *array.StringBuilder:
 				fresh.AppendValues([]string{value.text}, []bool{value.known})
 			default:
-				return nil, fmt.Errorf("column %s holds neither integers nor texts", t.Columns[column].Name)
+				return fmt.Errorf("column %s holds neither integers nor texts", t.Columns[column].Name)
 			}
 		}
 		arrays[column] = fresh.NewArray()
-		defer arrays[column].Release()
 	}
-	rec := array.NewRecord(layout, arrays, int64(len(at)))
-	view := extsort.NewRecordView(t, rec)
+	view := extsort.NewRecordView(t, array.NewRecord(layout, arrays, int64(len(at))))
 	for i, n := range at {
 		rows[n] = view.Row(int32(i)) //nolint:gosec // a few rows
 	}
-	return rec, nil
-}
-
-// releaser releases a record that may be nil.
-func releaser(rec arrow.Record) func() {
-	return func() {
-		if rec != nil {
-			rec.Release()
-		}
-	}
+	return nil
 }

@@ -11,9 +11,8 @@ import (
 // selection decides which of the sorted rows of a partition are written, and fills in what is only
 // known then.
 type selection interface {
-	// selectRows returns the rows to write, in order, in the memory of rows. They are valid until
-	// release is called.
-	selectRows(rows []extsort.Row) (kept []extsort.Row, release func(), err error)
+	// selectRows returns the rows to write, in order, in the memory of rows.
+	selectRows(rows []extsort.Row) (kept []extsort.Row, err error)
 	// repeated counts the rows that were left out because the run has written them already.
 	repeated() int64
 }
@@ -36,14 +35,14 @@ func (l *Lake) newSelection(ctx context.Context, p *partition) (selection, error
 // allRows selects all rows.
 type allRows struct{}
 
-func (allRows) selectRows(rows []extsort.Row) ([]extsort.Row, func(), error) {
-	return rows, func() {}, nil
+func (allRows) selectRows(rows []extsort.Row) ([]extsort.Row, error) {
+	return rows, nil
 }
 func (allRows) repeated() int64 { return 0 }
 
 // selectRows drops repeated rows.
-func (d *deduplicator) selectRows(rows []extsort.Row) ([]extsort.Row, func(), error) {
-	return slices.DeleteFunc(rows, func(r extsort.Row) bool { return !d.isFirst(r) }), func() {}, nil
+func (d *deduplicator) selectRows(rows []extsort.Row) ([]extsort.Row, error) {
+	return slices.DeleteFunc(rows, func(r extsort.Row) bool { return !d.isFirst(r) }), nil
 }
 
 func (d *deduplicator) repeated() int64 { return d.dropped }
@@ -69,7 +68,7 @@ func (c *comparison) selectEvents(ctx context.Context, p *partition) (*eventSele
 
 func (s *eventSelection) repeated() int64 { return s.repeats }
 
-func (s *eventSelection) selectRows(rows []extsort.Row) ([]extsort.Row, func(), error) {
+func (s *eventSelection) selectRows(rows []extsort.Row) ([]extsort.Row, error) {
 	rows = slices.DeleteFunc(rows, func(r extsort.Row) bool {
 		row := s.numberOf(r)
 		if !s.verdicts.dropped.has(row) {
@@ -88,11 +87,11 @@ func (s *eventSelection) selectRows(rows []extsort.Row) ([]extsort.Row, func(), 
 			at, revisions = append(at, i), append(revisions, revised)
 		}
 	}
-	fresh, err := overrideRows(s.table, rows, at, map[int]func(int) cell{
+	err := overrideRows(s.table, rows, at, map[int]func(int) cell{
 		s.table.ColumnIndex("revision"):      func(i int) cell { return integer(revisions[i].number) },
 		s.table.ColumnIndex("first_seen_at"): func(i int) cell { return cell{number: revisions[i].firstSeen, known: revisions[i].seen} },
 	})
-	return rows, releaser(fresh), err
+	return rows, err
 }
 
 func (s *eventSelection) numberOf(r extsort.Row) int64 {
@@ -114,7 +113,7 @@ func (s *accountSelection) repeated() int64 { return 0 }
 // completedAccount is what a row gets besides what was written.
 type completedAccount struct{ newEvents, knownEvents, entityID cell }
 
-func (s *accountSelection) selectRows(rows []extsort.Row) ([]extsort.Row, func(), error) {
+func (s *accountSelection) selectRows(rows []extsort.Row) ([]extsort.Row, error) {
 	var at []int
 	var completed []completedAccount
 	for i, r := range rows {
@@ -122,12 +121,12 @@ func (s *accountSelection) selectRows(rows []extsort.Row) ([]extsort.Row, func()
 			at, completed = append(at, i), append(completed, c)
 		}
 	}
-	fresh, err := overrideRows(s.table, rows, at, map[int]func(int) cell{
+	err := overrideRows(s.table, rows, at, map[int]func(int) cell{
 		s.newEvents:   func(i int) cell { return completed[i].newEvents },
 		s.knownEvents: func(i int) cell { return completed[i].knownEvents },
 		s.entityID:    func(i int) cell { return completed[i].entityID },
 	})
-	return rows, releaser(fresh), err
+	return rows, err
 }
 
 // complete completes one row; false: nothing changes.

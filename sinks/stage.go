@@ -180,11 +180,10 @@ func (l *Lake) writeFiles(ctx context.Context, p *partition, kept selection) ([]
 	w := &partitionWriter{lake: l, p: p}
 	defer w.close()
 	err := p.Merge(ctx, func(rows []extsort.Row) error {
-		rows, release, err := kept.selectRows(rows)
+		rows, err := kept.selectRows(rows)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		defer release()
 		return w.writeRows(rows)
 	})
 	if err == nil {

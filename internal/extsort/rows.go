@@ -55,7 +55,8 @@ func NewRecordView(t *schema.Table, rec arrow.Record) *RecordView {
 func (v *RecordView) Row(i int32) Row { return Row{v, i} }
 
 // Keep keeps a row valid that [Sorter.Merge] hands over, and the rows that were spilled with it. It returns the
-// bytes of memory that are kept for that, unless they were kept before: about 256 KiB for one row of many.
+// bytes of memory that are kept for that, unless they were kept before: about 256 KiB for one row of many. A row
+// of a record that the caller made is valid until that record is released: who may keep it does not release it.
 func (r Row) Keep() int {
 	if r.View.kept {
 		return 0
