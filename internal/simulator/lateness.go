@@ -12,6 +12,8 @@ import (
 type lateness struct {
 	LatenessDoc
 	days func(d *dice, c cadence) int
+	// No event is later than this, of a lognormal profile hardly any.
+	longest day
 }
 
 // LatenessDoc describes one profile of Config.Lateness.
@@ -19,16 +21,16 @@ type LatenessDoc struct{ Name, Doc string }
 
 // latenessProfiles are the profiles; the first is the default.
 var latenessProfiles = []lateness{
-	{LatenessDoc{"simulator", "weekly events after 2 to 5 days, monthly ones after 4 to 9, daily ones after one; one in twenty is 5 to 14 days later"}, usualLateness},
-	{LatenessDoc{"fast", "after 0 or 1 days; one in a hundred after 1 to 7"}, fastLateness},
-	{LatenessDoc{"heavy", "lognormal: half within 3 days, 95 % within 14, 99 % within 27"}, heavyLateness},
+	{LatenessDoc{"simulator", "weekly events after 2 to 5 days, monthly ones after 4 to 9, daily ones after one; one in twenty is 5 to 14 days later"}, usualLateness, 23},
+	{LatenessDoc{"fast", "after 0 or 1 days; one in a hundred after 1 to 7"}, fastLateness, 7},
+	{LatenessDoc{"heavy", "lognormal: half within 3 days, 95 % within 14, 99 % within 27"}, heavyLateness, 400},
 	{LatenessDoc{"late20", "as simulator, but one in five is 1 to 30 days later"}, func(d *dice, c cadence) int {
 		days := usualLateness(d, c)
 		if d.chance(0.2) {
 			days += d.between(1, 30)
 		}
 		return days
-	}},
+	}, 53},
 }
 
 func usualLateness(d *dice, c cadence) (days int) {

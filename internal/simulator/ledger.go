@@ -26,6 +26,9 @@ type Bill struct {
 	ByEndpoint map[string]int64 `json:"byEndpoint"` // credits by path
 	// Credits by signal type or product; "minimum" for min1 charges.
 	ByType map[string]int64 `json:"byType"`
+	// Credits of deliveries to webhooks, which are no requests and have no entry; in the sums above they
+	// are under the endpoint "webhook".
+	Webhooks int64 `json:"webhookCredits,omitempty"`
 	// Different events among those that were charged; only with Config.CountDistinct.
 	Distinct int64   `json:"distinctEvents,omitempty"`
 	Entries  []Entry `json:"entries,omitempty"`
@@ -49,6 +52,9 @@ type Entry struct {
 	// The complete answer was written to the connection.
 	Delivered bool `json:"delivered"`
 }
+
+// webhookEndpoint is the key in Bill.ByEndpoint for deliveries.
+const webhookEndpoint = "webhook"
 
 // minimumCharge is the key in Bill.ByType for charges without an event behind them.
 const minimumCharge = "minimum"
@@ -136,6 +142,41 @@ func (l *ledger) charge(seq int, price map[string]int64) bool {
 	return true
 }
 
+// chargeDelivery books the price of an event that is delivered to a webhook, or refuses when the pool does
+// not hold it.
+func (l *ledger) chargeDelivery(key string, credits int64, event uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.spent >= l.pool || credits > l.pool-l.spent {
+		return false
+	}
+	l.addWebhook(key, credits)
+	if l.sold != nil {
+		l.sold[event] = struct{}{}
+	}
+	return true
+}
+
+// refundDelivery takes back the charge of a delivery that was not acknowledged.
+func (l *ledger) refundDelivery(key string, credits int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.addWebhook(key, -credits)
+}
+
+func (l *ledger) addWebhook(key string, credits int64) {
+	l.spent += credits
+	l.byEndpoint[webhookEndpoint] += credits
+	l.byType[key] += credits
+}
+
+// acknowledgeDelivery records that a charged delivery was acknowledged.
+func (l *ledger) acknowledgeDelivery(credits int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delivered += credits
+}
+
 // recordSold records the events of a charged answer.
 func (l *ledger) recordSold(a *answer) {
 	l.mu.Lock()
@@ -200,7 +241,7 @@ func (l *ledger) bill(withEntries bool) Bill {
 		Credits: l.spent, Delivered: l.delivered, Undelivered: l.spent - l.delivered,
 		Pool: l.pool, Remaining: l.pool - l.spent,
 		Requests: len(l.entries), Billed: l.billed,
-		ByEndpoint: maps.Clone(l.byEndpoint), ByType: maps.Clone(l.byType), Distinct: int64(len(l.sold)),
+		ByEndpoint: maps.Clone(l.byEndpoint), ByType: maps.Clone(l.byType), Webhooks: l.byEndpoint[webhookEndpoint], Distinct: int64(len(l.sold)),
 	}
 	if withEntries {
 		b.Entries = slices.Clone(l.entries)

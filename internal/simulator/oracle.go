@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strconv"
@@ -132,4 +134,71 @@ func (s *Server) Quote(w Watch, today time.Time, maxEvents int) (credits int64) 
 		}
 	}
 	return credits
+}
+
+// DeliveryReport is what the simulator knows of one delivery, whatever the receiver claims.
+type DeliveryReport struct {
+	ID           string        `json:"id"`
+	Subscription string        `json:"subscriptionId"`
+	Object       string        `json:"entityType"`
+	EntityID     string        `json:"entityId"`
+	Signal       string        `json:"type"`               // or optOut
+	SignalID     string        `json:"signalId,omitempty"` // empty: contacts
+	Date         time.Time     `json:"date,omitzero"`      // of the event
+	State        DeliveryState `json:"state"`
+	Attempts     int           `json:"attempts"`
+	Credits      int64         `json:"credits"` // charged
+	FirstSent    time.Time     `json:"firstSent,omitzero"`
+	// Time at which it was acknowledged or lost; zero: neither.
+	Ended time.Time `json:"ended,omitzero"`
+}
+
+// Deliveries returns every delivery that has been due, in that order: those that were sent, and those
+// that were not, with the reason.
+func (w *Webhooks) Deliveries() []DeliveryReport {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := make([]DeliveryReport, len(w.deliveries))
+	for i, d := range w.deliveries {
+		s := d.subscription
+		list[i] = DeliveryReport{
+			ID: d.id, Subscription: s.id, Object: s.target.object.String(), EntityID: s.entityID, Signal: optOutType,
+			State: d.state, Attempts: d.attempts, Credits: d.credits, FirstSent: d.firstSent, Ended: d.ended,
+		}
+		if d.optOut != "" {
+			list[i].EntityID = d.optOut
+			continue
+		}
+		list[i].Signal, list[i].Date = d.event.signal.key, d.event.date.midnight()
+		if s.target.object == company {
+			list[i].SignalID = strconv.FormatUint(d.event.id, 10)
+		}
+	}
+	return list
+}
+
+// OptOut makes a contact, named by its id or e-mail address, opt out now. The notice is sent by the
+// next Deliver.
+func (w *Webhooks) OptOut(who string) error {
+	id, ok := w.world.parseID(contact, who)
+	if !ok && strings.Contains(who, "@") {
+		id, ok = w.world.contactByEmail(strings.TrimSpace(who)), true
+	}
+	if !ok {
+		return fmt.Errorf("simulator: %q is neither the id nor the e-mail address of a contact", truncate(who))
+	}
+	now := w.now().UTC()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := slices.IndexFunc(w.subscriptions, (*subscription).isOptOut)
+	if at < 0 {
+		return errors.New("simulator: the account has no subscription to opt-out notices")
+	}
+	s := w.subscriptions[at]
+	w.optOuts++
+	w.enqueue(&delivery{
+		subscription: s, edition: s.edition, id: newUUID(mix(w.seed^'o'<<40, w.optOuts)), due: now,
+		optOut: strconv.FormatInt(id, 10), body: w.encodeOptOut(id, now),
+	})
+	return nil
 }

@@ -30,6 +30,18 @@ const unlimitedQuota = 1_000_000_000
 // usageLimit is how often a minute the account page may be read.
 const usageLimit = 5
 
+// managementLimit is how many requests a minute may manage webhooks, on every plan.
+const managementLimit = 100
+
+// quotaKind says which quota a request counts in.
+type quotaKind uint8
+
+const (
+	accountQuota    quotaKind = iota
+	usageQuota                // that of the account, and a small one besides
+	managementQuota           // one of its own
+)
+
 // window counts requests in a fixed stretch of time.
 type window struct {
 	length time.Duration
@@ -99,31 +111,49 @@ type rateLimiter struct {
 	quotas map[string]*quota
 }
 
-func (r *rateLimiter) quotaOf(key string) *quota {
+// quotaName is the key of a quota in the map.
+func (r *rateLimiter) quotaName(key string, kind quotaKind) string {
 	if !r.perKey {
 		key = ""
 	}
-	q := r.quotas[key]
+	if kind == managementQuota {
+		return "management\x00" + key
+	}
+	return key
+}
+
+func (r *rateLimiter) quotaOf(key string, kind quotaKind) *quota {
+	name := r.quotaName(key, kind)
+	q := r.quotas[name]
 	if q == nil {
-		q = &quota{
-			minute: window{length: time.Minute, limit: r.plan.minute},
-			hour:   window{length: time.Hour, limit: r.plan.hour},
-			day:    window{length: 24 * time.Hour, limit: r.plan.day},
-			usage:  window{length: time.Minute, limit: usageLimit},
-			burst:  float64(r.burst),
-			tokens: float64(r.burst),
-		}
-		r.quotas[key] = q
+		q = r.newQuota(kind)
+		r.quotas[name] = q
 	}
 	return q
 }
 
+func (r *rateLimiter) newQuota(kind quotaKind) *quota {
+	p := r.plan
+	if kind == managementQuota {
+		p = plan{minute: managementLimit}
+	}
+	return &quota{
+		minute: window{length: time.Minute, limit: p.minute},
+		hour:   window{length: time.Hour, limit: p.hour},
+		day:    window{length: 24 * time.Hour, limit: p.day},
+		usage:  window{length: time.Minute, limit: usageLimit},
+		burst:  float64(r.burst),
+		tokens: float64(r.burst),
+	}
+}
+
 // admit counts a request, or returns the limit it exceeds and for how long.
-func (r *rateLimiter) admit(key string, now time.Time, isUsage bool) (quotaSnapshot, limitKind, time.Duration) {
+func (r *rateLimiter) admit(key string, now time.Time, kind quotaKind) (quotaSnapshot, limitKind, time.Duration) {
 	now = now.UTC()
+	isUsage := kind == usageQuota
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	q := r.quotaOf(key)
+	q := r.quotaOf(key, kind)
 	q.advance(now, r.aligned)
 	limit, wait := q.exceededLimit(now, isUsage)
 	if limit == withinLimits {
@@ -139,18 +169,14 @@ func (r *rateLimiter) admit(key string, now time.Time, isUsage bool) (quotaSnaps
 }
 
 // peek returns the counts without adding to them.
-func (r *rateLimiter) peek(key string, now time.Time) quotaSnapshot {
+func (r *rateLimiter) peek(key string, now time.Time, kind quotaKind) quotaSnapshot {
 	now = now.UTC()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, seen := r.quotas[key]; r.perKey && !seen {
-		// Unknown keys see an untouched quota and leave no trace in the map.
-		untouched := rateLimiter{plan: r.plan, quotas: map[string]*quota{}}
-		q := untouched.quotaOf("")
-		q.advance(now, r.aligned)
-		return quotaSnapshot{q.minute, q.hour, q.day}
+	q := r.quotas[r.quotaName(key, kind)]
+	if q == nil {
+		q = r.newQuota(kind) // unknown keys see an untouched quota and leave no trace in the map
 	}
-	q := r.quotaOf(key)
 	q.advance(now, r.aligned)
 	return quotaSnapshot{q.minute, q.hour, q.day}
 }

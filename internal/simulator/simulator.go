@@ -50,6 +50,20 @@ type Config struct {
 	// nothing, and the answer does not say which item was the reason.
 	Refuse map[string]int
 
+	// Transport of deliveries to webhooks; nil: http.DefaultTransport.
+	Transport http.RoundTripper
+	// Time that a webhook has to answer; 0: 10 s.
+	DeliveryTimeout time.Duration
+	// Deliveries sent at once; 0: 1, which sends them in the order in which they are due.
+	DeliveryWorkers int
+	// Time after the midnight of an event's first day of visibility in which its delivery falls due;
+	// 0: 15 minutes.
+	DeliverySpread time.Duration
+	// A new subscription also gets the events of this time before it, within its first minute.
+	DeliveryReplay time.Duration
+	// Subscriptions that the account can have; 0: 100,000.
+	MaxSubscriptions int
+
 	// Log, if set, is called once per request when it has ended, possibly concurrently.
 	Log func(Entry)
 }
@@ -59,6 +73,8 @@ type Config struct {
 // Faults that cut a connection need a real one, as with net/http/httptest.Server; without it they
 // panic with [http.ErrAbortHandler].
 type Server struct {
+	*Webhooks
+
 	config   Config
 	now      func() time.Time
 	world    world
@@ -127,6 +143,7 @@ func New(c Config) (*Server, error) {
 			company: signalsOf(version, company, switches.Announced == "serve"),
 		}
 	}
+	s.Webhooks = newWebhooks(s)
 	return s, nil
 }
 
@@ -153,6 +170,12 @@ func (c *Config) checkRanges() error {
 	}
 	if c.SessionLife < 0 {
 		return fmt.Errorf("simulator: SessionLife is %v; it can be a time, or 0 for 30 days", c.SessionLife)
+	}
+	if c.DeliveryTimeout < 0 || c.DeliverySpread < 0 || c.DeliveryReplay < 0 {
+		return fmt.Errorf("simulator: DeliveryTimeout is %v, DeliverySpread %v, DeliveryReplay %v; they can be 0 or more", c.DeliveryTimeout, c.DeliverySpread, c.DeliveryReplay)
+	}
+	if c.DeliveryWorkers < 0 || c.MaxSubscriptions < 0 {
+		return fmt.Errorf("simulator: DeliveryWorkers is %d, MaxSubscriptions %d; they can be 0 or more", c.DeliveryWorkers, c.MaxSubscriptions)
 	}
 	if slices.Contains(c.Keys, "") {
 		return errors.New("simulator: Keys holds an empty key; leave Keys empty to accept any key")
@@ -214,7 +237,7 @@ type route struct {
 	method    string
 	serve     func(*exchange)
 	operation *operation // billed operations only
-	usage     bool       // has a quota of its own
+	quota     quotaKind
 }
 
 // routes is the whole API by path.
@@ -249,8 +272,8 @@ var routes = map[string]route{
 
 	"/v3/companies/website-visits": {method: http.MethodPost, operation: v3Visits()},
 
-	"/v3/account/usage": {method: http.MethodGet, serve: (*exchange).serveUsage, usage: true},
-	"/account/usage":    {method: http.MethodGet, serve: (*exchange).serveLegacyUsage, usage: true},
+	"/v3/account/usage": {method: http.MethodGet, serve: (*exchange).serveUsage, quota: usageQuota},
+	"/account/usage":    {method: http.MethodGet, serve: (*exchange).serveLegacyUsage, quota: usageQuota},
 }
 
 // adminPath is the prefix of the simulator's own endpoints, outside the API's paths. They need no
@@ -266,7 +289,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{Server: s, response: response{w: w, r: r, entries: s.ledger}, now: s.now().UTC()}
 	w.Header().Set("Date", x.now.Format(http.TimeFormat))
 	x.path = r.URL.Path
-	route, known := routes[x.path]
+	route, known := findRoute(x.path, r.Method)
 	isV2 := strings.HasPrefix(x.path, v2Prefix)
 	if s.switches.V2 == "ended" && isV2 {
 		known = false
@@ -294,7 +317,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admitRequest is the gate: it refuses what can be refused without reading the body.
 func (x *exchange) admitRequest(route route, known bool) bool {
 	key, authentic := x.apiKey()
-	x.quota = x.limiter.peek(key, x.now)
+	x.quota = x.limiter.peek(key, x.now, route.quota)
 	switch {
 	case !known:
 		x.fail(&problem{status: 404, message: "There is no route for this path", gateway: true})
@@ -308,7 +331,7 @@ func (x *exchange) admitRequest(route route, known bool) bool {
 	case !authentic:
 		x.fail(&problem{status: 401, errorWord: "invalid_request"})
 	default:
-		snapshot, limit, wait := x.limiter.admit(key, x.now, route.usage)
+		snapshot, limit, wait := x.limiter.admit(key, x.now, route.quota)
 		x.quota = snapshot
 		if limit == withinLimits {
 			return true
@@ -490,18 +513,29 @@ type Clock struct {
 // serveAdmin answers for the simulator itself.
 func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	var answer any
+	method := http.MethodGet
 	switch r.URL.Path {
 	case adminPath + "bill":
 		answer = s.ledger.bill(r.URL.Query().Get("entries") != "0")
 	case adminPath + "clock":
 		answer = Clock{Simulator: "siglake", Now: s.now().UTC()}
+	case adminPath + "deliveries":
+		answer = s.Deliveries()
+	case adminPath + optOutPath:
+		method = http.MethodPost
 	default:
 		http.NotFound(w, r)
 		return
 	}
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		http.Error(w, "only GET", http.StatusMethodNotAllowed)
+	if r.Method != method {
+		w.Header().Set("Allow", method)
+		http.Error(w, "only "+method, http.StatusMethodNotAllowed)
+		return
+	}
+	if method == http.MethodPost {
+		if err := s.OptOut(r.URL.Query().Get("contact")); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -55,6 +55,17 @@ type Switches struct {
 	Events     string // how many events an entity has
 	// Whether the older version of the API still exists.
 	V2 string
+
+	Challenge         string // whether a webhook proves that it is the customer's
+	TimestampUnit     string // of the timestamp header of deliveries
+	RetryTimestamp    string // timestamp header of a delivery that is sent again
+	RetryIntervals    string // time between the attempts of a delivery
+	Acknowledgement   string // what acknowledges a delivery
+	WebhookPagination string // names in the pagination of subscriptions and deliveries
+	Secret            string // whether the signing secret can be read again
+	DeliveryBilling   string // which deliveries are charged
+	DeliveryNames     string // names of two members of a delivery
+	Delivery          string // what happens to deliveries on their way
 	// Whether every answer draws a fresh reading of the harmless questions.
 	Chaos string
 }
@@ -158,6 +169,29 @@ var switchTable = []switchDef{
 		func(s *Switches) *string { return &s.Events }, false},
 	{SwitchDoc{"v2", 0, "the signals of the older generation are served, or have ended: their paths have no route", []string{"served", "ended"}},
 		func(s *Switches) *string { return &s.V2 }, false},
+	{SwitchDoc{"challenge", 27, "a URL is asked for a challenge before it gets deliveries", []string{"on", "off"}},
+		func(s *Switches) *string { return &s.Challenge }, false},
+	{SwitchDoc{"timestamp-unit", 28, "unit of the timestamp header of deliveries", []string{"seconds", "milliseconds"}},
+		func(s *Switches) *string { return &s.TimestampUnit }, false},
+	{SwitchDoc{"retry-timestamp", 29, "timestamp header of a delivery that is sent again: of this attempt, or of the first one", []string{"fresh", "original"}},
+		func(s *Switches) *string { return &s.RetryTimestamp }, false},
+	{SwitchDoc{"retry-intervals", 30, "a failed delivery is sent again after 1, 2 and 4 seconds, minutes or hours", []string{"seconds", "minutes", "hours"}},
+		func(s *Switches) *string { return &s.RetryIntervals }, false},
+	{SwitchDoc{"acknowledgement", 31, "a delivery is acknowledged by any 2xx, or only by one with the documented body", []string{"lenient", "strict"}},
+		func(s *Switches) *string { return &s.Acknowledgement }, false},
+	{SwitchDoc{"webhook-pagination", 32, "the pagination of subscriptions and of the audit log names limit and offset, or page and size", []string{"limit-offset", "page-size"}},
+		func(s *Switches) *string { return &s.WebhookPagination }, false},
+	{SwitchDoc{"secret", 35, "the signing secret can be read again, or is shown only when it is made", []string{"readable", "once"}},
+		func(s *Switches) *string { return &s.Secret }, false},
+	{SwitchDoc{"delivery-billing", 0, "a delivery is charged if it was acknowledged, or if it was sent", []string{"acknowledged", "sent"}},
+		func(s *Switches) *string { return &s.DeliveryBilling }, false},
+	{SwitchDoc{"delivery-names", 0, "a delivery has type and subscriptionId, signal_type and subscription_id, or signalType and subscriptionId",
+		[]string{"documented", "snake", "camel"}},
+		func(s *Switches) *string { return &s.DeliveryNames }, false},
+	{SwitchDoc{"delivery", 0, "deliveries arrive as they should; twice; up to an hour late and out of order; with a timestamp of ten minutes before; " +
+		"indented by a proxy; or decoded and encoded by a proxy, so that the signature does not fit",
+		[]string{"plain", "twice", "reordered", "old-stamp", "re-indented", "re-encoded"}},
+		func(s *Switches) *string { return &s.Delivery }, false},
 	{SwitchDoc{"chaos", 0, "draw the harmless switches anew for every answer, from seed and request", []string{"off", "on"}},
 		func(s *Switches) *string { return &s.Chaos }, false},
 }

@@ -10,6 +10,8 @@ import (
 type eventWriter struct {
 	entityWriter
 	apiVersion int
+	// The event is delivered to a webhook, which has other forms of some fields.
+	delivered bool
 }
 
 func (w *eventWriter) eventList(key string, e *entity, events []event) {
@@ -180,7 +182,7 @@ func (w *eventWriter) jobMove(e *entity, ev *event) {
 		w.string("newCompany", ev.toJob.company)
 	}
 	if names != "sample" {
-		w.id("personId", e.id, false)
+		w.id("personId", e.id, w.delivered)
 		w.id("currentCompanyId", ev.toJob.companyID, true)
 		w.string("currentCompanyName", ev.toJob.company)
 		w.string("currentDomain", ev.toJob.domain)

@@ -1,0 +1,295 @@
+package simulator
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// DeliveryState says how far a delivery has come.
+type DeliveryState string
+
+// States of a delivery.
+const (
+	DeliveryPending      DeliveryState = "pending"      // it was sent, and is sent again
+	DeliveryAcknowledged DeliveryState = "acknowledged" // an attempt was acknowledged
+	DeliveryLost         DeliveryState = "lost"         // no attempt was acknowledged, and there will be none
+	DeliveryMissed       DeliveryState = "missed"       // not sent: the subscription was switched off, or the account had no secret
+	DeliveryUnpaid       DeliveryState = "unpaid"       // not sent: the account had too few credits
+)
+
+const (
+	webhookAgent = "Lusha-Webhooks/1.0"
+	// maxAttempts is the first attempt of a delivery and the retries.
+	maxAttempts = 4
+	// maxAcknowledgement is how much of an acknowledgement is read, in bytes.
+	maxAcknowledgement = 64 << 10
+)
+
+// retryUnits are the values of the switch retry-intervals.
+var retryUnits = map[string]time.Duration{"seconds": time.Second, "minutes": time.Minute, "hours": time.Hour}
+
+// Deliver sends the deliveries and retries that are due, and returns the number of attempts. A
+// subscription whose delivery has failed for the last time is switched off. It returns the error of a
+// context that ended; deliveries of which it does not know the outcome are then sent again by the next
+// call.
+func (w *Webhooks) Deliver(ctx context.Context) (attempts int, err error) {
+	w.sending.Lock()
+	defer w.sending.Unlock()
+	for {
+		due := w.takeDue(w.now().UTC())
+		if len(due) == 0 {
+			return attempts, ctx.Err()
+		}
+		w.sendAll(ctx, due)
+		attempts += len(due)
+		if err := ctx.Err(); err != nil {
+			return attempts, err
+		}
+	}
+}
+
+// sendAll sends deliveries with as many workers as configured, and waits for them.
+func (w *Webhooks) sendAll(ctx context.Context, due []*delivery) {
+	next := make(chan *delivery)
+	var workers sync.WaitGroup
+	for range min(max(w.config.DeliveryWorkers, 1), len(due)) {
+		workers.Go(func() {
+			for d := range next {
+				w.send(ctx, d)
+			}
+		})
+	}
+	for _, d := range due {
+		next <- d
+	}
+	close(next)
+	workers.Wait()
+}
+
+// Push delivers what is due, whenever it falls due, until the context ends. It is for a clock that runs; at
+// a clock that stands, Deliver does the same once.
+func (w *Webhooks) Push(ctx context.Context) {
+	// The clock may be another one than the timer's.
+	const longest = time.Minute
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-w.wake:
+		}
+		if _, err := w.Deliver(ctx); err != nil {
+			return
+		}
+		wait := longest
+		if due, ok := w.NextDelivery(); ok {
+			wait = min(max(due.Sub(w.now()), time.Millisecond), longest)
+		}
+		timer.Reset(wait)
+	}
+}
+
+// attemptResult is how an attempt ended.
+type attemptResult struct {
+	status  int // 0: no answer
+	problem string
+}
+
+func (o attemptResult) acknowledged() bool { return o.problem == "" }
+
+// attempt is one attempt of a delivery.
+type attempt struct {
+	delivery *delivery
+	number   int
+	id       string // to be repeated by the acknowledgement; "" for any
+	url      string
+	secret   string
+	at       time.Time
+}
+
+// send makes one attempt, and records how it ended. Under delivery=twice a delivery that was acknowledged
+// is sent once more.
+func (w *Webhooks) send(ctx context.Context, d *delivery) {
+	w.mu.Lock()
+	a := attempt{delivery: d, number: d.attempts, url: d.subscription.target.url, secret: w.secret, at: w.now().UTC()}
+	if d.optOut == "" {
+		a.id = d.id
+	}
+	body := d.body
+	w.mu.Unlock()
+	o := w.post(ctx, &a, w.stampOf(d, a.at), body)
+	if ctx.Err() != nil {
+		w.putBack(d, a.at)
+		return
+	}
+	w.record(&a, o)
+	if !o.acknowledged() || w.switches.Delivery != "twice" {
+		return
+	}
+	a.at = w.now().UTC()
+	if o = w.post(ctx, &a, w.stampOf(d, a.at), body); ctx.Err() == nil {
+		w.recordCopy(&a, o)
+	}
+}
+
+// putBack lets a delivery whose attempt was broken off be sent again. That attempt does not count.
+func (w *Webhooks) putBack(d *delivery, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d.due = now
+	d.attempts--
+	w.enqueue(d)
+}
+
+// stampOf returns the timestamp header of an attempt.
+func (w *Webhooks) stampOf(d *delivery, now time.Time) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if d.stamp != "" && w.switches.RetryTimestamp == "original" {
+		return d.stamp
+	}
+	if w.switches.Delivery == "old-stamp" && d.stamp == "" {
+		now = now.Add(-10 * time.Minute)
+	}
+	stamp := strconv.FormatInt(now.Unix(), 10)
+	if w.switches.TimestampUnit == "milliseconds" {
+		stamp = strconv.FormatInt(now.UnixMilli(), 10)
+	}
+	if d.stamp == "" {
+		d.stamp = stamp
+	}
+	return stamp
+}
+
+// signature returns the signature of a delivery, in hexadecimal.
+func signature(secret, stamp string, body []byte) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(stamp + "."))
+	mac.Write(body)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// post sends the body of a delivery and reads its acknowledgement.
+func (w *Webhooks) post(ctx context.Context, a *attempt, stamp string, body []byte) attemptResult {
+	ctx, cancel := context.WithTimeout(ctx, w.config.deliveryTimeout())
+	defer cancel()
+	resp, err := w.postSigned(ctx, a, stamp, body)
+	if err != nil {
+		return attemptResult{problem: problemOf(ctx, err)}
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAcknowledgement))
+	switch {
+	case err != nil:
+		return attemptResult{resp.StatusCode, problemOf(ctx, err)}
+	case resp.StatusCode/100 != 2:
+		return attemptResult{resp.StatusCode, fmt.Sprintf("HTTP %d", resp.StatusCode)}
+	case w.switches.Acknowledgement == "strict":
+		return attemptResult{resp.StatusCode, checkAcknowledgement(text, a.id)}
+	}
+	return attemptResult{status: resp.StatusCode}
+}
+
+func (w *Webhooks) postSigned(ctx context.Context, a *attempt, stamp string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, bytes.NewReader(w.distort(body)))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", webhookAgent)
+	req.Header.Set("X-Lusha-Timestamp", stamp)
+	req.Header.Set("X-Lusha-Signature", signature(a.secret, stamp, body))
+	return w.client.Do(req)
+}
+
+// problemOf says why there was no answer, without addresses and ports, which differ from run to run.
+func problemOf(ctx context.Context, err error) string {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return "timeout"
+	}
+	return "no answer: " + rootOf(err).Error()
+}
+
+func rootOf(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+// checkAcknowledgement returns what a 2xx lacks in order to be the documented acknowledgement.
+func checkAcknowledgement(text []byte, id string) string {
+	var answer struct {
+		Received  bool
+		Timestamp string
+		WebhookID *string
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return "the acknowledgement is not JSON"
+	}
+	_, err := time.Parse(time.RFC3339, answer.Timestamp)
+	switch {
+	case !answer.Received:
+		return "the acknowledgement does not say received"
+	case err != nil:
+		return "the acknowledgement has no timestamp"
+	case answer.WebhookID == nil || id != "" && *answer.WebhookID != id:
+		return "the acknowledgement does not repeat the id"
+	}
+	return ""
+}
+
+// record records the outcome of an attempt.
+func (w *Webhooks) record(a *attempt, o attemptResult) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d, now := a.delivery, w.now().UTC()
+	entry := newAuditEntry(a, o, now)
+	switch {
+	case o.acknowledged():
+		d.state, d.ended, d.body = DeliveryAcknowledged, now, nil
+		w.ledger.acknowledgeDelivery(d.credits)
+	case a.number < maxAttempts:
+		d.due = now.Add(retryUnits[w.switches.RetryIntervals] << (a.number - 1))
+		w.enqueue(d)
+	default:
+		entry.status = auditLost
+		w.lose(d, now)
+		if s := d.subscription; !s.deleted && s.active {
+			s.switchOff(maxRetries, now)
+		}
+	}
+	w.audit = append(w.audit, entry)
+}
+
+// recordCopy records the outcome of a second copy, which changes nothing else.
+func (w *Webhooks) recordCopy(a *attempt, o attemptResult) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.audit = append(w.audit, newAuditEntry(a, o, w.now().UTC()))
+}
+
+// lose ends a delivery that was not acknowledged. The caller holds the lock.
+func (w *Webhooks) lose(d *delivery, now time.Time) {
+	d.state, d.ended, d.body = DeliveryLost, now, nil
+	if w.switches.DeliveryBilling == "acknowledged" && d.credits > 0 {
+		w.ledger.refundDelivery(d.event.signal.key, d.credits)
+		d.credits = 0
+	}
+}

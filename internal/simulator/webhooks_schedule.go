@@ -1,0 +1,198 @@
+package simulator
+
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+	"time"
+)
+
+// This file decides which events are delivered to a subscription, and when.
+
+// delivery is an event, or an opt-out notice, on its way to a subscription.
+type delivery struct {
+	subscription *subscription
+	edition      int // of the subscription's signals when it was queued
+	offs         int // of the subscription when it was first sent
+	id           string
+	event        event
+	due          time.Time // of the next attempt
+
+	optOut string // the contact of an opt-out notice, which has no event
+
+	state     DeliveryState
+	attempts  int // begun
+	credits   int64
+	firstSent time.Time // zero before the first attempt
+	ended     time.Time // when it was acknowledged or lost
+	body      []byte    // from the first attempt until it has ended
+	stamp     string    // timestamp header of the first attempt
+}
+
+// scheduleAhead is the number of days whose events are looked up at once.
+const scheduleAhead = 31
+
+func (c *Config) deliverySpread() time.Duration { return cmp.Or(c.DeliverySpread, 15*time.Minute) }
+
+func (c *Config) deliveryTimeout() time.Duration { return cmp.Or(c.DeliveryTimeout, 10*time.Second) }
+
+func (c *Config) maxSubscriptions() int { return cmp.Or(c.MaxSubscriptions, 100_000) }
+
+// reschedule begins the schedule of a subscription anew, as of now. The caller holds the lock.
+func (w *Webhooks) reschedule(s *subscription, now time.Time) {
+	s.edition++
+	s.scheduled = dayOf(now) - 1 // what of this day is due already is left out when it is scheduled
+	if s.edition == 1 && w.config.DeliveryReplay > 0 {
+		w.replay(s, now)
+	}
+}
+
+// schedule queues the events of a subscription that become visible up to a day. The caller holds the
+// lock.
+func (w *Webhooks) schedule(s *subscription, until day, now time.Time) {
+	if s.scheduled >= until {
+		return
+	}
+	from := s.scheduled + 1
+	s.scheduled = until + scheduleAhead - 1
+	begin := s.createdAt
+	if s.edition > 1 {
+		begin = now // its signals have changed
+	}
+	for _, d := range w.eventsOf(s, from, s.scheduled) {
+		if !d.due.Before(begin) {
+			w.enqueue(d)
+		}
+	}
+}
+
+// replay queues the events that were due in some time before a new subscription, as if that time had
+// passed within a minute. The caller holds the lock.
+func (w *Webhooks) replay(s *subscription, now time.Time) {
+	past := w.config.DeliveryReplay
+	begin := now.Add(-past)
+	for _, d := range w.eventsOf(s, dayOf(begin), dayOf(now)) {
+		if d.due.Before(begin) || !d.due.Before(now) {
+			continue
+		}
+		d.due = now.Add(time.Duration(float64(time.Minute) * float64(d.due.Sub(begin)) / float64(past)))
+		w.enqueue(d)
+	}
+}
+
+// eventsOf returns the deliveries of a subscription whose events become visible from one day to
+// another, as they would be without a day on which the subscription was made.
+func (w *Webhooks) eventsOf(s *subscription, from, until day) (list []*delivery) {
+	if !s.known || s.isOptOut() {
+		return nil
+	}
+	h := history{world: w.world, entity: &s.entity, filter: new(signalFilter),
+		span: span{from: from - w.world.lateness.longest, to: until, today: endOfTime}}
+	var events []event
+	for _, sig := range s.signals {
+		events = h.appendEvents(events, sig)
+	}
+	for i := range events {
+		e := &events[i]
+		if visible := w.world.visibleFrom(e); visible >= from && visible <= until {
+			list = append(list, w.newDelivery(s, e, visible))
+		}
+	}
+	slices.SortFunc(list, func(a, b *delivery) int { return a.due.Compare(b.due) })
+	return list
+}
+
+func (w *Webhooks) newDelivery(s *subscription, e *event, visible day) *delivery {
+	draw := mix(hashText(w.seed, s.id), e.textSeed)
+	d := dice(draw)
+	due := visible.midnight().Add(time.Duration(d.float() * float64(w.config.deliverySpread())))
+	if w.switches.Delivery == "reordered" {
+		due = due.Add(time.Duration(d.float() * float64(time.Hour)))
+	}
+	return &delivery{subscription: s, edition: s.edition, id: newUUID(mix(draw, 'i')), event: *e, due: due.Truncate(time.Millisecond)}
+}
+
+// takeDue takes the deliveries that are due and can be sent out of the queue; the others it ends.
+func (w *Webhooks) takeDue(now time.Time) (list []*delivery) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.subscriptions {
+		w.schedule(s, dayOf(now), now)
+	}
+	for len(w.queue) > 0 && !w.queue[0].due.After(now) {
+		if d := heap.Pop(&w.queue).(*delivery); w.begin(d, now) {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// isVoid reports whether a delivery was queued for a subscription that has been deleted or has other
+// signals now.
+func (d *delivery) isVoid() bool {
+	return d.firstSent.IsZero() && (d.subscription.deleted || d.edition != d.subscription.edition)
+}
+
+// begin prepares an attempt, and reports whether there is one to make. The first attempt charges the
+// account. The caller holds the lock.
+func (w *Webhooks) begin(d *delivery, now time.Time) bool {
+	s := d.subscription
+	switch {
+	case d.isVoid():
+		return false
+	case d.firstSent.IsZero():
+		w.deliveries = append(w.deliveries, d)
+		return w.beginFirst(d, now)
+	case s.deleted || !s.active || d.offs != s.offs || w.secret == "":
+		w.lose(d, now)
+		return false
+	}
+	d.attempts++
+	return true
+}
+
+// beginFirst prepares the first attempt.
+func (w *Webhooks) beginFirst(d *delivery, now time.Time) bool {
+	switch s := d.subscription; {
+	case !s.active || w.secret == "":
+		d.state = DeliveryMissed
+	case !w.chargeFor(d):
+		d.state = DeliveryUnpaid
+	default:
+		d.state, d.firstSent, d.attempts, d.offs = DeliveryPending, now, 1, s.offs
+		d.body = w.encodeDelivery(d, now)
+		return true
+	}
+	return false
+}
+
+// chargeFor charges the account for a delivery, unless it has too few credits.
+func (w *Webhooks) chargeFor(d *delivery) bool {
+	if d.optOut != "" {
+		return true
+	}
+	price := w.prices[d.subscription.target.object]
+	if !w.ledger.chargeDelivery(d.event.signal.key, price, d.event.textSeed) {
+		return false
+	}
+	d.credits = price
+	return true
+}
+
+// NextDelivery returns the time at which the next delivery or attempt is due, and false if there is none
+// within a month. It may be in the past.
+func (w *Webhooks) NextDelivery() (time.Time, bool) {
+	now := w.now().UTC()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.subscriptions {
+		w.schedule(s, dayOf(now), now)
+	}
+	for len(w.queue) > 0 {
+		if d := w.queue[0]; !d.isVoid() {
+			return d.due, true
+		}
+		heap.Pop(&w.queue)
+	}
+	return time.Time{}, false
+}
