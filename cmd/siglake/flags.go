@@ -38,6 +38,8 @@ type SimulatorOptions struct {
 	Set []string
 
 	countDistinct bool // for a demo of nights; it has no flag
+
+	WebhookReplay time.Duration // of a server
 }
 
 func defaultOutput() OutputOptions { return OutputOptions{LogFormat: "text"} }

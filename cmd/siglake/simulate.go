@@ -30,11 +30,14 @@ func simulateCommand() *cli.Command {
 			"  siglake simulate --listen 127.0.0.1:8080 &\n" +
 			"  " + app.KeyVariable + "=any siglake run LIST --lake DIR --signals news --base-url http://127.0.0.1:8080\n" +
 			"With --today the simulated world stands on another day; then runs need --as-of with the same day.\n" +
-			"Its bill is at /_simulator/bill; Ctrl-C stops the server and prints the bill.",
+			"Its bill is at /_simulator/bill; Ctrl-C stops the server and prints the bill.\n" +
+			"Subscriptions to webhooks get deliveries while the server runs; --webhook-replay sends past events, too.",
 		Flags: joinFlags(
 			[]cli.Flag{
 				&cli.StringFlag{Name: "listen", Value: listen, Destination: &listen, EnvVars: []string{"SIGLAKE_LISTEN"}, Usage: "`ADDRESS` to serve on; port 0 picks a free port"},
 				&cli.StringFlag{Name: "today", Destination: &today, EnvVars: []string{"SIGLAKE_TODAY"}, Usage: "`DATE` of the simulated world, in its answers and in their Date headers; it does not advance at midnight"},
+				&cli.DurationFlag{Name: "webhook-replay", Destination: &sim.WebhookReplay, EnvVars: []string{"SIGLAKE_WEBHOOK_REPLAY"}, Category: "Simulator",
+					Usage: "a new subscription to webhooks also gets the events that became visible in this `TIME` before it, such as 720h, within its first minute"},
 				&cli.BoolFlag{Name: "list-faults", Destination: &listFaults, Usage: "list the kinds of faults and exit", EnvVars: []string{"SIGLAKE_LIST_FAULTS"}},
 				&cli.BoolFlag{Name: "list-switches", Destination: &listSwitches, Usage: "list the switches and exit", EnvVars: []string{"SIGLAKE_LIST_SWITCHES"}},
 			},
@@ -88,6 +91,8 @@ func serveSimulator(ctx context.Context, w io.Writer, listen string, o Simulator
 	format.Fprintf(w, "simulator listening on http://%s\n", l.Addr())
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }() // ends with Shutdown or Close below
+	stopPushing := startPushing(ctx, sim)
+	defer stopPushing()
 	select {
 	case err = <-done:
 		return err
@@ -102,10 +107,40 @@ func serveSimulator(ctx context.Context, w io.Writer, listen string, o Simulator
 	if err = <-done; err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+	stopPushing()
 	b := sim.Bill()
 	format.Fprintf(w, "bill: %s over %s; %s charged and not delivered\n",
 		format.Count(b.Credits, "credit"), format.Count(b.Requests, "request"), format.Count(b.Undelivered, "credit"))
+	printDeliveries(w, sim)
 	return nil
+}
+
+// startPushing delivers to webhooks until ctx ends or the returned function is called, which waits for the
+// last delivery.
+func startPushing(ctx context.Context, sim *simulator.Server) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // awaited by stop
+		defer close(done)
+		sim.Push(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// printDeliveries sums up the deliveries to webhooks, if there were any.
+func printDeliveries(w io.Writer, sim *simulator.Server) {
+	states := map[simulator.DeliveryState]int{}
+	for _, d := range sim.Deliveries() {
+		states[d.State]++
+	}
+	if len(states) > 0 {
+		format.Fprintf(w, "webhooks: %d deliveries acknowledged, %d pending, %d lost, %d missed, %d unpaid\n",
+			states[simulator.DeliveryAcknowledged], states[simulator.DeliveryPending], states[simulator.DeliveryLost],
+			states[simulator.DeliveryMissed], states[simulator.DeliveryUnpaid])
+	}
 }
 
 func printFaults(out io.Writer) error {

@@ -65,6 +65,12 @@ var effects = map[string]effect{
 	"not-found":        {},
 }
 
+// webhookSwitches are those of webhooks, which no run meets.
+var webhookSwitches = []string{
+	"challenge", "timestamp-unit", "retry-timestamp", "retry-intervals", "acknowledgement", "webhook-pagination", "secret",
+	"delivery-billing", "delivery-names", "delivery",
+}
+
 // lakeContents is what a lake holds, for comparison.
 type lakeContents struct {
 	people, companies []string // event_uids
@@ -112,6 +118,9 @@ func TestRegister(t *testing.T) {
 		}
 	}
 	for _, doc := range simulator.SwitchDocs() {
+		if slices.Contains(webhookSwitches, doc.Name) {
+			continue
+		}
 		for i, value := range doc.Values {
 			setting := doc.Name + "=" + value
 			expected, listed := effects[setting]

@@ -10,6 +10,9 @@ import (
 	"github.com/siglake/siglake/internal/simulator"
 )
 
+// deliveryWorkers is the number of deliveries to webhooks that the simulator sends at once.
+const deliveryWorkers = 16
+
 // newSimulator makes the simulator that the options describe, with a clock.
 func newSimulator(o SimulatorOptions, now func() time.Time) (*simulator.Server, error) {
 	cfg := simulator.Config{Seed: o.Seed, Plan: o.Plan, Credits: o.Credits, Latency: o.Latency, Lateness: o.Lateness, Now: now}
@@ -22,6 +25,7 @@ func newSimulator(o SimulatorOptions, now func() time.Time) (*simulator.Server, 
 	}
 	var err error
 	cfg.CountDistinct = o.countDistinct
+	cfg.DeliveryReplay, cfg.DeliveryWorkers = o.WebhookReplay, deliveryWorkers
 	if o.V2Ends != "" {
 		if cfg.V2Ends, err = parseDay("sim-v2-ends", o.V2Ends); err != nil {
 			return nil, err

@@ -40,7 +40,7 @@
 // can decode; V3 accepts either form wherever it takes an id. Items that fail carry an error of
 // their own.
 //
-// Lookalike sessions are the only stored state. A session remembers the entities it has returned.
+// Lookalike sessions are stored state. A session remembers the entities it has returned.
 // It is updated while the charge is booked, under one lock: it has returned exactly what was
 // billed in it, delivered or not. Sessions expire some time after their last use
 // (Config.SessionLife) and do not outlive the Server.
@@ -48,9 +48,32 @@
 // Not served: search-and-enrich, decision makers and buying groups, tables, and everything else
 // that spends credits on other things than signals and the way to them.
 //
+// # Webhooks
+//
+// Webhooks turn the direction round: the account subscribes to entities, and the simulator sends each
+// event to the customer's URL once, when it becomes visible. Subscriptions, the signing secret and the
+// audit log are managed over HTTP (webhooks_routes.go), with a quota of their own. [Webhooks.Deliver] sends
+// what is due at the present time of Config.Now and returns, so that a test moves the clock and delivers;
+// [Webhooks.Push] does so while the clock runs.
+//
+//	schedule ─── the world says which events of a subscription become visible on a day
+//	   │
+//	charge ───── before the first attempt, in the sums of the bill; a delivery has no entry there
+//	   │
+//	attempt ──── the same body each time, signed with the secret of the moment; 10 s to answer
+//	   │
+//	retry ────── after 1, 2 and 4 s; an acknowledged delivery ends here
+//	   │
+//	block ────── a lost delivery switches its subscription off, and its charge is taken back
+//
+// [Webhooks.Deliveries] is the simulator's own account of every delivery: acknowledged, lost, never sent.
+// The event in a delivery is that of an answer to a request by id, with the two deviations that the
+// description has. A test delivery is not told apart by any member: its charge is 0, and that of mode
+// direct has no id.
+//
 // # The world
 //
-// Everything is computed and, sessions aside, nothing is stored, so a million companies cost
+// Everything is computed and, sessions and webhooks aside, nothing is stored, so a million companies cost
 // nothing. The entity id is primary: whether the service knows an entity, how large it is, what
 // happened to it and when are functions of (seed, id). A hash maps an identifier to an id:
 //
@@ -81,6 +104,9 @@
 // bill keeps the two apart. A request is refused with 402, unbilled, when the pool is empty or
 // when the charge would exceed what is left. The pool never goes below zero and a refusal never
 // costs anything, which keeps "credits on the bill = pool - remaining" exact.
+//
+// A delivery to a webhook states its charge, so the charge is booked before the first attempt. It stays
+// if an attempt is acknowledged. Whether a lost delivery costs something is an open question.
 //
 // Events are on the bill under their signal. The other products of V3 are under the names search,
 // signalScore, lookalikeContact, lookalikeCompany and websiteVisits. All but the last cost what

@@ -40,9 +40,8 @@ const (
 var retryUnits = map[string]time.Duration{"seconds": time.Second, "minutes": time.Minute, "hours": time.Hour}
 
 // Deliver sends the deliveries and retries that are due, and returns the number of attempts. A
-// subscription whose delivery has failed for the last time is switched off. It returns the error of a
-// context that ended; deliveries of which it does not know the outcome are then sent again by the next
-// call.
+// subscription whose delivery has failed for the last time is switched off. When the context ends, Deliver
+// waits for the attempts under way, leaves the others to the next call and returns the context's error.
 func (w *Webhooks) Deliver(ctx context.Context) (attempts int, err error) {
 	w.sending.Lock()
 	defer w.sending.Unlock()
@@ -123,6 +122,12 @@ type attempt struct {
 // send makes one attempt, and records how it ended. Under delivery=twice a delivery that was acknowledged
 // is sent once more.
 func (w *Webhooks) send(ctx context.Context, d *delivery) {
+	if ctx.Err() != nil {
+		w.putBack(d)
+		return
+	}
+	// An attempt is not broken off: its outcome would be unknown. It has a deadline of its own.
+	ctx = context.WithoutCancel(ctx)
 	w.mu.Lock()
 	a := attempt{delivery: d, number: d.attempts, url: d.subscription.target.url, secret: w.secret, at: w.now().UTC()}
 	if d.optOut == "" {
@@ -131,25 +136,18 @@ func (w *Webhooks) send(ctx context.Context, d *delivery) {
 	body := d.body
 	w.mu.Unlock()
 	o := w.post(ctx, &a, w.stampOf(d, a.at), body)
-	if ctx.Err() != nil {
-		w.putBack(d, a.at)
-		return
-	}
 	w.record(&a, o)
 	if !o.acknowledged() || w.switches.Delivery != "twice" {
 		return
 	}
 	a.at = w.now().UTC()
-	if o = w.post(ctx, &a, w.stampOf(d, a.at), body); ctx.Err() == nil {
-		w.recordCopy(&a, o)
-	}
+	w.recordCopy(&a, w.post(ctx, &a, w.stampOf(d, a.at), body))
 }
 
-// putBack lets a delivery whose attempt was broken off be sent again. That attempt does not count.
-func (w *Webhooks) putBack(d *delivery, now time.Time) {
+// putBack lets a delivery wait for the next call. The attempt that was prepared does not count.
+func (w *Webhooks) putBack(d *delivery) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	d.due = now
 	d.attempts--
 	w.enqueue(d)
 }
