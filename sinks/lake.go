@@ -103,7 +103,7 @@ func (s *sorters) limitMemory(ctx context.Context, limit int64, jobs int) error 
 	}
 	return parallel.Do(ctx, jobs, n, func(ctx context.Context, i int) error {
 		if err := largest[i].Spill(ctx); err != nil {
-			return fmt.Errorf("spill %s: %w", largest[i].name, err)
+			return fmt.Errorf("sort the rows of %s on disk: %w", largest[i].name, err)
 		}
 		return nil
 	})

@@ -55,6 +55,9 @@ type Options struct {
 	// Sheet is the name of the sheet of an Excel workbook, or its number from 1. Empty: the first
 	// visible one.
 	Sheet string
+	// TempDir returns the name of a folder for temporary files, which is created, and what removes it. Nil: one that stays
+	// if the process is killed.
+	TempDir func() (dir string, remove func() error, err error)
 	// Stdin is read for the URI "-". Nil: os.Stdin. If it cannot be read again from its beginning (an
 	// io.ReaderAt with a Size), Clashes stay unknown.
 	Stdin io.Reader
@@ -487,7 +490,7 @@ func (f *file) detectText(o Options) error {
 
 // detectSheet opens a sheet of an Excel workbook and decides what its columns mean.
 func (f *file) detectSheet(stored io.Reader, o Options) error {
-	w, err := openWorkbook(stored, o.Sheet)
+	w, err := openWorkbook(stored, o)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,8 @@ const (
 
 // workbook reads a sheet as CSV text.
 type workbook struct {
-	dir    string // of temporary files
+	dir    string       // of temporary files
+	remove func() error // the directory; nil: there is none
 	file   *excelize.File
 	rows   *excelize.Rows
 	sheet  string
@@ -60,19 +61,30 @@ type workbook struct {
 	again bool
 }
 
-// openWorkbook copies a workbook and opens one of its sheets: the one with the name or number wanted,
+// openWorkbook copies a workbook and opens one of its sheets: the one with the name or number of the options,
 // else the first that is visible. Errors of the workbook are *Error.
-func openWorkbook(stored io.Reader, wanted string) (*workbook, error) {
+func openWorkbook(stored io.Reader, o Options) (*workbook, error) {
 	w := &workbook{}
-	if err := w.open(stored, wanted); err != nil {
+	if err := w.open(stored, o); err != nil {
 		_ = w.Close() // the error counts
 		return nil, err
 	}
 	return w, nil
 }
 
-func (w *workbook) open(stored io.Reader, wanted string) (err error) {
-	if w.dir, err = os.MkdirTemp("", "siglake-sheet-*"); err != nil {
+// makeTempDir is the TempDir of options without one.
+func makeTempDir() (dir string, remove func() error, err error) {
+	dir, err = os.MkdirTemp("", "siglake-sheet-*")
+	return dir, func() error { return os.RemoveAll(dir) }, err
+}
+
+func (w *workbook) open(stored io.Reader, o Options) (err error) {
+	makeDir := o.TempDir
+	if makeDir == nil {
+		makeDir = makeTempDir
+	}
+	if w.dir, w.remove, err = makeDir(); err != nil {
+		w.remove = nil
 		return spaceError(err)
 	}
 	name := filepath.Join(w.dir, "workbook.xlsx")
@@ -82,7 +94,7 @@ func (w *workbook) open(stored io.Reader, wanted string) (err error) {
 	if w.archive, err = zip.OpenReader(name); err != nil {
 		return damagedWorkbook(err)
 	}
-	if err := w.chooseSheet(wanted); err != nil {
+	if err := w.chooseSheet(o.Sheet); err != nil {
 		return err
 	}
 	parts, err := w.checkParts()
@@ -582,8 +594,8 @@ func (w *workbook) Close() error {
 	if w.archive != nil {
 		errs = append(errs, w.archive.Close())
 	}
-	if w.dir != "" {
-		errs = append(errs, os.RemoveAll(w.dir))
+	if w.remove != nil {
+		errs = append(errs, w.remove())
 	}
 	return errors.Join(errs...)
 }

@@ -3,11 +3,14 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/internal/simulator"
 )
 
@@ -40,6 +43,61 @@ func TestReadersOfDamagedLake(t *testing.T) {
 		if code != exitIntegrity || !strings.Contains(stderr, "siglake rebuild ") {
 			t.Errorf("%q without a manifest: exit code %d, want %d, and the mend: %s", words, code, exitIntegrity, stderr)
 		}
+	}
+}
+
+// TestVerifyOfUnreadableLake: verify --json prints its object whatever cannot be read, with the error and the invariant that
+// it breaks. Temporary files are no part of a lake.
+func TestVerifyOfUnreadableLake(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	r.run(domainLines(5), "--signals", "growth")
+	for _, tt := range []struct {
+		name   string
+		damage func(lake string) error
+		broken string // the invariant; empty: none
+		code   int
+	}{
+		{"manifests", func(lake string) error {
+			dir := filepath.Join(lake, "_meta", "manifest")
+			return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600))
+		}, "one_chain", exitStorage},
+		{"journal", func(lake string) error { // a directory cannot be read as a file
+			name := filepath.Join(lake, "_state", "journal", "00000001.journal")
+			return errors.Join(os.Remove(name), os.MkdirAll(filepath.Join(name, "x"), 0o700))
+		}, "recorded_before_sent", exitStorage},
+		{"unfinished rebuild", func(lake string) error {
+			return os.WriteFile(filepath.Join(lake, "_state", "rebuild.json"), []byte(`{"rebuild_of":"lake"}`), 0o600)
+		}, "", exitIntegrity},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			lake := filepath.Join(t.TempDir(), "lake")
+			if err := errors.Join(os.CopyFS(lake, os.DirFS(r.lake)), tt.damage(lake)); err != nil {
+				t.Fatal(err)
+			}
+			for _, words := range [][]string{{"verify", "--json"}, {"verify", "--json", "--quick"}} {
+				code, stdout, stderr := says(t, append(words, "--lake", lake)...)
+				var v report.Verification
+				if err := json.Unmarshal([]byte(stdout), &v); err != nil || code != tt.code || len(v.Invariants) != 12 {
+					t.Fatalf("%q: exit code %d, %v: %s%s; want %d, and 12 invariants", words, code, err, stdout, stderr, tt.code)
+				}
+				state := "failed"
+				for _, i := range v.Invariants {
+					switch {
+					case i.Name == tt.broken:
+						state = "violated"
+						if i.State != "violated" || len(i.Violations) != 1 || !strings.Contains(i.Violations[0], v.Error) {
+							t.Errorf("%q: %+v, want violated by %s", words, i, v.Error)
+						}
+					case i.State == "violated", tt.name != "journal" && i.State == "holds":
+						t.Errorf("%q: %+v, want not checked", words, i)
+					}
+				}
+				if v.State != state || v.Rebuildable || v.Error == "" || !strings.Contains(stderr, v.Error) {
+					t.Errorf("%q: state %s, error %q, rebuildable: %t, want %s, and the error of %s", words, v.State, v.Error, v.Rebuildable, state, stderr)
+				}
+			}
+		})
 	}
 }
 

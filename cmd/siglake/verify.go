@@ -37,10 +37,14 @@ func verifyCommand() *cli.Command {
 			findings, err := app.VerifyLake(c.Context, env, o)
 			var broken *app.Error
 			isBroken := errors.As(err, &broken) && broken.Kind == app.KindIntegrity
-			if out.JSON && len(findings) > 0 {
-				return errors.Join(report.PrintJSON(env.Stdout, report.NewVerification(o.Lake, o.Quick, findings, err == nil || isBroken)), err)
+			switch {
+			case out.JSON && len(findings) > 0:
+				return errors.Join(report.PrintJSON(env.Stdout, report.NewVerification(o.Lake, o.Quick, findings, err)), err)
+			case err != nil && !app.IsViolated(findings): // nothing could be checked
+				return err
 			}
-			report.PrintFindings(env.Stdout, findings, out.Quiet)
+			stopped := err != nil && !isBroken // the error says why; of the rest little was checked
+			report.PrintFindings(env.Stdout, findings, out.Quiet || stopped)
 			switch {
 			case !isBroken:
 			case o.Quick && app.NeedsRebuild(findings):

@@ -221,6 +221,9 @@ type rejectsFile struct {
 	w    io.Writer // nil: there is no file
 }
 
+// rejectsPrefix begins the names of temporary files of rejected lines.
+const rejectsPrefix = ".siglake-rejects-"
+
 func createRejects(name string) (r rejectsFile, err error) {
 	if name == "" {
 		return r, nil
@@ -229,7 +232,7 @@ func createRejects(name string) (r rejectsFile, err error) {
 		return r, UsageErrorf("--rejects %s: it exists; name a file that does not exist yet", name)
 	}
 	r.name = name
-	if r.file, err = os.CreateTemp(filepath.Dir(name), ".siglake-rejects-*"); err != nil {
+	if r.file, err = createLocked(filepath.Dir(name), rejectsPrefix, 0o600); err != nil {
 		return r, NewFileError("--rejects "+name, filepath.Dir(name), err)
 	}
 	r.w = r.file

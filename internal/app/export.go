@@ -93,11 +93,11 @@ func Export(ctx context.Context, env *Env, o ExportOptions) (report *ExportRepor
 	defer e.inspector.Close() //nolint:errcheck // it was only read
 	var remove func() error
 	if joined.Dir, remove, err = CreateTemporary("siglake-export-"); err != nil {
-		return nil, &Error{KindStorage, err}
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	if err := os.Mkdir(joined.Dir, 0o700); err != nil {
-		return nil, &Error{KindStorage, err}
+		return nil, temporaryError("", err)
 	}
 	if e.file, err = createExport(env, &o); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func Export(ctx context.Context, env *Env, o ExportOptions) (report *ExportRepor
 	counted := &countedWriter{w: e.file.w}
 	out.W = counted
 	if err := e.write(ctx, joined, out); err != nil {
-		return nil, err
+		return nil, belowTemporary(joined.Dir, err)
 	}
 	e.report.Bytes = counted.n
 	return e.report, e.file.publish()

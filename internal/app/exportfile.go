@@ -1,7 +1,6 @@
 package app
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/siglake/siglake/internal/export"
 	"github.com/siglake/siglake/internal/format"
-	"github.com/siglake/siglake/internal/lease/flock"
 	"github.com/siglake/siglake/sinks"
 	"github.com/siglake/siglake/sources"
 )
@@ -86,52 +83,16 @@ func createExport(env *Env, o *ExportOptions) (*exportFile, error) {
 	if err := e.checkName(o.Lake); err != nil {
 		return nil, err
 	}
-	sweepExports(filepath.Dir(e.name))
-	e.temporary = filepath.Join(filepath.Dir(e.name), exportPrefix+rand.Text()+exportSuffix)
 	var err error
-	if e.file, err = os.OpenFile(e.temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666); err != nil { //nolint:gosec // the umask limits it
+	if e.file, err = createLocked(filepath.Dir(e.name), exportPrefix, 0o666); err != nil {
 		return nil, NewFileError("--output "+e.name, filepath.Dir(e.name), err)
 	}
-	_, _ = flock.TryLock(e.file) // where files cannot be locked, none is removed either
-	e.w = e.file
+	e.temporary, e.w = e.file.Name(), e.file
 	return e, nil
 }
 
-// The names of temporary files of exports begin and end with these.
-const (
-	exportPrefix = ".siglake-export-"
-	exportSuffix = ".tmp"
-)
-
-// sweepExports removes the temporary files of exports whose processes have ended from a folder: theirs are
-// not locked.
-func sweepExports(dir string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return // creating the file reports it
-	}
-	for _, entry := range entries {
-		name := entry.Name()
-		info, err := entry.Info()
-		if err != nil || !info.Mode().IsRegular() || !strings.HasPrefix(name, exportPrefix) || !strings.HasSuffix(name, exportSuffix) || time.Since(info.ModTime()) < lockingTime {
-			continue
-		}
-		removeUnlocked(filepath.Join(dir, name))
-	}
-}
-
-// removeUnlocked removes a file unless a process has locked it. What cannot be removed does no harm.
-func removeUnlocked(name string) {
-	f, err := os.OpenFile(name, os.O_RDWR, 0) //nolint:gosec // the folder is the user's
-	if err != nil {
-		return
-	}
-	locked, err := flock.TryLock(f)
-	removable := locked && err == nil
-	if err = f.Close(); removable && err == nil {
-		_ = os.Remove(name)
-	}
-}
+// exportPrefix begins the names of temporary files of exports.
+const exportPrefix = ".siglake-export-"
 
 // checkName makes sure that nothing is overwritten that should not be, and that the file lies in no lake.
 func (e *exportFile) checkName(lake string) error {

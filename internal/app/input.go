@@ -83,6 +83,7 @@ func (in *listInput) copyPipe(ctx context.Context, pipe io.Reader) (err error) {
 		err = ctx.Err()
 	}
 	if err != nil {
+		err = belowTemporary(in.spool.Name(), err)
 		return errors.Join(fmt.Errorf("reading the list from standard input: %w", err), in.close())
 	}
 	in.digest = hex.EncodeToString(hash.Sum(nil))

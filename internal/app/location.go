@@ -172,6 +172,9 @@ func lockError(uri string, err error) error {
 	if errors.Is(err, lease.ErrLocked) {
 		return &Error{KindLocked, fmt.Errorf("lake %s: %w; wait until it has ended, then repeat the command; siglake status --lake %[1]s shows how far it is", uri, err)}
 	}
+	if isForbidden(err) {
+		return &Error{KindStorage, fmt.Errorf("lake %s may only be read, and this command writes to it: %w", uri, err)}
+	}
 	return &Error{KindStorage, fmt.Errorf("lake %s: %w", uri, err)}
 }
 

@@ -339,7 +339,7 @@ func currentOutcome(l *ledger.Ledger, r *ledger.Run) pipeline.RunOutcome {
 
 // parse reads the options. stdin is what the list "-" stands for.
 func (l *ListOptions) parse(s3 S3Options, stdin io.Reader) (sources.Options, error) {
-	o := sources.Options{Stdin: stdin, Map: map[string]string{}, Keep: SplitWords(l.Keep), DidYouMean: DidYouMean, Sheet: l.Sheet, StrictFiles: l.StrictFiles}
+	o := sources.Options{Stdin: stdin, Map: map[string]string{}, Keep: SplitWords(l.Keep), DidYouMean: DidYouMean, Sheet: l.Sheet, StrictFiles: l.StrictFiles, TempDir: createSheetDir}
 	store, err := s3.Config()
 	if err != nil {
 		return o, err

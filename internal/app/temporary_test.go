@@ -2,13 +2,17 @@ package app
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/siglake/siglake/internal/lease"
 )
 
 // TestTemporary: what a killed process leaves in the folder for temporary files is nothing, or is
@@ -62,12 +66,64 @@ func TestTemporary(t *testing.T) {
 	}
 }
 
+// TestSweepSheets: the next command removes the parts of an Excel workbook that a killed one unpacked.
+func TestSweepSheets(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	t.Setenv("TMP", os.Getenv("TMPDIR"))
+	list := DefaultList()
+	o, err := list.parse(S3Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed, _, err := o.TempDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(killed, "workbook.xlsx"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lock := filepath.Join(filepath.Dir(killed), "lock")
+	if err := errors.Join(os.Rename(lock, lock+".held"), os.WriteFile(lock, nil, 0o600)); err != nil { // which no process has
+		t.Fatal(err)
+	}
+	next, remove, err := o.TempDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(killed)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a killed command unpacked is there: %v", err)
+	}
+	if err := errors.Join(os.WriteFile(filepath.Join(next, "workbook.xlsx"), nil, 0o600), remove()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSweepRejects: a check removes the temporary files of rejected lines of killed ones.
+func TestSweepRejects(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	killed := filepath.Join(dir, rejectsPrefix+"killed"+temporarySuffix)
+	if err := errors.Join(os.WriteFile(killed, nil, 0o600), os.Chtimes(killed, time.Time{}, time.Now().Add(-2*lockingTime))); err != nil {
+		t.Fatal(err)
+	}
+	r, err := createRejects(filepath.Join(dir, "rejects.csv"))
+	if err == nil {
+		err = r.close(true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 || entries[0].Name() != "rejects.csv" {
+		t.Errorf("the folder has %v, %v; want the rejected lines only", entries, err)
+	}
+}
+
 // TestSweepExports: an export removes the temporary files of killed ones from its folder, and no other file.
 func TestSweepExports(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	killed, other := filepath.Join(dir, exportPrefix+"killed"+exportSuffix), filepath.Join(dir, "other.tmp")
-	for _, name := range []string{killed, other, filepath.Join(dir, exportPrefix+"young"+exportSuffix)} {
+	killed, other := filepath.Join(dir, exportPrefix+"killed"+temporarySuffix), filepath.Join(dir, "other.tmp")
+	for _, name := range []string{killed, other, filepath.Join(dir, exportPrefix+"young"+temporarySuffix)} {
 		if err := os.WriteFile(name, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -109,6 +165,42 @@ func TestNoTemporary(t *testing.T) {
 	for _, err := range []error{err, nameless} {
 		if err == nil || !strings.Contains(err.Error(), "let "+variable+" name") || !strings.Contains(err.Error(), missing) {
 			t.Errorf("without %s: %v, want the variable and the directory", missing, err)
+		}
+	}
+}
+
+// TestFullTemporary: an error of a temporary file names the variable of its directory; one of another file does not.
+func TestFullTemporary(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(os.TempDir(), "siglake-verify-1")
+	full := &fs.PathError{Op: "write", Path: filepath.Join(dir, "content", "run-1.tmp"), Err: syscall.ENOSPC}
+	err := belowTemporary(dir, fmt.Errorf("sort the rows of accounts: %w", full))
+	temporary := new(TemporaryError)
+	if !errors.As(err, &temporary) || !strings.Contains(err.Error(), "with more space") || !strings.Contains(err.Error(), full.Path) {
+		t.Errorf("of a file there: %v, want the variable, more space and the path", err)
+	}
+	full.Path = filepath.Join("lake", "_staging", "run-1.tmp")
+	if err := belowTemporary(dir, full); errors.As(err, &temporary) {
+		t.Errorf("of another file: %v", err)
+	}
+}
+
+// TestLockErrors: a lake that may only be read is no lake that another process has locked.
+func TestLockErrors(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		kind Kind
+		says string
+	}{
+		{fmt.Errorf("%w: siglake run", lease.ErrLocked), KindLocked, "wait until it has ended"},
+		{&fs.PathError{Op: "open", Path: "lake/_state/lock", Err: syscall.EACCES}, KindStorage, "may only be read, and this command writes to it: open lake/_state/lock"},
+		{&fs.PathError{Op: "open", Path: "lake/_state/lock", Err: syscall.EROFS}, KindStorage, "may only be read"},
+		{&fs.PathError{Op: "open", Path: "lake/_state/lock", Err: syscall.EIO}, KindStorage, "input/output error"},
+	} {
+		typed := new(Error)
+		if err := lockError("lake", tt.err); !errors.As(err, &typed) || typed.Kind != tt.kind || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("lockError(%v) = %v, want kind %s and %q", tt.err, err, tt.kind, tt.says)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -43,27 +44,44 @@ type VerifyOptions struct {
 }
 
 // VerifyLake checks the invariants of a lake. When some are violated it returns an
-// error with the findings.
+// error with the findings. If the lake cannot be read, the findings are those of the checks that were possible.
 func VerifyLake(ctx context.Context, env *Env, o VerifyOptions) ([]Finding, error) {
 	if err := checkJobs(o.Jobs); err != nil {
 		return nil, err
 	}
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
 	var journal error // why it cannot be read
-	if errors.Is(err, wal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) {
+	if errors.Is(err, wal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) || isUnreadable(o.Lake, err) {
 		l, journal, err = &lake{env: env, uri: o.Lake, options: sinkOptions(env, o.Store)}, err, nil
 	}
 	if err != nil {
-		return nil, err
+		return unopenedFindings(err), err
 	}
 	defer l.close() //nolint:errcheck // nothing was written that matters
 	findings, err := checkInvariants(ctx, l, o, journal)
 	if errors.Is(err, wal.ErrCorrupt) { // in a record that opening did not read
 		findings, err = checkInvariants(ctx, l, o, err)
 	}
-	if err != nil {
-		return nil, lakeError(err)
+	switch {
+	case ctx.Err() != nil:
+		return nil, cmp.Or(err, ctx.Err())
+	case err != nil:
+		return findings, lakeError(err)
+	case isUnreadable(o.Lake, journal):
+		return findings, journal
 	}
+	return findings, verdict(ctx, l, o.Lake, findings)
+}
+
+// isUnreadable reports whether an error is that a journal cannot be read, although the rest of its lake may be: a store that
+// does not answer has neither.
+func isUnreadable(uri string, err error) bool {
+	own := new(Error)
+	return isStorage(err) || errors.As(err, &own) && own.Kind == KindStorage && !sinks.OnS3(uri)
+}
+
+// verdict is the error of a lake some of whose invariants are violated; nil: none is.
+func verdict(ctx context.Context, l *lake, uri string, findings []Finding) error {
 	violated := 0
 	for _, f := range findings {
 		if len(f.Violations) > 0 {
@@ -72,11 +90,16 @@ func VerifyLake(ctx context.Context, env *Env, o VerifyOptions) ([]Finding, erro
 	}
 	switch {
 	case violated > 0 && l.ledger != nil && l.changedSinceOpen(ctx):
-		return findings, &Error{KindLocked, fmt.Errorf("a run worked on %s during the comparison, which is therefore invalid: verify again when the run has ended", o.Lake)}
+		return &Error{KindLocked, fmt.Errorf("a run worked on %s during the comparison, which is therefore invalid: verify again when the run has ended", uri)}
 	case violated > 0:
-		return findings, &Error{KindIntegrity, fmt.Errorf("%d of %s of %s violated", violated, format.Count(len(findings), "invariant"), o.Lake)}
+		return &Error{KindIntegrity, fmt.Errorf("%d of %s of %s violated", violated, format.Count(len(findings), "invariant"), uri)}
 	}
-	return findings, nil
+	return nil
+}
+
+// IsViolated reports whether an invariant is violated.
+func IsViolated(findings []Finding) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool { return len(f.Violations) > 0 })
 }
 
 // IsRebuildable reports whether a lake that is rebuilt from the journal would
@@ -95,7 +118,7 @@ func NeedsRebuild(findings []Finding) bool {
 func checkInvariants(ctx context.Context, l *lake, o VerifyOptions, journal error) ([]Finding, error) {
 	sink, err := sinks.Inspect(ctx, l.uri, l.options)
 	if err != nil {
-		return nil, err
+		return unopenedFindings(err), err
 	}
 	defer sink.Close() //nolint:errcheck // it was only read
 	memory := o.Store.memory(l.env)
@@ -104,14 +127,14 @@ func checkInvariants(ctx context.Context, l *lake, o VerifyOptions, journal erro
 	if journal != nil {
 		p.meter = NewWorkMeter(nil).begin("", 0)
 		if err := p.checkWithoutJournal(ctx); err != nil {
-			return nil, err
+			return p.stoppedFindings(err), err
 		}
 		return journalFindings(p, journal), nil
 	}
 	if o.Quick {
 		p.meter = NewWorkMeter(nil).begin("", 0)
 		if err := p.checkQuickly(ctx); err != nil {
-			return nil, err
+			return p.stoppedFindings(err), err
 		}
 		return quickFindings(p), nil
 	}
@@ -120,7 +143,7 @@ func checkInvariants(ctx context.Context, l *lake, o VerifyOptions, journal erro
 		p.secret = []byte(key)
 	}
 	if err := p.checkAll(ctx); err != nil {
-		return nil, err
+		return p.stoppedFindings(err), err
 	}
 	return completeFindings(p), nil
 }
@@ -128,6 +151,7 @@ func checkInvariants(ctx context.Context, l *lake, o VerifyOptions, journal erro
 // checkAll checks everything. Answers that are compared with rows are audited on the way, so that they are
 // decoded once. The audit reads the others after that.
 func (p *publicationCheck) checkAll(ctx context.Context) (err error) {
+	p.stoppedAt = recordedFirst
 	if p.auditor, err = p.lake.ledger.BeginAudit(ctx, contains(p.secret)); err != nil {
 		return err
 	}
@@ -179,6 +203,44 @@ func completeFindings(p *publicationCheck) []Finding {
 		{Number: 11, Text: keyNowhere, Detail: p.secretText(), Violations: append(audit.WithSecret, p.leaks...), inLedger: true, Unchecked: p.secret == nil},
 		{Number: 12, Text: nothingLeft, Detail: p.finishedText, Violations: p.unfinished},
 	}
+}
+
+// unopenedFindings are the findings if a lake cannot be opened for a reason other than the command line: none of the
+// invariants was checked.
+func unopenedFindings(err error) []Finding {
+	if own := new(Error); errors.As(err, &own) && own.Kind == KindUsage {
+		return nil
+	}
+	return (&publicationCheck{remedied: map[string]int{}}).stoppedFindings(err)
+}
+
+// stoppedFindings are the findings if a check could not read what it needs: what was found until then, and why it
+// stopped.
+func (p *publicationCheck) stoppedFindings(err error) []Finding {
+	findings := []Finding{
+		{Text: allocated, Violations: p.unbalanced}, {Text: withinInterval, Violations: p.undeclared}, {Text: recordedFirst, Violations: p.older, inLedger: true},
+		{Text: boughtOnce}, {Text: rowsMatch, Violations: p.differing}, {Text: filesListed, Violations: p.unlisted}, {Text: filesIntact, Violations: p.damaged},
+		{Text: oneChain, Violations: p.brokenChain}, {Text: oneStatus, Violations: p.badStatus}, {Text: withinBudget}, {Text: keyNowhere, Violations: p.leaks}, {Text: nothingLeft, Violations: p.unfinished},
+	}
+	isTemporary := errors.As(err, new(*TemporaryError)) // of which the lake is not the cause
+	for i := range findings {
+		f := &findings[i]
+		f.Number, f.remedied, f.Detail = i+1, p.remedied[f.Text], "the check stopped before its end"
+		if f.Text == p.stoppedAt && !isTemporary {
+			f.Violations = append(f.Violations, unreadText(err))
+			f.remedied++
+		}
+		f.Unchecked = len(f.Violations) == 0
+	}
+	return findings
+}
+
+// unreadText says why something cannot be read, and what to do if a permission is missing.
+func unreadText(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return err.Error() + "; grant the permission to read it"
+	}
+	return err.Error()
 }
 
 // The invariants.
@@ -263,7 +325,8 @@ type publicationCheck struct {
 	gone                            int             // those of them that are not there
 	unread                          int             // compactions that replaced some of these
 
-	remedied map[string]int // violations of an invariant that say what to do about them
+	remedied  map[string]int // violations of an invariant that say what to do about them
+	stoppedAt string         // the invariant of the check that is running; empty: none
 
 	unbalanced, undeclared, differing, unlisted, damaged, brokenChain, badStatus, unfinished, leaks, older []string
 }
@@ -312,16 +375,29 @@ func (p *publicationCheck) fileText() string {
 
 // checkPublished compares what the lake shows with the journal.
 func (p *publicationCheck) checkPublished(ctx context.Context) error {
-	return runChecks(ctx, p.readChain, fileReader{p}.readFiles, p.checkGenerations, p.checkJournal, publishedRuns{p}.checkRuns, p.checkFiles, p.findSecret)
+	return p.runChecks(ctx, p.chainCheck(), p.filesCheck(), check{oneChain, p.checkGenerations}, check{oneChain, p.checkJournal},
+		check{recordedFirst, publishedRuns{p}.checkRuns}, check{filesIntact, p.checkFiles}, check{keyNowhere, p.findSecret})
 }
 
+// check is a part of the verification.
+type check struct {
+	// That is violated if what the check reads cannot be read.
+	invariant string
+	run       func(context.Context) error
+}
+
+func (p *publicationCheck) chainCheck() check { return check{oneChain, p.readChain} }
+func (p *publicationCheck) filesCheck() check { return check{filesIntact, fileReader{p}.readFiles} }
+
 // runChecks runs one check after another, up to the first that cannot run.
-func runChecks(ctx context.Context, checks ...func(context.Context) error) error {
-	for _, check := range checks {
-		if err := check(ctx); err != nil {
+func (p *publicationCheck) runChecks(ctx context.Context, checks ...check) error {
+	for _, c := range checks {
+		p.stoppedAt = c.invariant
+		if err := c.run(ctx); err != nil {
 			return err
 		}
 	}
+	p.stoppedAt = ""
 	return nil
 }
 

@@ -194,7 +194,7 @@ func (p *publicationCheck) checkFile(got *readFile) {
 	f := p.listed[got.path]
 	switch {
 	case errors.Is(got.err, fs.ErrPermission):
-		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v; grant the permission to read it", f.Path, got.err))
+		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %s", f.Path, unreadText(got.err)))
 		p.remedied[filesIntact]++
 	case got.err != nil:
 		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %v", f.Path, got.err))

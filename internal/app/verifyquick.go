@@ -8,7 +8,8 @@ import (
 
 // checkQuickly checks what needs no answer: the chain of manifests, the digests of all bytes, and sums.
 func (p *publicationCheck) checkQuickly(ctx context.Context) error {
-	return runChecks(ctx, p.readChain, fileReader{p}.readFiles, p.checkGenerations, p.checkJournal, publishedRuns{p}.checkRuns, p.checkFiles)
+	return p.runChecks(ctx, p.chainCheck(), p.filesCheck(), check{oneChain, p.checkGenerations}, check{oneChain, p.checkJournal},
+		check{recordedFirst, publishedRuns{p}.checkRuns}, check{filesIntact, p.checkFiles})
 }
 
 // quickFindings are the findings of a quick check, and what it left out.
@@ -43,7 +44,7 @@ func (p *publicationCheck) preparedText() string {
 
 // checkWithoutJournal checks what needs no journal: the chain of manifests, and the digests of all bytes.
 func (p *publicationCheck) checkWithoutJournal(ctx context.Context) error {
-	return runChecks(ctx, p.readChain, fileReader{p}.readFiles, p.checkGenerations, p.checkFiles)
+	return p.runChecks(ctx, p.chainCheck(), p.filesCheck(), check{oneChain, p.checkGenerations}, check{filesIntact, p.checkFiles})
 }
 
 // journalFindings are the findings if the journal cannot be read.
@@ -54,7 +55,7 @@ func journalFindings(p *publicationCheck, journal error) []Finding {
 	return []Finding{
 		unread(1, allocated),
 		unread(2, withinInterval),
-		{Number: 3, Text: recordedFirst, Detail: "the journal cannot be read", Violations: []string{journal.Error()}, remedied: 1, inLedger: true},
+		{Number: 3, Text: recordedFirst, Detail: "the journal cannot be read", Violations: []string{unreadText(journal)}, remedied: 1, inLedger: true},
 		unread(4, boughtOnce),
 		unread(5, rowsMatch),
 		{Number: 6, Text: filesListed, Detail: p.fileText(), Violations: p.unlisted, remedied: p.remedied[filesListed]},

@@ -118,8 +118,9 @@ func (c *runCheck) derive(ctx context.Context, o sinks.Options) (manifest *pipel
 	o.RunID, o.SchemaVersion, o.Earlier = c.run.ID, c.published.SchemaVersion(), c.earlier
 	sink, err := sinks.OpenCheck(dir, o, c.published.Files)
 	if err != nil {
-		return nil, err
+		return nil, belowTemporary(dir, err)
 	}
 	defer func() { err = errors.Join(err, sink.Close()) }()
-	return (&replay{c.lake.ledger, c.run, o.SchemaVersion, c.answers}).rebuild(ctx, sink)
+	manifest, err = (&replay{c.lake.ledger, c.run, o.SchemaVersion, c.answers}).rebuild(ctx, sink)
+	return manifest, belowTemporary(dir, err)
 }

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -73,9 +75,18 @@ func acquireFlock(path, holder string, write func(*os.File, string) error) (*Flo
 // would not keep other processes out.
 func (l *Flock) open() (err error) {
 	if l.f, err = l.dir.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o666); err != nil { //nolint:gosec // the umask limits access
-		return err
+		return l.inDirectory(err)
 	}
 	return l.take(flock.TryLock)
+}
+
+// inDirectory makes the error of a file name the whole path.
+func (l *Flock) inDirectory(err error) error {
+	path := new(fs.PathError)
+	if !errors.As(err, &path) {
+		return err
+	}
+	return &fs.PathError{Op: "open", Path: filepath.Join(l.dir.Name(), path.Path), Err: path.Err}
 }
 
 // take locks the file, or closes it.

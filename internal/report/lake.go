@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"io"
 
 	"github.com/siglake/siglake/internal/app"
@@ -48,8 +49,11 @@ func PrintCheckup(w io.Writer, results []app.CheckResult, policy string, quiet b
 type Verification struct {
 	Lake  string `json:"lake"`
 	Quick bool   `json:"quick"` // no answer was read
-	// State is holds, partly (what was checked holds), violated, or invalid: a run worked on the lake meanwhile.
+	// State is holds, partly (what was checked holds), violated, invalid (a run worked on the lake meanwhile) or failed: the
+	// check could not be completed, and found nothing until then.
 	State string `json:"state"`
+	// Error is why the check could not be completed; empty: it was.
+	Error string `json:"error,omitempty"`
 	// Rebuildable says that siglake rebuild mends what is violated, and nothing less does; only if answers were read.
 	Rebuildable bool        `json:"rebuildable"`
 	Invariants  []Invariant `json:"invariants"`
@@ -72,9 +76,9 @@ var invariantNames = []string{
 	"files_intact", "one_chain", "one_status", "within_budget", "key_nowhere", "nothing_left",
 }
 
-// NewVerification describes findings. valid is false if a run worked on the lake during the check.
-func NewVerification(lake string, quick bool, findings []app.Finding, valid bool) *Verification {
-	v := &Verification{Lake: lake, Quick: quick, State: "holds", Rebuildable: valid && !quick && app.IsRebuildable(findings), Invariants: []Invariant{}}
+// NewVerification describes findings, and the error with which they came.
+func NewVerification(lake string, quick bool, findings []app.Finding, err error) *Verification {
+	v := &Verification{Lake: lake, Quick: quick, State: "holds", Invariants: []Invariant{}}
 	for _, f := range findings {
 		i := Invariant{Number: f.Number, State: "holds", Text: f.Text, Detail: f.Detail, LeftOut: f.LeftOut, Violations: append([]string{}, f.Violations...)}
 		if f.Number > 0 && f.Number <= len(invariantNames) {
@@ -93,9 +97,18 @@ func NewVerification(lake string, quick bool, findings []app.Finding, valid bool
 		}
 		v.Invariants = append(v.Invariants, i)
 	}
-	if !valid {
+	typed := new(app.Error)
+	isTyped, isViolated := errors.As(err, &typed), app.IsViolated(findings)
+	switch {
+	case isTyped && typed.Kind == app.KindIntegrity && isViolated, err == nil:
+		v.Rebuildable = !quick && app.IsRebuildable(findings)
+		return v
+	case isTyped && typed.Kind == app.KindLocked && isViolated:
 		v.State = "invalid"
+	case !isViolated:
+		v.State = "failed"
 	}
+	v.Error = err.Error()
 	return v
 }
 
