@@ -18,7 +18,7 @@ func TestFixedSinceInDoubt(t *testing.T) {
 	night := func(want int, flags ...string) runResult {
 		t.Helper()
 		v := n.run(300, flags...)
-		if s := n.status(exitComplete); v.code != want || v.entities == 0 && want != exitInDoubt || s.OpenLines != 0 || s.Liability.InDoubt.Calls != 1 {
+		if s := n.status(exitComplete); v.code != want || v.entities == 0 || s.OpenLines != 0 || s.Liability.InDoubt.Calls != 1 {
 			t.Fatalf("night %s: exit %d, %d entities, status %+v; want %d, some, nothing open and one call in doubt: %s", n.now, v.code, v.entities, s, want, v.stderr)
 		}
 		n.checkBill()
@@ -36,9 +36,9 @@ func TestFixedSinceInDoubt(t *testing.T) {
 		t.Fatal("the call in doubt bought nothing: the test shows nothing")
 	}
 
-	// A night that asks for what is new asks its lines for the days after its window.
-	v := night(exitComplete, "--since", "last", "--nightly-types", "news,growth")
-	if v.credits > lost/2 || strings.Contains(v.stderr, "may be paid twice") {
+	// A night that asks for what is new asks its lines for the days after its window, and says so.
+	v := night(exitInDoubt, "--since", "last", "--nightly-types", "news,growth")
+	if v.credits > lost/2 || strings.Contains(v.stderr, "may be paid twice") || n.manifest.Accounts.ByStatus[schema.InDoubt] != 0 {
 		t.Errorf("since last: %d credits, the call in doubt cost %d: %s", v.credits, lost, v.stderr)
 	}
 	for range 2 {
@@ -66,9 +66,9 @@ func TestDecidedBetweenNights(t *testing.T) {
 			t.Parallel()
 			n := newUnattended(t, simulator.Config{CountDistinct: true, Faults: []simulator.Fault{{Kind: "drop-after-charge", At: 1}}})
 			n.flags = append(n.flags, "--since", "last", "--nightly-types", "news,growth")
-			night := func(want int) runResult {
+			night := func(want int, flags ...string) runResult {
 				t.Helper()
-				v := n.run(60)
+				v := n.run(60, flags...)
 				if v.code != want {
 					t.Fatalf("night %s: exit %d, want %d: %s", n.now, v.code, want, v.stderr)
 				}
@@ -80,11 +80,27 @@ func TestDecidedBetweenNights(t *testing.T) {
 			if lost == 0 {
 				t.Fatal("the call in doubt bought nothing: the test shows nothing")
 			}
-			if v := night(exitComplete); v.credits >= lost {
-				t.Errorf("before the decision: %d credits, the call in doubt cost %d", v.credits, lost)
+			name := n.manifest.Run.ID + "/" + n.manifest.InDoubt[0].Call
+			says := func(v runResult, text string) {
+				t.Helper()
+				if !strings.Contains(text, name) || !strings.Contains(text, "siglake held") || v.credits >= lost {
+					t.Errorf("before the decision: %d credits, the call in doubt cost %d; want less, and %s named: %s", v.credits, lost, name, text)
+				}
 			}
+			v := night(exitInDoubt)
+			says(v, v.stdout)
+			if s := n.status(exitStale, "--max-age", "26h"); s.Runs[1].State != "held" || *s.Runs[1].Exit != exitInDoubt || s.Lists[0].LastGood != "" {
+				t.Errorf("status before the decision: %+v, last good run %q", s.Runs[1], s.Lists[0].LastGood)
+			}
+			if v = night(exitInDoubt, "--quiet"); v.stdout != "" {
+				t.Errorf("--quiet prints %s", v.stdout)
+			}
+			says(v, v.stderr)
 			n.mustExit(exitComplete, "held", decision)
-			v := night(exitComplete)
+			if s := n.status(exitComplete); s.Runs[2].State != "complete" || s.Lists[0].LastGood != s.Runs[2].Run {
+				t.Errorf("status after the decision: %+v, last good run %q", s.Runs[2], s.Lists[0].LastGood)
+			}
+			v = night(exitComplete)
 			if again := v.credits >= lost; again != (decision == "retry") {
 				t.Errorf("after the decision: %d credits, the call in doubt cost %d: %s", v.credits, lost, v.stderr)
 			}

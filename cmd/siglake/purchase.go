@@ -203,18 +203,19 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 		return newMeter(w, env.Log, p.out.Quiet, total, now)
 	}
 	j.Report = func(m *pipeline.Manifest) {
-		p.end.Runs = append(p.end.Runs, m)
+		p.end.Runs, p.end.Undecided = append(p.end.Runs, m), j.Undecided()
 		report.LogRun(env.Log, m)
 		if p.out.Quiet {
+			report.LogUndecided(env.Log, j.Undecided())
 			if logsJSON { // its last line says all of this
 				return
 			}
-			if code := j.ExitOf(app.ManifestExit(m), app.FaultyLines(m), m.Accounts.Lines); code != exitComplete && code != exitUnexplained { // of which LogRun warns
+			if code := j.ExitOf(app.ManifestExit(m), app.FaultyLines(m), m.Accounts.Lines); code != exitComplete && code != exitUnexplained && m.Run.Outcome != pipeline.RunComplete { // of the others LogRun and LogUndecided warn
 				report.LogIncomplete(env.Log, m)
 			}
 			return
 		}
-		report.PrintSummary(env.Stdout, p.run.Lake, m)
+		report.PrintSummary(env.Stdout, p.run.Lake, m, j.Undecided())
 		if b := bill(); b != nil {
 			format.Fprintf(env.Stdout, "  Simulator's own bill: %s, %s of them delivered\n", format.Count(b.Credits, "credit"), format.Thousands(b.Delivered))
 		}
@@ -232,6 +233,8 @@ func (p *purchaseCommand) buy(ctx context.Context, env *app.Env) error {
 		return statusOf(j.ExitOf(app.ManifestExit(m), app.FaultyLines(m), m.Accounts.Lines))
 	case !p.out.Quiet:
 		report.PrintNothingToDo(env.Stdout, nothing)
+	default:
+		report.LogUndecided(env.Log, nothing.Undecided)
 	}
 	if nothing.RunID == "" {
 		return nil

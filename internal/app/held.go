@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 )
 
 // HeldOptions say which calls in doubt are looked at, or decided about.
@@ -54,6 +56,37 @@ type InDoubtCall struct {
 	Accounts []string  `json:"accounts"`
 	MinCost  int64     `json:"credits_least"`
 	MaxCost  int64     `json:"credits_most"`
+}
+
+// UndecidedCalls are calls in doubt of earlier runs that may have bought what a night therefore did not ask for.
+type UndecidedCalls struct {
+	Calls   []UndecidedCall
+	MaxCost int64 // credits that all of them can have cost together
+}
+
+// UndecidedCall is one of UndecidedCalls.
+type UndecidedCall struct {
+	Call     string // as RUN/CALL
+	Problem  string
+	Object   schema.Object
+	Entities int
+	MaxCost  int64
+}
+
+func newUndecidedCalls(l *ledger.Ledger, calls []*ledger.Call) UndecidedCalls {
+	u := UndecidedCalls{MaxCost: l.Bill().MaxCost(calls...)}
+	for _, c := range slices.SortedFunc(slices.Values(calls), func(a, b *ledger.Call) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) }) {
+		u.Calls = append(u.Calls, UndecidedCall{c.Run.ID + "/" + c.ID, c.Problem, c.Query.Object, c.Entities, l.Bill().MaxCost(c)})
+	}
+	return u
+}
+
+// Without leaves out the calls that others list already.
+func (u UndecidedCalls) Without(listed []pipeline.InDoubtCall) UndecidedCalls {
+	u.Calls = slices.DeleteFunc(slices.Clone(u.Calls), func(c UndecidedCall) bool {
+		return slices.ContainsFunc(listed, func(d pipeline.InDoubtCall) bool { return d.Name() == c.Call })
+	})
+	return u
 }
 
 // ListInDoubt describes calls in doubt, and gives what all of them can have cost together.

@@ -44,13 +44,20 @@ func (a rejectAllowance) allows(rejected, lines int64) bool {
 }
 
 // ExitOf is the exit code of a run of the job: code, or that of a complete run if nothing is wrong but
-// faulty lines (see FaultyLines), which --allow-rejected accepts.
+// faulty lines (see FaultyLines), which --allow-rejected accepts. Undecided calls of earlier runs are in doubt as are the
+// run's own.
 func (j *Job) ExitOf(code int, faulty, lines int64) int {
 	if code == ExitRejects && j.allowedRejects.allows(faulty, lines) {
-		return ExitComplete
+		code = ExitComplete
+	}
+	if len(j.undecided.Calls) > 0 {
+		code = max(code, ExitInDoubt)
 	}
 	return code
 }
+
+// Undecided are the calls of earlier runs in doubt that may have bought what the last run therefore did not ask for.
+func (j *Job) Undecided() UndecidedCalls { return j.undecided }
 
 // FaultyLines counts the lines because of which a run ends with ExitRejects: those that are rejected, and those that
 // share a damaged key with another line. If the manifest may not list all such keys, every line counts.

@@ -47,6 +47,7 @@ type Job struct {
 	damage        error         // what a pass noticed of the lake's earlier files
 	allowance     *allowance    // what the caps left to the last pass; nil: there are none
 	v2Ended       string        // how V2 refused this command's calls and its list of signals; empty: it did not
+	undecided     UndecidedCalls
 	usage         *usageReading // made to compare the clocks; nil: none since the last run
 }
 
@@ -299,6 +300,7 @@ type NothingToDo struct {
 	WrittenOff int   // calls that were taken as paid and lost
 	MaxLoss    int64 // credits that they may have cost
 	InDoubt    int   // calls that nothing was decided about
+	Undecided  UndecidedCalls
 	Faulty     int64 // lines; see FaultyLines
 	Lines      int64 // of the run; 0: not known without its manifest
 	SinceLast  bool  // it asks for what the lake does not have
@@ -319,7 +321,8 @@ func newNothingToDo(l *lake, r *ledger.Run) *NothingToDo {
 	return &NothingToDo{
 		Lake: l.uri, RunID: r.ID, Begun: r.FirstStarted, Outcome: currentOutcome(l.ledger, r), Generation: r.Published.Generation, Service: services[r.Settings[serviceSetting]],
 		WrittenOff: len(writtenOff), MaxLoss: l.ledger.Bill().MaxCost(writtenOff...), InDoubt: len(l.ledger.Blockers(r).Undecided()),
-		Faulty: r.Published.Rejected, Lines: lines,
+		Undecided: newUndecidedCalls(l.ledger, l.ledger.Narrowing(r).Undecided()),
+		Faulty:    r.Published.Rejected, Lines: lines,
 		SinceLast: r.Settings["since"] == sinceLast,
 	}
 }
@@ -328,13 +331,17 @@ func newNothingToDo(l *lake, r *ledger.Run) *NothingToDo {
 // since about the calls that it left in doubt. Nothing else of it changes: who
 // asks it has no lines left to ask about.
 func currentOutcome(l *ledger.Ledger, r *ledger.Run) pipeline.RunOutcome {
-	switch {
-	case r.Published.Outcome != pipeline.RunInDoubt || len(l.Blockers(r).Undecided()) > 0:
-		return r.Published.Outcome
-	case r.Published.Rejected > 0:
-		return pipeline.RunWithRejects
+	outcome := r.Published.Outcome
+	if outcome == pipeline.RunInDoubt && len(l.Blockers(r).Undecided()) == 0 {
+		if outcome = pipeline.RunComplete; r.Published.Rejected > 0 {
+			outcome = pipeline.RunWithRejects
+		}
 	}
-	return pipeline.RunComplete
+	isDone := outcome == pipeline.RunComplete || outcome == pipeline.RunWithRejects
+	if isDone && len(l.Narrowing(r).Undecided()) > 0 {
+		return pipeline.RunInDoubt
+	}
+	return outcome
 }
 
 // parse reads the options. stdin is what the list "-" stands for.

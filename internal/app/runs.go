@@ -146,6 +146,9 @@ func (s *statusReader) runStatus(ctx context.Context, r *ledger.Run) RunStatus {
 			if exit == ExitRejects && r.Published.RejectsAllowed {
 				exit = ExitComplete
 			}
+			if l.Narrowing(r).OpenAtEnd() {
+				exit = max(exit, ExitInDoubt)
+			}
 			status.Exit = &exit
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/nights"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
 )
@@ -23,6 +24,8 @@ type session struct {
 	list  *reading
 	match runMatch      // with earlier runs; set by matchRuns
 	built *builtQueries // nil: none yet
+
+	schedule *nights.Schedule // of a nightly run; nil: it asks one window
 }
 
 // run makes one run, or continues one.
@@ -55,10 +58,12 @@ func (s *session) run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 		return nil, nil, err
 	}
 	recorder.AllowsRejects = func(m *pipeline.Manifest) bool { return j.allowedRejects.allows(FaultyLines(m), m.Accounts.Lines) }
+	recorder.NarrowedBy = s.narrowedBy
 	m, err := s.ask(ctx, recorder, sink)
 	if m == nil {
 		return nil, nil, runError(err)
 	}
+	j.undecided = s.undecidedCalls(recorder.Run())
 	j.Report(m)
 	if err == nil {
 		var after *int64
@@ -306,6 +311,7 @@ func (s *session) usedBefore(run *ledger.Run) *int64 {
 func (s *session) setSchedule(ctx context.Context, r *pipeline.Runner, queries []pipeline.Query) error {
 	j := s.job
 	schedule, err := (&nightScheduler{&j.RunOptions, s.lake.ledger, queries}).schedule(ctx, r.Purchases, r.Spec.Lateness)
+	s.schedule = schedule
 	if err == nil && schedule != nil {
 		r.Schedule = schedule
 		if schedule.Rereads() {
@@ -317,6 +323,22 @@ func (s *session) setSchedule(ctx context.Context, r *pipeline.Runner, queries [
 		}
 	}
 	return err
+}
+
+// narrowedBy are the names of the calls in doubt of earlier runs that may have bought what the run therefore did not ask for.
+func (s *session) narrowedBy() (names []string) {
+	if s.schedule == nil {
+		return nil
+	}
+	for _, c := range s.schedule.Undecided() {
+		names = append(names, c.InDoubtCall().Name())
+	}
+	return names
+}
+
+// undecidedCalls describes the calls of narrowedBy.
+func (s *session) undecidedCalls(run *ledger.Run) UndecidedCalls {
+	return newUndecidedCalls(s.lake.ledger, s.lake.ledger.Narrowing(run).Undecided())
 }
 
 // describeInput is the fingerprint of what was read.

@@ -278,10 +278,12 @@ func kindText(k pipeline.GenerationKind) string {
 
 func (s *statusReader) runState(r *ledger.Run) string {
 	switch {
-	case r.Published != nil && r.Published.Outcome == pipeline.RunInDoubt && len(s.lake.ledger.Blockers(r).Undecided()) == 0:
+	case r.Published != nil && r.Published.Outcome == pipeline.RunInDoubt && currentOutcome(s.lake.ledger, r) != pipeline.RunInDoubt:
 		return "held, decided"
 	case r.Published != nil && r.Rereads != "":
 		return "reread"
+	case r.Published != nil && currentOutcome(s.lake.ledger, r) == pipeline.RunInDoubt:
+		return string(pipeline.RunInDoubt)
 	case r.Published != nil:
 		return string(r.Published.Outcome)
 	case r.Prepared != nil:

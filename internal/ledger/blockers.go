@@ -23,12 +23,34 @@ func (l *Ledger) Blockers(r *Run) Blockers {
 			b.calls = append(b.calls, c)
 		}
 	}
-	for _, name := range r.Published.BlockedBy {
+	b.addNamed(l, r.Published.BlockedBy)
+	return b
+}
+
+// Narrowing are the calls in doubt of earlier runs that may have bought what a published night therefore did not ask
+// for: its lines do not wait for them, and have less in the lake. A run that is not published has none.
+func (l *Ledger) Narrowing(r *Run) Blockers {
+	b := Blockers{run: r}
+	if r.Published != nil {
+		b.addNamed(l, r.Published.NarrowedBy)
+	}
+	return b
+}
+
+// addNamed adds calls by their names, as "run/call".
+func (b *Blockers) addNamed(l *Ledger, names []string) {
+	for _, name := range names {
 		if n := l.state.callNumbers[name]; n > 0 {
 			b.calls = append(b.calls, l.state.calls[n-1])
 		}
 	}
-	return b
+}
+
+// OpenAtEnd reports whether one of the calls was in doubt when the run was published.
+func (b Blockers) OpenAtEnd() bool {
+	return slices.ContainsFunc(b.calls, func(c *Call) bool {
+		return c.InDoubt() || c.Decision != "" && b.run.publishedAt.Before(c.decidedAt) || c.rereadAfter(b.run)
+	})
 }
 
 // Undecided are the calls in doubt.

@@ -27,6 +27,9 @@ type Recorder struct {
 	// AllowsRejects reports whether the command accepts the rejected lines of a run that is published;
 	// nil: it accepts none.
 	AllowsRejects func(*pipeline.Manifest) bool
+	// NarrowedBy returns the names, as "run/call", of the calls in doubt of earlier runs that may have bought what a night
+	// therefore did not ask for; nil: there are none.
+	NarrowedBy func() []string
 }
 
 // BeginRun records durably that a run begins, or is resumed in another session, and returns its
@@ -95,6 +98,9 @@ func (r *Recorder) Prepare(m *pipeline.Manifest) error {
 // Commit records durably that the run is published.
 func (r *Recorder) Commit(m *pipeline.Manifest) error {
 	c := commitOf(r.run.ID, m, r.now().UTC())
+	if r.NarrowedBy != nil {
+		c.NarrowedBy = r.NarrowedBy()
+	}
 	c.RejectsAllowed = m.Run.Outcome == pipeline.RunWithRejects && r.AllowsRejects != nil && r.AllowsRejects(m)
 	head, err := json.Marshal(c)
 	if err != nil {

@@ -167,8 +167,10 @@ type Commit struct {
 	Rejected   int64               `json:"rejected,omitempty"`
 	// The command accepted the lines because of which it is not complete: it exited as if there were none.
 	RejectsAllowed bool     `json:"rejects_allowed,omitempty"`
-	BlockedBy      []string `json:"holds,omitempty"`  // calls in doubt of earlier runs, as "run/call", that its lines wait for
-	InputUnread    bool     `json:"unread,omitempty"` // the list was not read to its end: further lines are in no count
+	BlockedBy      []string `json:"holds,omitempty"` // calls in doubt of earlier runs, as "run/call", that its lines wait for
+	// Calls in doubt of earlier runs, as "run/call", that may have bought what a night therefore did not ask for its lines.
+	NarrowedBy  []string `json:"narrowed_by,omitempty"`
+	InputUnread bool     `json:"unread,omitempty"` // the list was not read to its end: further lines are in no count
 	// What the run's audits found; nil: it had none.
 	Audit  *pipeline.AuditCounts `json:"audit,omitempty"`
 	Time   time.Time             `json:"time"`

@@ -19,9 +19,28 @@ type Schedule struct {
 	doubts    map[pipeline.Identity][]*ledger.Call
 	edges     map[pipeline.APIVersion]ledger.Edge // as the night began
 	maxProbes int64
+	undecided []*ledger.Call // see Undecided
+	noted     map[*ledger.Call]bool
 
 	// What was decided so far.
 	Counts Counts
+}
+
+// Undecided are the calls in doubt that may have bought what the accounts so far were therefore not asked for, whether it
+// is due tonight or not: in the order in which they were met.
+func (s *Schedule) Undecided() []*ledger.Call { return s.undecided }
+
+// noteUndecided notes the calls in doubt that may have bought events of a pair, which the lake lacks until they are
+// decided about.
+func (s *Schedule) noteUndecided(identities []pipeline.Identity, q *pipeline.Query, signal string) {
+	for _, identity := range identities {
+		for _, c := range s.doubts[identity] {
+			if !c.InDoubt() || s.noted[c] || !slices.Contains(c.Query.ResultTypes(), signal) || !c.Query.SameFilters(q, signal) || s.wasAskedAgain(identity, c, signal) {
+				continue
+			}
+			s.noted[c], s.undecided = true, append(s.undecided, c)
+		}
+	}
 }
 
 // Counts are numbers of pairs of entity and signal type.
@@ -52,7 +71,7 @@ func NewSchedule(ctx context.Context, l *ledger.Ledger, purchases pipeline.Purch
 		return nil, err
 	}
 	s := &Schedule{
-		policy: p, cursors: cursors, purchases: purchases, doubts: map[pipeline.Identity][]*ledger.Call{},
+		policy: p, cursors: cursors, purchases: purchases, doubts: map[pipeline.Identity][]*ledger.Call{}, noted: map[*ledger.Call]bool{},
 		edges: map[pipeline.APIVersion]ledger.Edge{pipeline.V2: cursors.Edge(pipeline.V2), pipeline.V3: cursors.Edge(pipeline.V3)},
 	}
 	spent := int64(0)
@@ -97,6 +116,7 @@ func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query
 		p := s.policy.audited(s.policy.due(signal, s.cursorOf(identities, q, signal)), identities[0], signal)
 		s.probeEdge(&p, q)
 		s.askCapped(&p, identities, q, signal)
+		s.noteUndecided(identities, q, signal)
 		held := s.applyDoubts(&p, &due, identities, q, signal)
 		s.count(p, held)
 		switch {

@@ -166,11 +166,11 @@ var printers = map[string]func(w io.Writer){
 		PrintNothingToDo(w, n)
 	},
 	"PrintSummary": func(w io.Writer) {
-		PrintSummary(w, hostile, hostileManifest())
+		PrintSummary(w, hostile, hostileManifest(), filled[app.UndecidedCalls]())
 		m := hostileManifest()
 		m.Events.Written = 0
 		m.Files[0].Table = "scores"
-		PrintSummary(w, hostile, m)
+		PrintSummary(w, hostile, m, filled[app.UndecidedCalls]())
 	},
 	"PrintSalvage": func(w io.Writer) {
 		r := filled[*app.SalvageReport]()
@@ -191,6 +191,10 @@ var printers = map[string]func(w io.Writer){
 	},
 	"PrintEnd":     func(w io.Writer) { PrintEnd(w, hostileEnd()) },
 	"WriteMetrics": func(w io.Writer) { WriteMetrics(w, []*RunEnd{hostileEnd()}, hostile) },
+	"LogUndecided": func(w io.Writer) {
+		LogUndecided(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), filled[app.UndecidedCalls]())
+		LogUndecided(slog.New(slog.NewJSONHandler(format.NewWriter(w), nil)), filled[app.UndecidedCalls]())
+	},
 	"LogIncomplete": func(w io.Writer) {
 		LogIncomplete(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), hostileManifest())
 		LogIncomplete(slog.New(slog.NewJSONHandler(format.NewWriter(w), nil)), hostileManifest())

@@ -24,6 +24,8 @@ type RunEnd struct {
 	Reason string
 	// The runs that it published. A policy about calls in doubt can make two of them.
 	Runs []*pipeline.Manifest
+	// Calls in doubt of earlier runs that may have bought what the last run therefore did not ask for.
+	Undecided app.UndecidedCalls
 	// Nil unless the command had nothing to do.
 	Nothing *app.NothingToDo
 }
@@ -106,6 +108,9 @@ func (e *RunEnd) Summary() RunSummary {
 		if s.Reason == "" {
 			s.Reason = stopReason(m)
 		}
+		if s.Reason == "" && len(e.Undecided.Calls) > 0 {
+			s.Reason = fmt.Sprintf("%s of earlier runs in doubt, 0 to %s: siglake held decides", format.Count(len(e.Undecided.Calls), "call"), format.Count(e.Undecided.MaxCost, "credit"))
+		}
 	} else if n := e.Nothing; n != nil {
 		s.Run, s.Generation, s.Outcome = n.RunID, n.Generation, string(n.Outcome)
 		if s.Reason == "" {
@@ -173,8 +178,12 @@ func PrintEnd(w io.Writer, e *RunEnd) {
 	}
 	format.Fprintf(w, "\n%s: %s; %s, %s deferred and %s held\n", format.Count(s.Events, "event"), knownText(s.NewEvents, s.ChangedEvents, s.KnownEvents),
 		format.Count(s.Credits, "credit"), format.Count(s.Deferred, "line"), format.Thousands(s.Held))
-	for _, m := range e.Runs {
-		PrintSummary(w, e.Lake, m)
+	for i, m := range e.Runs {
+		undecided := e.Undecided
+		if i < len(e.Runs)-1 {
+			undecided = app.UndecidedCalls{}
+		}
+		PrintSummary(w, e.Lake, m, undecided)
 	}
 	if e.Nothing != nil {
 		PrintNothingToDo(w, e.Nothing)

@@ -100,10 +100,43 @@ func PrintNothingToDo(w io.Writer, n *app.NothingToDo) {
 			"siglake held retry lets this command request %s, siglake held accept-loss %s.", format.Count(n.InDoubt, "call"), format.Text(n.Lake), retry, writtenOff)
 	}
 	format.Fprintf(w, "%s\n", format.Lines(advice))
+	if printUndecided(w, n.Undecided); len(n.Undecided.Calls) > 0 {
+		format.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", n.Lake)
+	}
 }
 
-// PrintSummary is the closing word of a run, for people.
-func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
+// LogUndecided warns in the log about calls in doubt of earlier runs that may have bought what a night therefore did not
+// ask for.
+func LogUndecided(log *slog.Logger, u app.UndecidedCalls) {
+	if len(u.Calls) == 0 {
+		return
+	}
+	var names []string
+	for _, c := range u.Calls {
+		names = append(names, c.Call)
+	}
+	log.Warn("calls of earlier runs are in doubt: what they may have bought is not requested until siglake held retry or accept-loss decides",
+		"calls", format.List(names, 5), "credits_at_most", u.MaxCost)
+}
+
+// printUndecided lists calls in doubt of earlier runs that may have bought what a night therefore did not ask for.
+func printUndecided(w io.Writer, u app.UndecidedCalls) {
+	if len(u.Calls) == 0 {
+		return
+	}
+	const shown = 5
+	format.Fprintf(w, "\n  Calls of earlier runs in doubt (%d, 0 to %s): the days that they may have bought are not requested.\n",
+		len(u.Calls), format.Count(u.MaxCost, "credit"))
+	for _, c := range u.Calls[:min(shown, len(u.Calls))] {
+		format.Fprintf(w, "    %s: %s; %s, 0 to %s credits\n", c.Call, c.Problem, format.Count(c.Entities, string(c.Object)), format.Thousands(c.MaxCost))
+	}
+	if n := len(u.Calls) - shown; n > 0 {
+		format.Fprintf(w, "    and %d more\n", n)
+	}
+}
+
+// PrintSummary is the closing word of a run, for people. undecided are the calls in doubt of earlier runs that narrowed it.
+func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest, undecided app.UndecidedCalls) {
 	took := m.Run.Finished.Sub(m.Run.Started).Round(100 * time.Millisecond)
 	simulated := ""
 	if m.Run.Simulated {
@@ -115,6 +148,9 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	if n := m.Credits.UnknownCalls; n > 0 {
 		outcome += fmt.Sprintf(", %s unknown", format.Count(n, "charge"))
+	}
+	if len(undecided.Calls) > 0 {
+		outcome += ", calls of earlier runs in doubt"
 	}
 	if outcome == outcomeText(pipeline.RunComplete) {
 		format.Fprintf(w, "\nRun %s: %s in %s%s\n\n", m.Run.ID, outcome, took, simulated)
@@ -143,7 +179,7 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest) {
 	printRejects(w, m)
 	printSharedKeys(w, m.Input.SharedKeys, "in the manifest")
 	printDeferrals(w, m)
-	printInDoubt(w, lake, m)
+	printInDoubt(w, lake, m, undecided.Without(m.InDoubt))
 	printStop(w, m.Run.Stop)
 	format.Fprintf(w, "\n  Manifest  %s\n", strings.TrimRight(lake, "/")+fmt.Sprintf("/_meta/manifest/%08d.json", m.Generation))
 	printQuery(w, lake, m)
@@ -403,8 +439,8 @@ func printSharedKeys(w io.Writer, keys []pipeline.SharedKey, where string) {
 }
 
 // printInDoubt lists the calls that hold lines: the run's own, those of earlier
-// runs that wait for a decision, and those that were given up.
-func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
+// runs that wait for a decision, and those that were given up. undecided are those that hold no whole line.
+func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest, undecided app.UndecidedCalls) {
 	var own, earlier, writtenOff, retried, notCharged []pipeline.InDoubtCall
 	for _, d := range m.InDoubt {
 		switch {
@@ -439,7 +475,8 @@ func printInDoubt(w io.Writer, lake string, m *pipeline.Manifest) {
 	}
 	list(own, "Calls in doubt (%d): they may have been charged and were not repeated; %s held.")
 	list(earlier, "Calls of earlier runs in doubt (%d): %s not requested, because these calls may have bought them already.")
-	if len(own)+len(earlier) > 0 {
+	printUndecided(w, undecided)
+	if len(own)+len(earlier)+len(undecided.Calls) > 0 {
 		format.Fprintf(w, "  Next: siglake held list --lake %s shows them; siglake held retry or accept-loss decides\n", lake)
 	}
 	if n := m.Accounts.ByStatus[schema.Deferred]; n > 0 && m.Run.Outcome == pipeline.RunInDoubt {
