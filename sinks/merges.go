@@ -144,6 +144,39 @@ func (g *generations) newestMergesOf(ctx context.Context, chain []*pipeline.Mani
 	return mergeList{}, nil
 }
 
+// requiredMerges is the newest compaction before a pruning that removed files, which first wrote its list; 0: there is none.
+func requiredMerges(chain []*pipeline.Manifest) (required int64) {
+	var compacted int64
+	for _, m := range chain {
+		switch {
+		case len(m.Replaces) > 0:
+			compacted = m.Generation
+		case len(m.Removes) > 0:
+			required = compacted
+		}
+	}
+	return required
+}
+
+// MissingMerges names the list of the newest compaction of a chain if it is not there: tables of query engines read the small files
+// until it is. The process may have died before it wrote the list, and earlier versions wrote none.
+func (i *Inspector) MissingMerges(ctx context.Context, chain []*pipeline.Manifest) (name string, err error) {
+	for _, m := range slices.Backward(chain) {
+		if len(m.Replaces) > 0 {
+			name = mergesName(m.Generation)
+			break
+		}
+	}
+	if name == "" {
+		return "", nil
+	}
+	names, err := i.published.mergeLists(ctx)
+	if err != nil || slices.Contains(names, name) {
+		return "", err
+	}
+	return name, nil
+}
+
 // newestMerges reads the newest list; the zero value if there is none.
 func (g *generations) newestMerges(ctx context.Context) (m mergeList, err error) {
 	names, err := g.mergeLists(ctx)
@@ -231,12 +264,19 @@ func (l *Lake) removeMerges(ctx context.Context, link *pipeline.Link) error {
 	return nil
 }
 
-// CheckMerges compares the newest list of merges with the chain of manifests. If they differ it returns a
-// RemedyError.
+// CheckMerges compares the newest list of merges with the chain of manifests. If they differ, or the list is missing that a
+// pruning relied on, it returns a RemedyError.
 func (i *Inspector) CheckMerges(ctx context.Context, chain []*pipeline.Manifest) error {
 	m, err := i.published.newestMerges(ctx)
-	if err != nil || len(m.rows) == 0 {
+	if err != nil {
 		return err
+	}
+	if required := requiredMerges(chain); m.generation() < required {
+		return &RemedyError{fmt.Errorf("%w: %s is missing, so that tables of query engines lack the rows of pruned files: "+
+			"siglake compact writes it again from the manifests, and it takes effect an hour later", ErrIntegrity, mergesName(required))}
+	}
+	if len(m.rows) == 0 {
+		return nil
 	}
 	var listed []*pipeline.Manifest
 	for _, manifest := range chain {

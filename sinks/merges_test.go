@@ -296,6 +296,50 @@ func TestMergesOfEarlierVersions(t *testing.T) {
 	}
 }
 
+// TestMissingMerges: a list that a process may not have written is missed; without the one that a pruning relied on, tables lack
+// rows, which is damage.
+func TestMissingMerges(t *testing.T) {
+	t.Parallel()
+	l := newMergedLake(t, false)
+	check := func(wantMissing string, damaged bool) {
+		t.Helper()
+		i := l.inspect()
+		chain, err := i.ReadChain(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, err := i.MissingMerges(t.Context(), chain); name != wantMissing || err != nil {
+			t.Errorf("MissingMerges() = %q, %v, want %q", name, err, wantMissing)
+		}
+		remedy := new(RemedyError)
+		if err := i.CheckMerges(t.Context(), chain); errors.As(err, &remedy) != damaged || damaged && !strings.Contains(err.Error(), "siglake compact writes it again") {
+			t.Errorf("CheckMerges() = %v, want damage: %t", err, damaged)
+		}
+	}
+	check("", false)
+	if err := l.compact(); err != nil {
+		t.Fatal(err)
+	}
+	check("", false)
+	remove := func() {
+		t.Helper()
+		if err := l.inspect().published.backend.removeObject(t.Context(), mergesName(4)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove()
+	check(mergesName(4), false)
+	for range 2 { // the first one writes the list
+		l.now = l.now.Add(3 * 24 * time.Hour)
+		if err := l.prune(); err != nil {
+			t.Fatal(err)
+		}
+		check("", false)
+	}
+	remove()
+	check(mergesName(4), true)
+}
+
 // TestMergesRestored: lists of generations that an older _meta does not have are removed, and a list of
 // another compaction is noticed.
 func TestMergesRestored(t *testing.T) {

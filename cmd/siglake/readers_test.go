@@ -242,6 +242,11 @@ func TestVerifyFindsWhatCompactionsDo(t *testing.T) {
 		if err := os.Remove(filepath.Join(r.lake, name)); err != nil {
 			t.Fatal(err)
 		}
+		if strings.HasPrefix(name, "merges/") {
+			if out := r.mustExit(exitComplete, "verify"); !strings.Contains(out, name+" is missing: until siglake compact writes it") {
+				t.Errorf("verify without %s does not say so: %s", name, out)
+			}
+		}
 		if out := r.mustExit(exitComplete, "compact"); !strings.Contains(out, "Wrote "+name+" again") {
 			t.Errorf("compact without %s says %q, want that it wrote it again", name, out)
 		}

@@ -43,6 +43,9 @@ func rebuildCommand() *cli.Command {
 			}
 			if err == nil && !out.Quiet {
 				format.Fprintf(env.Stdout, "Rebuilt %s into %s: %s, originally bought for %s; no API call was made.\n", format.Count(r.Runs, "run"), o.Into, format.Count(r.Events, "event"), format.Count(r.Credits, "credit"))
+				if len(r.Incomplete) > 0 {
+					format.Fprintf(env.Stdout, "It lacks rows that only the files of %s have, since a salvage of the journal lost calls or lines: %s. Keep these files.\n", o.Lake, format.List(r.Incomplete, 5))
+				}
 				if r.Before != nil {
 					format.Fprintf(env.Stdout, "Its events are partitioned by %s; those of %s by %s.\n", r.PartitionBy, o.Lake, strings.Join(r.Before, " and by "))
 				}

@@ -222,6 +222,12 @@ func TestSalvageLines(t *testing.T) {
 	if again := r.salvage(exitComplete); !again.Whole {
 		t.Errorf("salvage of the new journal = %+v", again)
 	}
+	code, stdout, stderr := says(t, "rebuild", "--lake", r.lake, "--into", filepath.Join(t.TempDir(), "again"))
+	for _, text := range []string{stdout, stderr} {
+		if code != exitComplete || !strings.Contains(text, report.Restored[0]+", of which 20 lines") {
+			t.Errorf("rebuild: exit %d, want %d, and the run named: %s", code, exitComplete, text)
+		}
+	}
 	if err := os.RemoveAll(filepath.Join(r.lake, "data")); err != nil {
 		t.Fatal(err)
 	}

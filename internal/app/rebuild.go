@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/parallel"
 	"github.com/siglake/siglake/internal/wal"
@@ -21,6 +22,7 @@ type RebuiltLake struct {
 	Runs            int
 	Events, Credits int64
 	Unfinished      []string // runs that were left out
+	Incomplete      []string // runs of which a salvage lost calls or lines, with what it lost
 	PartitionBy     string   // of its events: month or day
 	Before          []string // how those of the old lake are partitioned, if it is not the same; nil: it is
 }
@@ -63,6 +65,9 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 	}
 	if err := checkUnpruned(ctx, l); err != nil {
 		return rebuilt, err
+	}
+	if rebuilt.Incomplete = incompleteRuns(l.ledger); len(rebuilt.Incomplete) > 0 {
+		env.Log.Warn("the new lake will lack rows: a salvage of the journal lost calls or lines, whose rows only the files of the lake have", "lake", o.Lake, "runs", format.List(rebuilt.Incomplete, 5))
 	}
 	rebuilt.repartition(ctx, l, o.PartitionBy)
 	for _, r := range l.ledger.Runs() {

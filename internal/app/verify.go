@@ -197,7 +197,7 @@ func completeFindings(p *publicationCheck) []Finding {
 		{Number: 5, Text: rowsMatch, Detail: p.rowText(), Violations: p.differing, lost: len(p.incomplete) > 0},
 		{Number: 6, Text: filesListed, Detail: p.fileText(), Violations: p.unlisted, remedied: p.remedied[filesListed]},
 		{Number: 7, Text: filesIntact, Detail: format.Bytes(p.bytes) + " read", Violations: p.damaged, remedied: p.remedied[filesIntact]},
-		{Number: 8, Text: oneChain, Detail: format.Count(p.generations, "generation"), Violations: p.brokenChain, remedied: p.remedied[oneChain]},
+		{Number: 8, Text: oneChain, Detail: p.chainText(), Violations: p.brokenChain, remedied: p.remedied[oneChain]},
 		{Number: 9, Text: oneStatus, Detail: format.Count(p.lines, "line"), Violations: p.badStatus},
 		{Number: 10, Text: withinBudget, Detail: format.Count(audit.Runs, "run"), Violations: audit.OverBudget, inLedger: true},
 		{Number: 11, Text: keyNowhere, Detail: p.secretText(), Violations: append(audit.WithSecret, p.leaks...), inLedger: true, Unchecked: p.secret == nil},
@@ -317,6 +317,7 @@ type publicationCheck struct {
 	compactions, compacted, orphans int // generations, their files, files of those that never became one
 	events, lines, bytes, scanned   int64
 	finishedText                    string
+	noMerges                        string          // the list of the newest compaction, if it is missing; empty: it is there
 	incomplete                      []string        // runs of which a salvage lost calls or lines, which was accepted
 	unlinked                        []string        // runs and compactions not compared, since a manifest cannot be read
 	lacking                         []string        // runs and compactions not compared, since a file cannot be read
@@ -460,7 +461,18 @@ func (p *publicationCheck) checkGenerations(ctx context.Context) error {
 		p.breakChain(err)
 		return nil
 	}
+	if err == nil {
+		p.noMerges, err = p.sink.MissingMerges(ctx, p.chain)
+	}
 	return err
+}
+
+func (p *publicationCheck) chainText() string {
+	text := format.Count(p.generations, "generation")
+	if p.noMerges != "" {
+		text += "; " + p.noMerges + " is missing: until siglake compact writes it, tables of query engines read the files that were merged"
+	}
+	return text
 }
 
 // checkJournal looks for what manifests name and the journal lacks. The newest manifest counts even

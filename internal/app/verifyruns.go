@@ -63,7 +63,7 @@ func (p publishedRuns) checkRun(ctx context.Context, r *ledger.Run, m *pipeline.
 		return nil, err
 	}
 	if lost := p.lake.ledger.Losses().Of(r); !lost.IsNone() { // its credits are no longer those of its calls
-		p.incomplete = append(p.incomplete, fmt.Sprintf("run %s, of which %s", r.ID, lostText(lost)))
+		p.incomplete = append(p.incomplete, incompleteText(r, lost))
 		return nil, nil
 	}
 	switch {
@@ -77,6 +77,21 @@ func (p publishedRuns) checkRun(ctx context.Context, r *ledger.Run, m *pipeline.
 		return nil, nil
 	}
 	return &runCheck{lake: p.lake, answers: p.auditor.Reader(), run: r, published: m, earlier: p.sink.Before(m), cut: p.cut}, nil
+}
+
+// incompleteRuns are the published runs of which a salvage lost something, with what it lost.
+func incompleteRuns(l *ledger.Ledger) (runs []string) {
+	for _, r := range l.Runs() {
+		if lost := l.Losses().Of(r); r.Published != nil && !lost.IsNone() {
+			runs = append(runs, incompleteText(r, lost))
+		}
+	}
+	return runs
+}
+
+// incompleteText names a run, with what a salvage lost of it.
+func incompleteText(r *ledger.Run, lost ledger.LostParts) string {
+	return fmt.Sprintf("run %s, of which %s", r.ID, lostText(lost))
 }
 
 // lostText says what a salvage lost of a run: 2 calls and 3 lines.
