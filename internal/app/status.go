@@ -145,6 +145,9 @@ func (s *statusReader) status(ctx context.Context, o *StatusOptions, maxAge time
 // own, or siglake resume.
 func (s *statusReader) continueText(r *ledger.Run) string {
 	if r.Job != "" {
+		if r.Refresh { // without it the job does not continue
+			return "siglake job " + r.Job + " --refresh"
+		}
 		return "siglake job " + r.Job
 	}
 	return "siglake resume --lake " + s.lake.uri
