@@ -218,10 +218,10 @@ func (w *widening) newDomains(n int) (domains []string) {
 	return domains
 }
 
-// widen changes what the next round asks.
+// widen changes what the next round asks, or repeats the question.
 func (w *widening) widen() *widenRound {
 	q, rng := w.asked, w.rng
-	for range 1 + rng.IntN(2) {
+	for range rng.IntN(3) {
 		switch rng.IntN(6) {
 		case 0:
 			q.limit = 1 + rng.IntN(8)
@@ -240,7 +240,7 @@ func (w *widening) widen() *widenRound {
 	if q.filter != "" && !strings.Contains(q.signals, "news") {
 		q.filter = ""
 	}
-	r := &widenRound{question: q, refresh: rng.IntN(12) == 0, inDoubt: []string{"hold", "hold", "hold", "retry", "probe"}[rng.IntN(5)]}
+	r := &widenRound{question: q, refresh: rng.IntN(8) == 0, inDoubt: []string{"hold", "hold", "hold", "retry", "probe"}[rng.IntN(5)]}
 	if r.refresh {
 		r.inDoubt = "hold"
 	}
