@@ -196,9 +196,9 @@ func (w *Webhooks) OptOut(who string) error {
 	}
 	s := w.subscriptions[at]
 	w.optOuts++
-	w.enqueue(&delivery{
+	w.timetable.enqueue(&delivery{
 		subscription: s, edition: s.edition, id: newUUID(mix(w.seed^'o'<<40, w.optOuts)), due: now,
-		optOut: strconv.FormatInt(id, 10), body: w.encodeOptOut(id, now),
+		optOut: strconv.FormatInt(id, 10), body: w.writer.encodeOptOut(id, now),
 	})
 	return nil
 }

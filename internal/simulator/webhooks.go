@@ -1,10 +1,8 @@
 package simulator
 
 import (
-	"container/heap"
 	"encoding/binary"
 	"encoding/hex"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -19,33 +17,31 @@ import (
 // before it was created, while it was switched off, or while the account had no secret: what it
 // misses is never sent.
 type Webhooks struct {
+	reader  subscriptionReader
+	writer  deliveryWriter
+	courier courier
+
 	seed     uint64
 	now      func() time.Time
 	world    world
 	switches *Switches
-	signals  map[object][]*signal // that can be subscribed to
-	prices   map[object]int64     // credits of an event
+	prices   map[object]int64 // credits of an event
 	ledger   *ledger
-	refuse   map[string]int
 	config   *Config
-	client   http.Client
 
-	sending sync.Mutex    // held by the one call of Deliver that sends
-	wake    chan struct{} // tells Push of a delivery that may be due before the one it waits for
+	sending sync.Mutex // held by the one call of Deliver that sends
 
-	mu            sync.Mutex
-	secret        string // "" until one is made
-	secrets       uint64 // number of secrets made
-	secretShown   bool   // the present one has been read
+	mu            sync.Mutex // guards all that follows
+	timetable     timetable
+	secret        signingSecret
 	challenges    uint64 // number of challenges made
 	created       uint64 // number of subscriptions ever made
 	optOuts       uint64 // number of notices ever made
 	subscriptions []*subscription
 	byID          map[string]*subscription
 	byTarget      map[target]*subscription
-	queue         deliveryQueue
 	deliveries    []*delivery // in the order in which they were due
-	audit         []auditEntry
+	audit         auditLog
 }
 
 // subscription is the wish of a customer to get the events of one entity, or opt-out notices.
@@ -64,10 +60,11 @@ type subscription struct {
 	deleted   bool
 
 	entity    entity
-	known     bool // reports whether the service knows the entity
-	edition   int  // counts the changes of signals; queued deliveries of an older edition are void
-	scheduled day  // last day whose events are in the queue
-	offs      int  // counts how often it was switched off; what was under way then is lost
+	known     bool      // reports whether the service knows the entity
+	edition   int       // counts the changes of signals; queued deliveries of an older edition are void
+	restarted time.Time // when it was made or got other signals
+	scheduled day       // last day whose events are in the queue
+	offs      int       // counts how often it was switched off; what was under way then is lost
 }
 
 // target is what no two subscriptions have in common.
@@ -97,17 +94,18 @@ func (s *subscription) switchOff(reason string, now time.Time) {
 
 func newWebhooks(s *Server) *Webhooks {
 	w := &Webhooks{
-		seed: mix(s.config.Seed, 'w'), now: s.now, world: s.world, switches: s.switches, signals: s.signals[apiV3],
-		prices: map[object]int64{}, ledger: s.ledger, refuse: s.refuse, config: &s.config,
-		wake: make(chan struct{}, 1),
+		reader:  subscriptionReader{world: s.world, signals: s.signals[apiV3], refuse: s.refuse},
+		writer:  deliveryWriter{world: s.world, switches: s.switches},
+		courier: newCourier(s),
+		seed:    mix(s.config.Seed, 'w'), now: s.now, world: s.world, switches: s.switches, prices: map[object]int64{}, ledger: s.ledger, config: &s.config,
 		byID: map[string]*subscription{}, byTarget: map[target]*subscription{},
+	}
+	w.timetable = timetable{
+		seed: w.seed, world: s.world, spread: s.config.deliverySpread(), past: s.config.DeliveryReplay,
+		reorder: s.switches.Delivery == "reordered", wake: make(chan struct{}, 1),
 	}
 	for o, action := range eventActions {
 		w.prices[o] = s.tariffs[action].credits
-	}
-	w.client = http.Client{
-		Transport:     s.config.Transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return w
 }
@@ -121,7 +119,7 @@ func (w *Webhooks) add(s *subscription, now time.Time) {
 	s.active, s.createdAt, s.updatedAt = true, now, now
 	w.subscriptions = append(w.subscriptions, s)
 	w.byID[s.id], w.byTarget[s.target] = s, s
-	w.reschedule(s, now)
+	w.timetable.restart(s, now)
 }
 
 // remove removes a subscription, and what it has not received yet. The caller holds the lock.
@@ -132,49 +130,20 @@ func (w *Webhooks) remove(s *subscription) {
 	w.subscriptions = slices.DeleteFunc(w.subscriptions, func(other *subscription) bool { return other == s })
 }
 
-// renewSecret makes a secret; the one before is void at once. The caller holds the lock.
-func (w *Webhooks) renewSecret() string {
-	w.secrets++
-	d := dice(mix(w.seed^'s'<<40, w.secrets))
+// signingSecret is the secret of the account. Whoever makes it is shown it.
+type signingSecret struct {
+	text string // "" until one is made
+	made uint64 // number of secrets made
+}
+
+// renew makes a secret; the one before is void at once.
+func (s *signingSecret) renew(seed uint64) string {
+	s.made++
+	d := dice(mix(seed^'s'<<40, s.made))
 	b := []byte("whsec_")
 	for range 4 {
 		b = append(b, strconv.FormatUint(d.next()|1<<63, 36)...)
 	}
-	w.secret, w.secretShown = string(b), true
-	return w.secret
-}
-
-// deliveryQueue is a heap of deliveries by the time at which they are due.
-type deliveryQueue []*delivery
-
-func (q deliveryQueue) Len() int      { return len(q) }
-func (q deliveryQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q deliveryQueue) Less(i, j int) bool {
-	if !q[i].due.Equal(q[j].due) {
-		return q[i].due.Before(q[j].due)
-	}
-	return q[i].id < q[j].id
-}
-
-// Push is for the heap.
-func (q *deliveryQueue) Push(x any) { *q = append(*q, x.(*delivery)) }
-
-// Pop is for the heap.
-func (q *deliveryQueue) Pop() any {
-	last := len(*q) - 1
-	d := (*q)[last]
-	(*q)[last] = nil
-	*q = (*q)[:last]
-	return d
-}
-
-// enqueue queues a delivery. The caller holds the lock.
-func (w *Webhooks) enqueue(d *delivery) {
-	heap.Push(&w.queue, d)
-	if w.queue[0] == d {
-		select {
-		case w.wake <- struct{}{}:
-		default: // Push has not seen the last one yet
-		}
-	}
+	s.text = string(b)
+	return s.text
 }

@@ -34,7 +34,6 @@ type auditEntry struct {
 	url          string
 	at           time.Time
 	took         time.Duration
-	credits      int64
 }
 
 func newAuditEntry(a *attempt, o attemptResult, now time.Time) auditEntry {
@@ -77,11 +76,13 @@ func (e *auditEntry) appendTo(b []byte) []byte {
 	return append(appendString(b, e.result.problem), '}')
 }
 
-// keptAudit returns the entries that are still in the log, of one subscription unless it is "". The caller
-// holds the lock.
-func (w *Webhooks) keptAudit(subscription string, now time.Time) (list []*auditEntry) {
-	for i := range w.audit {
-		if e := &w.audit[i]; e.isKept(now) && (subscription == "" || e.subscription == subscription) {
+// auditLog are the attempts in the order in which they ended.
+type auditLog []auditEntry
+
+// kept returns the entries that are still in the log, of one subscription unless it is "".
+func (l auditLog) kept(subscription string, now time.Time) (list []*auditEntry) {
+	for i := range l {
+		if e := &l[i]; e.isKept(now) && (subscription == "" || e.subscription == subscription) {
 			list = append(list, e)
 		}
 	}
@@ -102,7 +103,7 @@ func listAudit(x *exchange) {
 	}
 	w := x.Webhooks
 	w.mu.Lock()
-	list := w.keptAudit(query.Get("subscriptionId"), x.now)
+	list := w.audit.kept(query.Get("subscriptionId"), x.now)
 	if status != "" {
 		list = slices.DeleteFunc(list, func(e *auditEntry) bool { return e.status != status })
 	}
@@ -111,7 +112,7 @@ func listAudit(x *exchange) {
 		b = list[len(list)-1-i].appendTo(appendComma(b))
 	}
 	w.mu.Unlock()
-	x.send(200, jsonType, w.appendPagination(b, len(list), limit, offset), true)
+	x.send(200, jsonType, appendPagination(b, x.switches, len(list), limit, offset), true)
 }
 
 // serveAuditStats counts the attempts of the log. The failed ones include those that were the last of
@@ -121,7 +122,7 @@ func serveAuditStats(x *exchange) {
 	var success, failed, lost, credits int64
 	subscription := x.r.URL.Query().Get("subscriptionId")
 	w.mu.Lock()
-	for _, e := range w.keptAudit(subscription, x.now) {
+	for _, e := range w.audit.kept(subscription, x.now) {
 		switch e.status {
 		case auditSuccess:
 			success++

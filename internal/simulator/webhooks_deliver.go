@@ -1,16 +1,7 @@
 package simulator
 
 import (
-	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -28,13 +19,8 @@ const (
 	DeliveryUnpaid       DeliveryState = "unpaid"       // not sent: the account had too few credits
 )
 
-const (
-	webhookAgent = "Lusha-Webhooks/1.0"
-	// maxAttempts is the first attempt of a delivery and the retries.
-	maxAttempts = 4
-	// maxAcknowledgement is how much of an acknowledgement is read, in bytes.
-	maxAcknowledgement = 64 << 10
-)
+// maxAttempts is the first attempt of a delivery and the retries.
+const maxAttempts = 4
 
 // retryUnits are the values of the switch retry-intervals.
 var retryUnits = map[string]time.Duration{"seconds": time.Second, "minutes": time.Minute, "hours": time.Hour}
@@ -88,7 +74,7 @@ func (w *Webhooks) Push(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-		case <-w.wake:
+		case <-w.timetable.wake:
 		}
 		if _, err := w.Deliver(ctx); err != nil {
 			return
@@ -100,14 +86,6 @@ func (w *Webhooks) Push(ctx context.Context) {
 		timer.Reset(wait)
 	}
 }
-
-// attemptResult is how an attempt ended.
-type attemptResult struct {
-	status  int // 0: no answer
-	problem string
-}
-
-func (o attemptResult) acknowledged() bool { return o.problem == "" }
 
 // attempt is one attempt of a delivery.
 type attempt struct {
@@ -129,19 +107,19 @@ func (w *Webhooks) send(ctx context.Context, d *delivery) {
 	// An attempt is not broken off: its outcome would be unknown. It has a deadline of its own.
 	ctx = context.WithoutCancel(ctx)
 	w.mu.Lock()
-	a := attempt{delivery: d, number: d.attempts, url: d.subscription.target.url, secret: w.secret, at: w.now().UTC()}
+	a := attempt{delivery: d, number: d.attempts, url: d.subscription.target.url, secret: w.secret.text, at: w.now().UTC()}
 	if d.optOut == "" {
 		a.id = d.id
 	}
 	body := d.body
 	w.mu.Unlock()
-	o := w.post(ctx, &a, w.stampOf(d, a.at), body)
+	o := w.courier.post(ctx, &a, w.stampOf(d, a.at), body)
 	w.record(&a, o)
 	if !o.acknowledged() || w.switches.Delivery != "twice" {
 		return
 	}
 	a.at = w.now().UTC()
-	w.recordCopy(&a, w.post(ctx, &a, w.stampOf(d, a.at), body))
+	w.recordCopy(&a, w.courier.post(ctx, &a, w.stampOf(d, a.at), body))
 }
 
 // putBack lets a delivery wait for the next call. The attempt that was prepared does not count.
@@ -149,7 +127,7 @@ func (w *Webhooks) putBack(d *delivery) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d.attempts--
-	w.enqueue(d)
+	w.timetable.enqueue(d)
 }
 
 // stampOf returns the timestamp header of an attempt.
@@ -172,87 +150,6 @@ func (w *Webhooks) stampOf(d *delivery, now time.Time) string {
 	return stamp
 }
 
-// signature returns the signature of a delivery, in hexadecimal.
-func signature(secret, stamp string, body []byte) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte(stamp + "."))
-	mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// post sends the body of a delivery and reads its acknowledgement.
-func (w *Webhooks) post(ctx context.Context, a *attempt, stamp string, body []byte) attemptResult {
-	ctx, cancel := context.WithTimeout(ctx, w.config.deliveryTimeout())
-	defer cancel()
-	resp, err := w.postSigned(ctx, a, stamp, body)
-	if err != nil {
-		return attemptResult{problem: problemOf(ctx, err)}
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAcknowledgement))
-	switch {
-	case err != nil:
-		return attemptResult{resp.StatusCode, problemOf(ctx, err)}
-	case resp.StatusCode/100 != 2:
-		return attemptResult{resp.StatusCode, fmt.Sprintf("HTTP %d", resp.StatusCode)}
-	case w.switches.Acknowledgement == "strict":
-		return attemptResult{resp.StatusCode, checkAcknowledgement(text, a.id)}
-	}
-	return attemptResult{status: resp.StatusCode}
-}
-
-func (w *Webhooks) postSigned(ctx context.Context, a *attempt, stamp string, body []byte) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url, bytes.NewReader(w.distort(body)))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", webhookAgent)
-	req.Header.Set("X-Lusha-Timestamp", stamp)
-	req.Header.Set("X-Lusha-Signature", signature(a.secret, stamp, body))
-	return w.client.Do(req)
-}
-
-// problemOf says why there was no answer, without addresses and ports, which differ from run to run.
-func problemOf(ctx context.Context, err error) string {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return "timeout"
-	}
-	return "no answer: " + rootOf(err).Error()
-}
-
-func rootOf(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
-	}
-}
-
-// checkAcknowledgement returns what a 2xx lacks in order to be the documented acknowledgement.
-func checkAcknowledgement(text []byte, id string) string {
-	var answer struct {
-		Received  bool
-		Timestamp string
-		WebhookID *string
-	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		return "the acknowledgement is not JSON"
-	}
-	_, err := time.Parse(time.RFC3339, answer.Timestamp)
-	switch {
-	case !answer.Received:
-		return "the acknowledgement does not say received"
-	case err != nil:
-		return "the acknowledgement has no timestamp"
-	case answer.WebhookID == nil || id != "" && *answer.WebhookID != id:
-		return "the acknowledgement does not repeat the id"
-	}
-	return ""
-}
-
 // record records the outcome of an attempt.
 func (w *Webhooks) record(a *attempt, o attemptResult) {
 	w.mu.Lock()
@@ -265,7 +162,7 @@ func (w *Webhooks) record(a *attempt, o attemptResult) {
 		w.ledger.acknowledgeDelivery(d.credits)
 	case a.number < maxAttempts:
 		d.due = now.Add(retryUnits[w.switches.RetryIntervals] << (a.number - 1))
-		w.enqueue(d)
+		w.timetable.enqueue(d)
 	default:
 		entry.status = auditLost
 		w.lose(d, now)

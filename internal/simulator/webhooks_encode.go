@@ -1,8 +1,6 @@
 package simulator
 
 import (
-	"bytes"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -11,8 +9,14 @@ import (
 // This file writes what webhooks get. Like the serialiser of JavaScript it writes no blanks and escapes
 // nothing that JSON allows.
 
+// deliveryWriter writes the bodies of deliveries.
+type deliveryWriter struct {
+	world    world
+	switches *Switches
+}
+
 // encodeDelivery writes the body of a delivery, which is the same for all attempts.
-func (w *Webhooks) encodeDelivery(d *delivery, now time.Time) []byte {
+func (w *deliveryWriter) encodeDelivery(d *delivery, now time.Time) []byte {
 	if d.optOut != "" {
 		return d.body // a notice is written when it is queued
 	}
@@ -23,7 +27,7 @@ func (w *Webhooks) encodeDelivery(d *delivery, now time.Time) []byte {
 }
 
 // openEnvelope begins a delivery.
-func (w *Webhooks) openEnvelope(id, key string, s *subscription) []byte {
+func (w *deliveryWriter) openEnvelope(id, key string, s *subscription) []byte {
 	typeName, subscriptionName := "type", "subscriptionId"
 	switch w.switches.DeliveryNames {
 	case "snake":
@@ -38,7 +42,7 @@ func (w *Webhooks) openEnvelope(id, key string, s *subscription) []byte {
 	return appendString(appendKey(b, subscriptionName), s.id)
 }
 
-func (w *Webhooks) closeEnvelope(b []byte, now time.Time, credits int64) []byte {
+func (w *deliveryWriter) closeEnvelope(b []byte, now time.Time, credits int64) []byte {
 	b = appendTime(appendKey(b, "timestamp"), now)
 	b = strconv.AppendInt(append(b, `,"billing":{"creditsCharged":`...), credits, 10)
 	return append(b, '}', '}')
@@ -46,7 +50,7 @@ func (w *Webhooks) closeEnvelope(b []byte, now time.Time, credits int64) []byte 
 
 // appendEvent appends the record of an event: as an answer to a request by id has it, but for the number
 // of a person and the list of departments.
-func (w *Webhooks) appendEvent(b []byte, e *entity, ev *event) []byte {
+func (w *deliveryWriter) appendEvent(b []byte, e *entity, ev *event) []byte {
 	sw := *w.switches
 	sw.Departments = "objects"
 	var writer eventWriter
@@ -63,7 +67,7 @@ const (
 )
 
 // encodeOptOut writes the notice that a person does not want to be found any more.
-func (w *Webhooks) encodeOptOut(id int64, now time.Time) []byte {
+func (w *deliveryWriter) encodeOptOut(id int64, now time.Time) []byte {
 	e, _ := w.world.find(contact, &lookup{id: id})
 	p := w.world.contactProfile(&finding{entity: e, lookup: &lookup{id: id}}, dayOf(now))
 	d := dice(mix(e.root, 'x'))
@@ -79,25 +83,4 @@ func (w *Webhooks) encodeOptOut(id int64, now time.Time) []byte {
 	b = append(b, `,"datapointType":"email"},{"datapointId":"+1555`...)
 	b = strconv.AppendInt(b, int64(d.between(1_000_000, 9_999_999)), 10)
 	return append(b, `","datapointType":"phone"}],"partnerClientId":null}`...)
-}
-
-// distort returns a body as a proxy on the way leaves it.
-func (w *Webhooks) distort(body []byte) []byte {
-	switch w.switches.Delivery {
-	case "re-indented":
-		var out bytes.Buffer
-		if json.Indent(&out, body, "", "  ") == nil {
-			return out.Bytes()
-		}
-	case "re-encoded":
-		var v map[string]any
-		dec := json.NewDecoder(bytes.NewReader(body))
-		dec.UseNumber()
-		if dec.Decode(&v) == nil {
-			if out, err := json.Marshal(v); err == nil {
-				return out
-			}
-		}
-	}
-	return body
 }

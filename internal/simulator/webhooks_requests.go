@@ -18,6 +18,13 @@ const (
 	maxWebhookURL        = 2048
 )
 
+// subscriptionReader reads what customers want to subscribe to.
+type subscriptionReader struct {
+	world   world
+	signals map[object][]*signal
+	refuse  map[string]int
+}
+
 // itemProblem is why one item of a request failed.
 type itemProblem struct{ code, message string }
 
@@ -55,7 +62,7 @@ func (c *checker) refusal() *problem {
 }
 
 // readSubscriptions reads a request that creates subscriptions.
-func (w *Webhooks) readSubscriptions(body []byte) (*subscriptionRequest, *problem) {
+func (r *subscriptionReader) readSubscriptions(body []byte) (*subscriptionRequest, *problem) {
 	c, obj, prob := decodeObject(body, "defaults", "name", "subscriptions")
 	if prob != nil {
 		return nil, prob
@@ -63,7 +70,7 @@ func (w *Webhooks) readSubscriptions(body []byte) (*subscriptionRequest, *proble
 	if obj == nil {
 		return nil, c.refusal()
 	}
-	r := &subscriptionRequest{}
+	q := &subscriptionRequest{}
 	given, ok := obj.get("defaults")
 	if !ok {
 		c.addError("defaults", "is required")
@@ -71,7 +78,7 @@ func (w *Webhooks) readSubscriptions(body []byte) (*subscriptionRequest, *proble
 	}
 	defaults := c.readObject("defaults", given, "url", "entityType", "signalTypes")
 	if defaults != nil {
-		r.url = c.readWebhookURL("defaults", defaults, true)
+		q.url = c.readWebhookURL("defaults", defaults, true)
 	}
 	prefix := c.readName("", obj)
 	items := c.readList("", obj, "subscriptions", true, 1)
@@ -82,14 +89,14 @@ func (w *Webhooks) readSubscriptions(body []byte) (*subscriptionRequest, *proble
 		return nil, prob
 	}
 	for i, item := range items {
-		s, problem := w.readSubscription("subscriptions."+strconv.Itoa(i), item, defaults)
+		s, problem := r.readSubscription("subscriptions."+strconv.Itoa(i), item, defaults)
 		if s != nil {
-			s.target.url = r.url
+			s.target.url = q.url
 			s.name = joinNames(prefix, s.name)
 		}
-		r.items, r.problems = append(r.items, s), append(r.problems, problem)
+		q.items, q.problems = append(q.items, s), append(q.problems, problem)
 	}
-	return r, nil
+	return q, nil
 }
 
 func joinNames(prefix, name string) string {
@@ -100,7 +107,7 @@ func joinNames(prefix, name string) string {
 }
 
 // readSubscription reads one item. What the item leaves out is taken from the defaults.
-func (w *Webhooks) readSubscription(field string, item any, defaults *jsonObject) (*subscription, *itemProblem) {
+func (r *subscriptionReader) readSubscription(field string, item any, defaults *jsonObject) (*subscription, *itemProblem) {
 	c := new(checker)
 	obj := c.readObject(field, item, "entityId", "entityType", "signalTypes", "name")
 	if obj == nil {
@@ -117,18 +124,18 @@ func (w *Webhooks) readSubscription(field string, item any, defaults *jsonObject
 	from, at := sourceOf("entityType", field, obj, defaults)
 	s.target.object = c.readEntityType(at, from)
 	from, at = sourceOf("signalTypes", field, obj, defaults)
-	s.types, s.signals = w.readSignalTypes(c, at, from, s.target.object)
+	s.types, s.signals = r.readSignalTypes(c, at, from, s.target.object)
 	if c.errorCount > 0 {
 		return nil, &itemProblem{codeInvalid, c.errors[0]}
 	}
-	if s.target.id, ok = w.world.parseID(s.target.object, s.entityID); !ok {
+	if s.target.id, ok = r.world.parseID(s.target.object, s.entityID); !ok {
 		return nil, &itemProblem{codeInvalid, joinPath(field, "entityId") + " is not an id"}
 	}
-	if w.refuse[foldCase(s.entityID)] != 0 {
+	if r.refuse[foldCase(s.entityID)] != 0 {
 		return nil, &itemProblem{codeForbidden, "this entity may not be subscribed to"}
 	}
 	l := lookup{id: s.target.id, ref: s.entityID}
-	s.entity, s.known = w.world.find(s.target.object, &l)
+	s.entity, s.known = r.world.find(s.target.object, &l)
 	return s, nil
 }
 
@@ -154,8 +161,8 @@ func (c *checker) readEntityType(field string, obj *jsonObject) object {
 }
 
 // readSignalTypes reads the signals of a subscription, as they are written and as they are meant.
-func (w *Webhooks) readSignalTypes(c *checker, field string, obj *jsonObject, o object) (types []string, list []*signal) {
-	served := w.signals[o]
+func (r *subscriptionReader) readSignalTypes(c *checker, field string, obj *jsonObject, o object) (types []string, list []*signal) {
+	served := r.signals[o]
 	for i, item := range c.readList(field, obj, "signalTypes", true, 1) {
 		at := joinPath(field, "signalTypes") + "." + strconv.Itoa(i)
 		key, ok := item.(string)
@@ -227,7 +234,7 @@ type subscriptionPatch struct {
 }
 
 // readPatch reads a request that changes a subscription.
-func (w *Webhooks) readPatch(body []byte, s *subscription) (*subscriptionPatch, *problem) {
+func (r *subscriptionReader) readPatch(body []byte, s *subscription) (*subscriptionPatch, *problem) {
 	c, obj, prob := decodeObject(body, "signalTypes", "url", "name", "isActive", "regenerateSecret")
 	if prob != nil {
 		return nil, prob
@@ -242,7 +249,7 @@ func (w *Webhooks) readPatch(body []byte, s *subscription) (*subscriptionPatch, 
 	if _, ok := obj.get("signalTypes"); ok && s.isOptOut() {
 		c.addError("signalTypes", "of opt-out notices cannot be changed")
 	} else if ok {
-		p.types, p.signals = w.readSignalTypes(c, "", obj, s.target.object)
+		p.types, p.signals = r.readSignalTypes(c, "", obj, s.target.object)
 	}
 	if _, ok := obj.get("name"); ok {
 		name := c.readName("", obj)

@@ -2,11 +2,8 @@ package simulator
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,7 +89,7 @@ func createSubscriptions(x *exchange) {
 	body, prob := x.readBody()
 	var r *subscriptionRequest
 	if prob == nil {
-		r, prob = x.readSubscriptions(body)
+		r, prob = x.reader.readSubscriptions(body)
 	}
 	if prob == nil {
 		prob = x.refuseFull()
@@ -208,13 +205,13 @@ func listSubscriptions(x *exchange) {
 		b = x.subscriptions[total-1-i].appendTo(appendComma(b), "")
 	}
 	x.Webhooks.mu.Unlock()
-	x.send(200, jsonType, x.appendPagination(b, total, limit, offset), true)
+	x.send(200, jsonType, appendPagination(b, x.switches, total, limit, offset), true)
 }
 
 // appendPagination ends a page of a list.
-func (w *Webhooks) appendPagination(b []byte, total, limit, offset int) []byte {
+func appendPagination(b []byte, sw *Switches, total, limit, offset int) []byte {
 	b = fmt.Appendf(b, `],"pagination":{"total":%d,`, total)
-	if w.switches.WebhookPagination == "page-size" {
+	if sw.WebhookPagination == "page-size" {
 		b = fmt.Appendf(b, `"page":%d,"size":%d`, offset/limit+1, limit)
 	} else {
 		b = fmt.Appendf(b, `"limit":%d,"offset":%d`, limit, offset)
@@ -239,7 +236,7 @@ func patchSubscription(x *exchange) {
 	body, prob := x.readBody()
 	var p *subscriptionPatch
 	if prob == nil {
-		p, prob = x.readPatch(body, s)
+		p, prob = x.reader.readPatch(body, s)
 	}
 	if prob == nil && p.url != "" {
 		prob = x.checkURL(x.r.Context(), p.url)
@@ -281,11 +278,11 @@ func (w *Webhooks) change(s *subscription, p *subscriptionPatch, now time.Time) 
 	}
 	if p.signals != nil {
 		s.types, s.signals = p.types, p.signals
-		w.reschedule(s, now)
+		w.timetable.restart(s, now)
 	}
 	secret := ""
 	if p.regenerate {
-		secret = w.renewSecret()
+		secret = w.secret.renew(w.seed)
 	}
 	s.updatedAt = now
 	return s.appendTo(nil, secret), nil
@@ -351,8 +348,8 @@ func (w *Webhooks) addOptOut(s *subscription, now time.Time) ([]byte, *problem) 
 
 func getSecret(x *exchange) {
 	x.Webhooks.mu.Lock()
-	secret := x.secret
-	if x.switches.Secret == "once" && x.secretShown {
+	secret := x.secret.text
+	if x.switches.Secret == "once" {
 		secret = ""
 	}
 	x.Webhooks.mu.Unlock()
@@ -365,7 +362,7 @@ func getSecret(x *exchange) {
 
 func regenerateSecret(x *exchange) {
 	x.Webhooks.mu.Lock()
-	secret := x.renewSecret()
+	secret := x.secret.renew(x.Webhooks.seed)
 	x.Webhooks.mu.Unlock()
 	x.send(200, jsonType, append(appendString([]byte(`{"secret":`), secret), '}'), true)
 }
@@ -379,41 +376,8 @@ func (w *Webhooks) checkURL(ctx context.Context, address string) *problem {
 	w.challenges++
 	challenge := strconv.FormatUint(mix(w.seed^'c'<<48, w.challenges), 36)
 	w.mu.Unlock()
-	if err := w.challenge(ctx, address, challenge); err != nil {
+	if err := w.courier.challenge(ctx, address, challenge); err != nil {
 		return badRequest("url was not verified: " + err.Error())
-	}
-	return nil
-}
-
-func (w *Webhooks) challenge(ctx context.Context, address, challenge string) error {
-	u, err := url.Parse(address)
-	if err != nil {
-		return err
-	}
-	query := u.Query()
-	query.Set("challenge", challenge)
-	u.RawQuery = query.Encode()
-	ctx, cancel := context.WithTimeout(ctx, w.config.deliveryTimeout())
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("User-Agent", webhookAgent)
-	resp, err := w.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	var answer struct{ Challenge string }
-	err = json.NewDecoder(io.LimitReader(resp.Body, maxAcknowledgement)).Decode(&answer)
-	switch {
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("status %d, want 200", resp.StatusCode)
-	case err != nil:
-		return fmt.Errorf("the answer is not JSON: %w", err)
-	case answer.Challenge != challenge:
-		return fmt.Errorf("the answer does not repeat the challenge")
 	}
 	return nil
 }

@@ -768,7 +768,7 @@ func TestDeliverySwitches(t *testing.T) {
 		return h, h.take()
 	}
 	fits := func(h *hookRig, r hookRequest) bool {
-		return r.header.Get("X-Lusha-Signature") == signature(h.secret, r.header.Get("X-Lusha-Timestamp"), r.body)
+		return r.header.Get("X-Lusha-Signature") == signature(h.secret.text, r.header.Get("X-Lusha-Timestamp"), r.body)
 	}
 	h, plain := deliveries(t, 201, "delivery=plain")
 	if len(plain) < 4 || !fits(h, plain[0]) {
@@ -798,7 +798,7 @@ func TestDeliverySwitches(t *testing.T) {
 	}
 	h, got = deliveries(t, 201, "delivery=re-indented")
 	var compact bytes.Buffer
-	if err := json.Compact(&compact, got[0].body); err != nil || fits(h, got[0]) || got[0].header.Get("X-Lusha-Signature") != signature(h.secret, got[0].header.Get("X-Lusha-Timestamp"), compact.Bytes()) {
+	if err := json.Compact(&compact, got[0].body); err != nil || fits(h, got[0]) || got[0].header.Get("X-Lusha-Signature") != signature(h.secret.text, got[0].header.Get("X-Lusha-Timestamp"), compact.Bytes()) {
 		t.Errorf("re-indented: %s", got[0].body)
 	}
 	h, got = deliveries(t, 201, "delivery=re-encoded")
@@ -987,7 +987,7 @@ func TestDeliveriesAreReproducible(t *testing.T) {
 		h := newHookRig(t, Config{Lateness: "fast", DeliveryWorkers: workers})
 		h.subscribeTo(company, `"allSignals"`, h.companyIDsOf(8)...)
 		h.pass(10 * 24 * time.Hour)
-		return fmt.Sprint(h.Deliveries(), h.secret)
+		return fmt.Sprint(h.Deliveries(), h.secret.text)
 	}
 	first := run(1)
 	if again, others := run(1), run(8); again != first || others != first || len(first) < 500 {

@@ -29,7 +29,7 @@ func testSubscription(x *exchange) {
 	w := x.Webhooks
 	w.mu.Lock()
 	a := &attempt{delivery: &delivery{subscription: s, id: newUUID(mix(hashText(w.seed, s.id), uint64(x.seq)))},
-		url: s.target.url, secret: w.secret, at: x.now}
+		url: s.target.url, secret: w.secret.text, at: x.now}
 	name := s.name
 	w.mu.Unlock()
 	if a.secret == "" {
@@ -42,10 +42,10 @@ func testSubscription(x *exchange) {
 	body := payload
 	if mode != "direct" {
 		a.id = a.delivery.id
-		body = append(appendKey(w.openEnvelope(a.delivery.id, key, s), "data"), data...)
-		body = w.closeEnvelope(body, x.now, 0)
+		body = append(appendKey(w.writer.openEnvelope(a.delivery.id, key, s), "data"), data...)
+		body = w.writer.closeEnvelope(body, x.now, 0)
 	}
-	o := w.post(x.r.Context(), a, w.stampOf(a.delivery, x.now), body)
+	o := w.courier.post(x.r.Context(), a, w.stampOf(a.delivery, x.now), body)
 	b := appendString([]byte(`{"subscriptionId":`), s.id)
 	b = appendString(appendKey(b, "subscriptionName"), name)
 	b = appendString(appendKey(b, "url"), a.url)
@@ -58,7 +58,7 @@ func testSubscription(x *exchange) {
 // inventData returns an event that has not happened, of the first signal of a subscription.
 func (w *Webhooks) inventData(s *subscription, x *exchange) (key string, data []byte) {
 	if s.isOptOut() {
-		return optOutType, w.encodeOptOut(int64(1+mix(w.seed, uint64(x.seq))%1000), x.now)
+		return optOutType, w.writer.encodeOptOut(int64(1+mix(w.seed, uint64(x.seq))%1000), x.now)
 	}
 	w.mu.Lock()
 	sig := s.signals[0]
@@ -67,5 +67,5 @@ func (w *Webhooks) inventData(s *subscription, x *exchange) (key string, data []
 	h := history{world: w.world, entity: &s.entity, filter: new(signalFilter), span: span{from: today - 30, to: today, today: today}}
 	events := h.padEvents(nil, 0, sig, 1)
 	events[0].id = 1 + uint64(x.seq)
-	return sig.key, w.appendEvent(nil, &s.entity, &events[0])
+	return sig.key, w.writer.appendEvent(nil, &s.entity, &events[0])
 }
