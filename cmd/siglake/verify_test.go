@@ -53,7 +53,7 @@ func TestVerifySaysWhatToDo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-		}, " rows, its manifest says "},
+		}, " has the content of "},
 		{"cut", func(t *testing.T) {
 			if err := os.Truncate(calls, 100); err != nil {
 				t.Fatal(err)
@@ -72,6 +72,62 @@ func TestVerifySaysWhatToDo(t *testing.T) {
 		})
 	}
 	r.mustExit(exitComplete, "rebuild", "--into", filepath.Join(t.TempDir(), "again"))
+}
+
+// TestVerifyNamesMisplacedFiles: files that have exchanged their names are named once, with whose content they have. That
+// needs no rebuild; a file that nothing else has the content of does.
+func TestVerifyNamesMisplacedFiles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{})
+	r.run(domainLines(30), "--signals", "news")
+	var names, paths []string
+	for _, f := range r.manifest.Files {
+		names, paths = append(names, f.Path), append(paths, filepath.Join(r.lake, f.Path))
+	}
+	slices.Sort(names)
+	slices.Sort(paths)
+	if len(paths) < 3 {
+		t.Fatalf("files %v, want three", names)
+	}
+	contents := make([][]byte, 3)
+	for i := range contents {
+		var err error
+		if contents[i], err = os.ReadFile(paths[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const own = ": give each file its own name again"
+	for _, tt := range []struct {
+		order   []int // whose content each file gets
+		says    []string
+		rebuild bool
+	}{
+		{[]int{1, 0, 2}, []string{names[0] + " and " + names[1] + " have each other's content: exchange their names"}, false},
+		{[]int{1, 2, 0}, []string{
+			names[0] + " has the content of " + names[1] + ", and its own is in " + names[2] + own,
+			names[1] + " has the content of " + names[2] + ", and its own is in " + names[0] + own,
+			names[2] + " has the content of " + names[0] + ", and its own is in " + names[1] + own,
+		}, false},
+		{[]int{0, 0, 2}, []string{names[1] + " has the content of " + names[0] + ", and no file has its own"}, true},
+	} {
+		for i, from := range tt.order {
+			if err := os.WriteFile(paths[i], contents[from], 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, words := range [][]string{{"verify"}, {"verify", "--quick"}} {
+			out := r.mustExit(exitIntegrity, words...)
+			for _, text := range tt.says {
+				if !strings.Contains(out, text) {
+					t.Errorf("%q does not say %q:\n%s", words, text, out)
+				}
+			}
+			advises := strings.Contains(out, "siglake rebuild") || strings.Contains(out, "reads the answers, too")
+			if strings.Count(out, "BROKEN") != 1 || strings.Count(out, names[0])+strings.Count(out, names[1])+strings.Count(out, names[2]) > 3*len(tt.says) || advises != tt.rebuild {
+				t.Errorf("%q: more is broken, or the advice is wrong, rebuild: %t:\n%s", words, tt.rebuild, out)
+			}
+		}
+	}
 }
 
 // TestVerifyReadsWholeJournal: verify finds damage in a record of the journal that no answer depends

@@ -149,12 +149,13 @@ func (p *publicationCheck) findSecret(ctx context.Context) error {
 
 // checkFiles compares the files that are there with those that manifests name.
 func (p *publicationCheck) checkFiles(context.Context) error {
+	contents := newFileContents(p.listed, p.read)
 	for _, path := range slices.Sorted(maps.Keys(p.read)) {
 		f, compacted := p.read[path], sinks.IsCompacted(path)
 		_, listed := p.listed[path]
 		switch {
 		case listed:
-			p.checkFile(f)
+			p.checkFile(f, contents)
 		case compacted:
 			p.orphans++
 			continue
@@ -178,6 +179,42 @@ func (p *publicationCheck) checkFiles(context.Context) error {
 	return nil
 }
 
+// fileContents says which files have which content, by the SHA-256 of their bytes.
+type fileContents struct {
+	owners  map[string]string // paths that manifests give to contents
+	holders map[string]string // paths of the files that have them, where these are others
+}
+
+func newFileContents(listed map[string]pipeline.File, read map[string]*readFile) *fileContents {
+	c := &fileContents{owners: map[string]string{}, holders: map[string]string{}}
+	for path, f := range listed {
+		c.owners[f.SHA256] = path
+	}
+	for path, f := range read {
+		if owner := c.owners[f.SHA256]; f.err == nil && owner != "" && owner != path && listed[path].SHA256 != f.SHA256 {
+			c.holders[f.SHA256] = path
+		}
+	}
+	return c
+}
+
+// misplacedText says whose content a file has, and where its own is; empty: it has no other's, or a text of the
+// other file says so. mendable is true if names alone are wrong.
+func (c *fileContents) misplacedText(got *readFile, f *pipeline.File) (text string, mendable, isOther bool) {
+	owner, holder := c.owners[got.SHA256], c.holders[f.SHA256]
+	switch {
+	case owner == "":
+		return "", false, false
+	case owner != holder && holder != "":
+		return fmt.Sprintf("%s has the content of %s, and its own is in %s: give each file its own name again", f.Path, owner, holder), true, true
+	case owner != holder:
+		return fmt.Sprintf("%s has the content of %s, and no file has its own", f.Path, owner), false, true
+	case f.Path < owner:
+		return fmt.Sprintf("%s and %s have each other's content: exchange their names", f.Path, owner), true, true
+	}
+	return "", true, true
+}
+
 // addUnlisted reports a file that no manifest lists. One that is not named as a run names its files came from
 // elsewhere: a lake that is rebuilt lacks it, as does this one when it is moved away.
 func (p *publicationCheck) addUnlisted(name string) {
@@ -190,8 +227,24 @@ func (p *publicationCheck) addUnlisted(name string) {
 }
 
 // checkFile compares a file with its entry in the manifest, and removes the entry from those to check.
-func (p *publicationCheck) checkFile(got *readFile) {
+func (p *publicationCheck) checkFile(got *readFile, contents *fileContents) {
 	f := p.listed[got.path]
+	p.bytes += f.Bytes
+	delete(p.listed, got.path)
+	if got.isIntact(&f) {
+		return
+	}
+	if got.err == nil {
+		if text, mendable, isOther := contents.misplacedText(got, &f); isOther {
+			if text != "" {
+				p.damaged = append(p.damaged, text)
+			}
+			if text != "" && mendable {
+				p.remedied[filesIntact]++
+			}
+			return
+		}
+	}
 	switch {
 	case errors.Is(got.err, fs.ErrPermission):
 		p.damaged = append(p.damaged, fmt.Sprintf("%s cannot be read: %s", f.Path, unreadText(got.err)))
@@ -201,11 +254,9 @@ func (p *publicationCheck) checkFile(got *readFile) {
 		p.countRemedy(filesIntact, got.err)
 	case got.Bytes != f.Bytes || got.File.Rows != f.Rows:
 		p.damaged = append(p.damaged, fmt.Sprintf("%s has %s and %s, its manifest says %s and %s", f.Path, format.Count(got.Bytes, "byte"), format.Count(got.File.Rows, "row"), format.Count(f.Bytes, "byte"), format.Count(f.Rows, "row")))
-	case !got.isIntact(&f):
+	default:
 		p.damaged = append(p.damaged, f.Path+" has other content than its manifest says")
 	}
-	p.bytes += f.Bytes
-	delete(p.listed, got.path)
 }
 
 // isIntact reports whether a file was read, and is the one that a manifest lists.
