@@ -267,12 +267,12 @@ func withoutPublication(flags []cli.Flag) []cli.Flag {
 }
 
 // writeFlags are those of storeFlags that say how a lake is written.
-var writeFlags = []string{"umask", "memory", afterPublishFlag, "delta-integers", "s3-sse", "s3-kms-key", "s3-storage-class", "s3-checksum", "s3-part-size"}
+var writeFlags = []string{"umask", "memory", "delta-integers", "s3-sse", "s3-kms-key", "s3-storage-class", "s3-checksum", "s3-part-size"}
 
-// readFlags are storeFlags of a command that writes no lake. It takes the others, so that one command line serves
-// several commands, and does not list them.
+// readFlags are storeFlags of a command that writes no lake. It takes those that say how one is written, so that one
+// command line serves several commands, and does not list them.
 func readFlags(o *app.StoreOptions) []cli.Flag {
-	flags := storeFlags(o)
+	flags := withoutPublication(storeFlags(o))
 	return append(slices.DeleteFunc(slices.Clone(flags), isWriteFlag), hideFlags(slices.DeleteFunc(flags, func(f cli.Flag) bool { return !isWriteFlag(f) }))...)
 }
 

@@ -23,9 +23,13 @@ func heldCommand() *cli.Command {
 		for _, flag := range own {
 			flags = append(flags, flag(&o))
 		}
+		store := storeFlags(&o.Store)
+		if name == "list" || name == "accept-loss" { // the others publish what they read again
+			store = withoutPublication(store)
+		}
 		return &cli.Command{
 			Name: name, Usage: usage, ArgsUsage: "[CALL …]",
-			Flags: joinFlags(flags, storeFlags(&o.Store), outputFlags(&out)),
+			Flags: joinFlags(flags, store, outputFlags(&out)),
 			Action: func(c *cli.Context) error {
 				o.Calls = c.Args().Slice()
 				return action(c.Context, envOf(c), o, out)

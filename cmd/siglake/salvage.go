@@ -23,7 +23,7 @@ func salvageCommand() *cli.Command {
 			lakeFlag(&o.Lake),
 			&cli.BoolFlag{Name: "accept-loss", Destination: &o.AcceptLoss, EnvVars: []string{"SIGLAKE_ACCEPT_LOSS"}, Usage: "replace the journal even if something is missing, which may be bought again"},
 			jsonFlag(&out),
-		}, storeFlags(&o.Store), outputFlags(&out)),
+		}, withoutPublication(storeFlags(&o.Store)), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("salvage takes no arguments, got %q", c.Args().First())
