@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -249,6 +250,18 @@ func TestRebuildInterruptedOnS3(t *testing.T) {
 	}
 	if err := b.Delete(t.Context(), journal); err != nil {
 		t.Fatal(err)
+	}
+	noDelete := buckettest.StartProxy(t, store, func(q *http.Request) buckettest.Fault {
+		if q.Method == http.MethodDelete {
+			return buckettest.Denied
+		}
+		return buckettest.Fault{}
+	})
+	if code, _, stderr := runProgram(t, slices.Concat([]string{"rebuild", "--lake", r.lake, "--into", into}, s3LakeFlags(t, noDelete))...); code != exitStorage || !strings.Contains(stderr, "s3:DeleteObject") || !strings.Contains(stderr, "empty directory or prefix") {
+		t.Errorf("rebuild again without the permission to delete: exit code %d, want %d, and the permission: %s", code, exitStorage, stderr)
+	}
+	if code, _, stderr := runProgram(t, slices.Concat([]string{"rebuild", "--lake", r.lake, "--into", store.URI("lakes/fresh")}, s3LakeFlags(t, noDelete))...); code != exitComplete {
+		t.Errorf("rebuild into an empty prefix without the permission to delete: exit code %d: %s", code, stderr)
 	}
 	for _, words := range [][]string{{"rebuild", "--lake", r.lake, "--into", into}, {"verify", "--lake", into}} {
 		if code, stdout, stderr := runProgram(t, with(words...)...); code != exitComplete {

@@ -131,7 +131,7 @@ func (p *pruning) pruneJournal(ctx context.Context) error {
 		return nil
 	}
 	if err := p.lake.ledger.Pruner().Prune(ctx, plan, p.mayProceed); err != nil {
-		return pruneError(err)
+		return pruneError(deleteError(p.lake.uri, err))
 	}
 	p.report.Done = true
 	return nil
@@ -154,7 +154,7 @@ func (p *pruning) pruneFiles(ctx context.Context) error {
 	}
 	p.report.Files.Generation, err = sinks.Prune(ctx, p.lake.uri, p.lake.options, plan, sinks.PruneOptions{Versions: ComponentVersions(p.lake.env.Build), Proceed: p.mayProceed})
 	if err != nil {
-		return pruneError(err)
+		return pruneError(deleteError(p.lake.uri, err))
 	}
 	p.report.Done = true
 	return nil

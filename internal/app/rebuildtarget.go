@@ -360,9 +360,18 @@ func (t *rebuildTarget) clear(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		return &Error{KindStorage, fmt.Errorf("what an interrupted rebuild left in %s cannot be removed: %w; remove it, or name an empty directory or prefix", t.uri, err)}
+		return &Error{KindStorage, fmt.Errorf("what an interrupted rebuild left in %s cannot be removed: %w; remove it, or name an empty directory or prefix", t.uri, deleteError(t.uri, err))}
 	}
 	return nil
+}
+
+// deleteError is the error of removing a part of a lake. Of a bucket it names the permission, which the policy of siglake doctor
+// does not have.
+func deleteError(uri string, err error) error {
+	if !sinks.OnS3(uri) || !isForbidden(err) {
+		return err
+	}
+	return fmt.Errorf("%w: it needs s3:DeleteObject on all objects of the lake, which the policy of siglake doctor leaves out", err)
 }
 
 // checkNothingBought makes sure that no journal in the place knows more than that of the lake: an earlier
