@@ -37,6 +37,7 @@ func CompactLake(ctx context.Context, env *Env, o CompactOptions) (*pipeline.Man
 		return nil, err
 	}
 	target, _ := parseSize(o.TargetSize)
+	o.Store.warnOfLittleMemory(env, minMemory)
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, "siglake compact")
 	if err != nil {
 		return nil, err

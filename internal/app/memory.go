@@ -35,7 +35,8 @@ const (
 	// minMemory is the least that --memory gives: in that, rebuild, verify and compact read a run or a
 	// partition at a time, sort its rows and encode them.
 	minMemory = 160 << 20
-	// minDefault is the least without --memory, in a small container. Short answers need no more.
+	// minDefault is the least without --memory, in a small container. Short answers need no more. Commands that can need more
+	// warn: see warnOfLittleMemory.
 	minDefault = 96 << 20
 	// programMemory is what the process takes outside of its heap.
 	programMemory = 48 << 20
@@ -78,6 +79,16 @@ func (m *Memory) decodedAtOnce(jobs int) int {
 // answerTarget is the length that no answer should exceed.
 func (m *Memory) answerTarget(env *Env) int64 {
 	return cmp.Or(env.AnswerTarget, min(policy.DefaultAnswerTarget, cmp.Or(m.Answers, policy.DefaultAnswerTarget)))
+}
+
+// warnOfLittleMemory warns if a small container, or GOMEMLIMIT, gives a command less than it can need: the kernel kills a
+// process that exceeds its container. A size that --memory gives is as the user wants it.
+func (o *StoreOptions) warnOfLittleMemory(env *Env, needs int64) {
+	if env.Memory == 0 || env.Memory >= needs || o.Memory != "" {
+		return
+	}
+	env.Log.Warn("the memory of the container, or GOMEMLIMIT, is less than this command can need: if it is killed, raise that, and repeat it",
+		"memory", format.Bytes(env.Memory), "can_need", format.Bytes(needs), "container_from", format.Bytes(needs/3*4))
 }
 
 // memory is that of a command on a lake. Options that cannot be read are refused where they are set.

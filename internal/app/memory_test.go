@@ -1,6 +1,9 @@
 package app
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/siglake/siglake/internal/policy"
@@ -39,6 +42,27 @@ func TestNewMemory(t *testing.T) {
 	}
 	if m := new(Memory); m.answerTarget(&Env{}) != policy.DefaultAnswerTarget {
 		t.Errorf("answers of %d bytes at most without memory, want %d: 0 is no bound", m.answerTarget(&Env{}), policy.DefaultAnswerTarget)
+	}
+}
+
+// TestLittleMemory: a process with less memory than a command can need is warned, unless its user has set the size.
+func TestLittleMemory(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		process int64
+		flag    string
+		needs   int64
+		warns   bool
+	}{
+		{0, "", minMemory, false}, {minMemory, "", minMemory, false}, {minMemory - 1, "", minMemory, true},
+		{minMemory - 1, "160MiB", minMemory, false}, {minDefault, "", minDefault, false}, {minDefault - 1, "", minDefault, true},
+	} {
+		var log bytes.Buffer
+		env := &Env{Memory: tt.process, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		(&StoreOptions{Memory: tt.flag}).warnOfLittleMemory(env, tt.needs)
+		if warns := strings.Contains(log.String(), "level=WARN"); warns != tt.warns {
+			t.Errorf("%d bytes, --memory %q, of %d: warned: %t, want %t: %s", tt.process, tt.flag, tt.needs, warns, tt.warns, log.String())
+		}
 	}
 }
 

@@ -49,6 +49,7 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 			return rebuilt, err
 		}
 	}
+	o.Store.warnOfLittleMemory(env, minMemory)
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, rebuildHolder)
 	if err != nil {
 		return rebuilt, err

@@ -65,6 +65,7 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	if err := j.parseOptions(); err != nil {
 		return nil, nil, err
 	}
+	j.Store.warnOfLittleMemory(j.env, minDefault)
 	if err := j.readList(ctx); err != nil {
 		return nil, nil, err
 	}

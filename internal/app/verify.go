@@ -49,6 +49,9 @@ func VerifyLake(ctx context.Context, env *Env, o VerifyOptions) ([]Finding, erro
 	if err := checkJobs(o.Jobs); err != nil {
 		return nil, err
 	}
+	if !o.Quick {
+		o.Store.warnOfLittleMemory(env, minMemory)
+	}
 	l, err := openExistingLake(ctx, env, o.Store, o.Lake, readOnly)
 	var journal error // why it cannot be read
 	if errors.Is(err, wal.ErrCorrupt) || errors.Is(err, sinks.ErrIntegrity) || isUnreadable(o.Lake, err) {
