@@ -97,8 +97,8 @@ func (loc journalLocation) checkRebuilt(ctx context.Context, b *bucket.Bucket, u
 	return (&unfinishedRebuild{loc.RebuildOf}).refuse(uri, holder)
 }
 
-// checkReadable refuses to read a lake whose rebuild is unfinished. Who may read the data and not the
-// state of a lake cannot know it.
+// checkReadable refuses to read a lake whose rebuild is unfinished. A user with access to
+// the data of a lake and not to its state cannot learn that, and reads it.
 func checkReadable(ctx context.Context, env *Env, o StoreOptions, uri string) (err error) {
 	if !sinks.OnS3(uri) {
 		var path string

@@ -35,7 +35,7 @@ type Chunk struct {
 type row struct {
 	record []byte // that its texts stand in
 	cells  extent
-	shared uint32 // number of the list of cells that it has besides
+	shared uint32 // number of the list of cells that it shares with other rows
 	part   int32  // written: the row is no longer needed
 }
 
@@ -171,7 +171,7 @@ func (c *Chunk) EndShared() uint32 {
 	return uint32(len(c.shared))
 }
 
-// BeginRow begins a row that has the cells of a list besides its own. The record, which does not change
+// BeginRow begins a row that has the cells of a list and its own. The record, which does not change
 // any more, may be nil.
 func (c *Chunk) BeginRow(record []byte, shared uint32) {
 	c.record, c.first = record, uint32(len(c.cells))
