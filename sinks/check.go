@@ -96,9 +96,7 @@ func (f *checkedFile) writeRows(rows []extsort.Row) (rest []extsort.Row, err err
 	if f.rows > 0 {
 		n = int(min(int64(n), f.rows-int64(f.digest.rows))) //nolint:gosec // rows are counted
 	}
-	for _, r := range rows[:n] {
-		f.digest.addRow(r)
-	}
+	f.digest.addRows(rows[:n])
 	return rows[n:], nil
 }
 

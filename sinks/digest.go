@@ -78,6 +78,12 @@ func appendRow(b []byte, r extsort.Row, columns int) []byte {
 	return b
 }
 
+func (d *digest) addRows(rows []extsort.Row) {
+	for _, r := range rows {
+		d.addRow(r)
+	}
+}
+
 func (d *digest) addRow(r extsort.Row) {
 	d.buf = appendRow(d.buf, r, d.columns)
 	d.rows++

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/apache/arrow/go/v17/arrow"
 	"github.com/apache/arrow/go/v17/arrow/array"
@@ -20,6 +23,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 
 	"github.com/siglake/siglake/internal/extsort"
+	"github.com/siglake/siglake/internal/parallel"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -49,8 +53,9 @@ const (
 // which every query reads. Package schema has it too.
 const describedSize = 4 << 20
 
-// encoder writes one Parquet file, column by column. It keeps the first rows until it is known
-// whether the file is small.
+// encoder writes one Parquet file, column by column, several at once. It keeps the first rows until it is
+// known whether the file is small. A page of a column depends on the rows alone, and where a row group ends
+// on the pages of all columns: so the bytes of the file do not depend on how many are encoded at once.
 type encoder struct {
 	out     io.Writer
 	table   *schema.Table
@@ -60,7 +65,6 @@ type encoder struct {
 	w          *parquet.GenericWriter[any] // nil: the file may be small
 	tail       tailWriter
 	columns    []columnPages
-	values     []parquet.Value
 	described  int64 // size from which the file describes its columns
 	maxRows    int   // rows of a row group
 	groupRows  int   // in the current row group
@@ -147,18 +151,19 @@ func (e *encoder) writeRows(rows []extsort.Row) error {
 func (e *encoder) encodeRows(rows []extsort.Row) error {
 	for len(rows) > 0 {
 		n := min(len(rows), e.maxRows-e.groupRows, pageRows-e.groupRows%pageRows)
-		for i := range e.columns {
-			if err := e.writeColumn(i, rows[:n]); err != nil {
-				return err
-			}
-		}
 		e.groupRows += n
-		rows = rows[n:]
-		if e.groupRows%pageRows == 0 {
-			if err := e.endPages(); err != nil {
-				return err
+		pageMayEnd := e.groupRows%pageRows == 0
+		err := e.eachColumn(func(i int) error {
+			err := e.writeColumn(i, rows[:n])
+			if err == nil && pageMayEnd && e.columns[i].bytes >= pageSize {
+				err = e.columns[i].endPage()
 			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
+		rows = rows[n:]
 		if e.groupRows == e.maxRows || e.w.Size()-e.groupStart > maxRowGroupBytes {
 			if err := e.endRowGroup(); err != nil {
 				return err
@@ -168,38 +173,46 @@ func (e *encoder) encodeRows(rows []extsort.Row) error {
 	return nil
 }
 
-// endPages ends the pages that are large enough.
-func (e *encoder) endPages() error {
-	for i := range e.columns {
-		c := &e.columns[i]
-		if c.bytes < pageSize {
-			continue
-		}
-		if err := c.Flush(); err != nil {
-			return err
-		}
-		c.bytes = 0
-	}
-	return nil
+// eachColumn does something with every column. They have nothing in common but where their pages go in the end.
+func (e *encoder) eachColumn(do func(i int) error) error {
+	return parallel.Each(e.options.Jobs, len(e.columns), do)
+}
+
+func (c *columnPages) endPage() error {
+	c.bytes = 0
+	return c.Flush()
 }
 
 func (e *encoder) endRowGroup() error {
-	if err := e.w.Flush(); err != nil {
+	if err := e.endPages(); err != nil {
 		return err
 	}
-	for i := range e.columns {
-		e.columns[i].bytes = 0
+	if err := e.w.Flush(); err != nil {
+		return err
 	}
 	e.groupRows, e.groupStart = 0, e.w.Size()
 	return nil
 }
+
+// endPages ends the pages of a row group, as its end would, one column after another.
+func (e *encoder) endPages() error {
+	return e.eachColumn(func(i int) error { return e.columns[i].endPage() })
+}
+
+// pageValues has values of a column, whose memory is used again: *[]parquet.Value.
+var pageValues sync.Pool
 
 // writeColumn appends one column of the rows. A page of maxPageSize ends with the call that
 // fills it, so long texts are handed over in pieces.
 func (e *encoder) writeColumn(index int, rows []extsort.Row) error {
 	w := &e.columns[index]
 	w.bytes += w.valueBytes * len(rows)
-	values, text := e.values[:0], 0
+	kept, _ := pageValues.Get().(*[]parquet.Value)
+	if kept == nil {
+		kept = new([]parquet.Value)
+	}
+	defer pageValues.Put(kept)
+	values, text := (*kept)[:0], 0
 	for _, r := range rows {
 		c := &r.View.Columns[index]
 		if c.IsNull(r.Index) {
@@ -232,7 +245,7 @@ func (e *encoder) writeColumn(index int, rows []extsort.Row) error {
 			values, text = values[:0], 0
 		}
 	}
-	e.values = values[:0]
+	*kept = values[:0]
 	if len(values) == 0 {
 		return nil
 	}
@@ -254,12 +267,13 @@ func (e *encoder) closeWithDigest(digest string) error {
 		return e.writeSmall(digest)
 	}
 	e.w.SetKeyValueMetadata(metaDigest, digest)
-	if err := e.w.Flush(); err != nil {
+	if err := e.endRowGroup(); err != nil {
 		return err
 	}
 	if e.w.Size() >= e.described {
-		for key, value := range columnMetadata(e.table) {
-			e.w.SetKeyValueMetadata(key, value)
+		metadata := columnMetadata(e.table)
+		for _, key := range slices.Sorted(maps.Keys(metadata)) {
+			e.w.SetKeyValueMetadata(key, metadata[key])
 		}
 	}
 	e.tail.keep = true

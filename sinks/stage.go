@@ -257,11 +257,15 @@ func (o *outputFile) isFull() bool { return o.encoder.encodedSize() >= o.lake.op
 
 func (o *outputFile) discard() { o.file.Discard() }
 
+// writeRows encodes rows and takes their digest at the same time.
 func (o *outputFile) writeRows(rows []extsort.Row) (rest []extsort.Row, err error) {
-	for _, r := range rows {
-		o.digest.addRow(r)
-	}
-	return nil, o.encoder.writeRows(rows)
+	return nil, parallel.Each(o.lake.options.Jobs, 2, func(i int) error {
+		if i == 0 {
+			return o.encoder.writeRows(rows)
+		}
+		o.digest.addRows(rows)
+		return nil
+	})
 }
 
 // finishFile completes the file, makes it durable, reads it back and describes it.

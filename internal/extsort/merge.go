@@ -2,6 +2,7 @@ package extsort
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 )
@@ -16,13 +17,13 @@ type cursor interface {
 // The most rows, and the most finished batches of rows, that mergeSorted hands over at a
 // time.
 const (
-	yieldRows    = 1024
+	yieldRows    = 2048
 	yieldBatches = 16
 )
 
 // mergeSorted is a k-way merge of sorted cursors. It hands the rows over in slices that
-// yield must not keep; rows with equal keys come in the order of the cursors. It closes
-// the cursors.
+// yield must not keep, one after another, and merges the next slice meanwhile; rows with
+// equal keys come in the order of the cursors. It closes the cursors.
 func mergeSorted(ctx context.Context, cursors []cursor, yield func([]Row) error) (err error) {
 	defer func() { err = errors.Join(err, closeCursors(cursors)) }()
 
@@ -39,44 +40,70 @@ func mergeSorted(ctx context.Context, cursors []cursor, yield func([]Row) error)
 	}
 	h.initHeap()
 
-	rows := make([]Row, 0, yieldRows)
-	var finished []*RecordView
-	flush := func() error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		err := yield(rows)
-		for _, b := range finished {
-			if !b.kept {
-				b.release()
-			}
-		}
-		rows, finished = rows[:0], finished[:0]
-		return err
-	}
+	out := handOver{yield: yield}
+	defer func() { err = cmp.Or(out.await(), err) }() // an error of yield is about earlier rows
 	for len(h) > 0 {
 		top := h[0]
 		current := top.row
-		rows = append(rows, current)
+		out.rows = append(out.rows, current)
 		ok, err := top.advance()
 		if err != nil {
 			return err
 		}
 		if current.View.release != nil && (!ok || top.row.View != current.View) {
-			finished = append(finished, current.View)
+			out.finished = append(out.finished, current.View)
 		}
 		if !ok {
 			h[0] = h[len(h)-1]
 			h = h[:len(h)-1]
 		}
 		h.siftDown(0)
-		if len(rows) == yieldRows || len(finished) == yieldBatches {
-			if err := flush(); err != nil {
+		if len(out.rows) == yieldRows || len(out.finished) == yieldBatches {
+			if err := out.flush(ctx); err != nil {
 				return err
 			}
 		}
 	}
-	return flush()
+	return out.flush(ctx)
+}
+
+// handOver hands merged rows over while the next ones are merged.
+type handOver struct {
+	yield    func([]Row) error
+	rows     []Row         // merged
+	finished []*RecordView // those whose last row is among them
+	before   struct {      // what was handed over last, and is in use until done
+		rows     []Row
+		finished []*RecordView
+		done     chan error // nil: nothing is
+	}
+}
+
+// flush hands over what is merged, when what was handed over before is no longer in use.
+func (o *handOver) flush(ctx context.Context) error {
+	if err := cmp.Or(o.await(), ctx.Err()); err != nil || len(o.rows) == 0 {
+		return err
+	}
+	b, done := &o.before, make(chan error, 1)
+	b.rows, b.finished, b.done, o.rows, o.finished = o.rows, o.finished, done, b.rows[:0], b.finished[:0]
+	rows := b.rows
+	go func() { done <- o.yield(rows) }() // awaited by await
+	return nil
+}
+
+// await waits until what was handed over is no longer in use, and releases it.
+func (o *handOver) await() error {
+	if o.before.done == nil {
+		return nil
+	}
+	err := <-o.before.done
+	o.before.done = nil
+	for _, view := range o.before.finished {
+		if !view.kept {
+			view.release()
+		}
+	}
+	return err
 }
 
 // source is a cursor with the row it stands on.

@@ -5,6 +5,7 @@ package parallel
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // Do calls do for the numbers from 0 to n-1, in that order, and up to limit of them at once. If one fails, it
@@ -71,4 +72,36 @@ func (w *work) end(i int, err error) {
 			cancel()
 		}
 	}
+}
+
+// Each calls do for the numbers from 0 to n-1, up to limit of them at once, one of them in the caller's goroutine.
+// It is for work that takes some microseconds and is awaited as a whole: it has no contexts, and an error ends
+// nothing. It returns the error of the lowest number.
+func Each(limit, n int, do func(i int) error) error {
+	if limit <= 1 || n <= 1 {
+		return eachInOrder(n, do)
+	}
+	var next atomic.Int64
+	errs := make([]error, n)
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			errs[i] = do(i)
+		}
+	}
+	var others sync.WaitGroup // awaited below
+	for range min(limit, n) - 1 {
+		others.Go(work)
+	}
+	work()
+	others.Wait()
+	return eachInOrder(n, func(i int) error { return errs[i] })
+}
+
+func eachInOrder(n int, do func(i int) error) error {
+	for i := range n {
+		if err := do(i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
