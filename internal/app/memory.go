@@ -76,6 +76,13 @@ func (m *Memory) decodedAtOnce(jobs int) int {
 	return int(min(int64(jobs), 1+max(0, m.Total-minMemory)/decodedMemory))
 }
 
+// checkedMemory is what all runs together may take for sorting that are compared with their answers, so many at
+// once. Nothing is encoded then, so what the memory has for further runs goes to the rows of few.
+func (m *Memory) checkedMemory(atOnce int) int64 {
+	unused := max(0, (m.Total-minMemory)/decodedMemory-int64(atOnce))
+	return m.Sort + min(m.Sort, unused*decodedMemory)
+}
+
 // answerTarget is the length that no answer should exceed.
 func (m *Memory) answerTarget(env *Env) int64 {
 	return cmp.Or(env.AnswerTarget, min(policy.DefaultAnswerTarget, cmp.Or(m.Answers, policy.DefaultAnswerTarget)))

@@ -80,3 +80,21 @@ func TestDecodedAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckedMemory: the fewer runs are compared at once, the more each has for sorting, up to twice as much.
+func TestCheckedMemory(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		memory string
+		atOnce int
+		want   int64
+	}{
+		{"160MiB", 1, 30 * mib}, {"208MiB", 1, 39 * mib}, {"256MiB", 1, 96 * mib}, {"256MiB", 2, 48 * mib}, {"1GiB", 2, 384 * mib}, {"1GiB", 16, 288 * mib},
+	} {
+		m, err := NewMemory(&Env{}, tt.memory, "")
+		if got := m.checkedMemory(tt.atOnce); err != nil || got != tt.want {
+			t.Errorf("checkedMemory(%d) of %s = %d, want %d; %v", tt.atOnce, tt.memory, got, tt.want, err)
+		}
+	}
+}

@@ -124,8 +124,7 @@ func checkInvariants(ctx context.Context, l *lake, o VerifyOptions, journal erro
 		return unopenedFindings(err), err
 	}
 	defer sink.Close() //nolint:errcheck // it was only read
-	memory := o.Store.memory(l.env)
-	p := &publicationCheck{lake: l, sink: sink, store: o.Store, jobs: o.Jobs, decodedAtOnce: memory.decodedAtOnce(o.Jobs), listed: map[string]pipeline.File{}, remedied: map[string]int{}}
+	p := &publicationCheck{lake: l, sink: sink, store: o.Store, jobs: o.Jobs, memory: o.Store.memory(l.env), listed: map[string]pipeline.File{}, remedied: map[string]int{}}
 	defer func() { p.meter.Close() }()
 	if journal != nil {
 		p.meter = NewWorkMeter(nil).begin("", 0)
@@ -302,19 +301,19 @@ func (p *publicationCheck) secretText() string {
 
 // publicationCheck is what the lake shows, held against the journal.
 type publicationCheck struct {
-	lake          *lake
-	sink          *sinks.Inspector
-	jobs          int // files that are read at once, and partitions that are sorted
-	decodedAtOnce int // runs whose answers, and files whose rows, are decoded at once
-	meter         WorkMeter
-	store         StoreOptions             // of the lake
-	secret        []byte                   // the API key; nil: it is not searched
-	auditor       *ledger.Auditor          // nil: no answer is read
-	audit         *ledger.Audit            // its result
-	chain         []*pipeline.Manifest     // of all generations
-	cut           bool                     // some of them cannot be read
-	listed        map[string]pipeline.File // files in manifests that are not checked yet, by path
-	read          map[string]*readFile     // files that are there, by path
+	lake    *lake
+	sink    *sinks.Inspector
+	jobs    int // files that are read at once, and partitions that are sorted
+	memory  Memory
+	meter   WorkMeter
+	store   StoreOptions             // of the lake
+	secret  []byte                   // the API key; nil: it is not searched
+	auditor *ledger.Auditor          // nil: no answer is read
+	audit   *ledger.Audit            // its result
+	chain   []*pipeline.Manifest     // of all generations
+	cut     bool                     // some of them cannot be read
+	listed  map[string]pipeline.File // files in manifests that are not checked yet, by path
+	read    map[string]*readFile     // files that are there, by path
 
 	runs, generations, visible      int
 	compactions, compacted, orphans int // generations, their files, files of those that never became one

@@ -55,7 +55,7 @@ func (p fileReader) readFiles(ctx context.Context) error {
 	if err := p.readAtOnce(ctx, p.jobs, read); err != nil {
 		return err
 	}
-	return p.readAtOnce(ctx, p.decodedAtOnce, decoded)
+	return p.readAtOnce(ctx, p.memory.decodedAtOnce(p.jobs), decoded)
 }
 
 func (p fileReader) readAtOnce(ctx context.Context, jobs int, files []*readFile) error {

@@ -10,7 +10,6 @@ import (
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/parallel"
 	"github.com/siglake/siglake/pipeline"
-	"github.com/siglake/siglake/sinks"
 )
 
 // publishedRuns compares the journal's runs with their manifests and rows.
@@ -124,9 +123,9 @@ func (p publishedRuns) checkUnlinked(ctx context.Context, r *ledger.Run) error {
 // compareRuns compares what was published with the answers, several runs at once. Each depends on what
 // was published before it, and not on what another check finds.
 func (p publishedRuns) compareRuns(ctx context.Context, checks []*runCheck) error {
-	atOnce := max(1, min(p.decodedAtOnce, len(checks)))
+	atOnce := max(1, min(p.memory.decodedAtOnce(p.jobs), len(checks)))
 	options := p.lake.options
-	options.SortMemory = sinks.SortMemory(options) / int64(atOnce)
+	options.SortMemory = p.memory.checkedMemory(atOnce) / int64(atOnce)
 	options.Jobs = max(1, p.jobs/atOnce)
 	err := parallel.Do(ctx, atOnce, len(checks), func(ctx context.Context, i int) error { return checks[i].compare(ctx, options) })
 	if err != nil {
