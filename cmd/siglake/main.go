@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -35,6 +36,9 @@ func main() { os.Exit(run(processEnv())) }
 func run(env app.Env) int {
 	if memory, err := app.NewMemory(&env, "", ""); err == nil && env.Getenv("GOMEMLIMIT") == "" { // which the runtime keeps to
 		env.LimitHeap(memory.Heap)
+		if env.Getenv("GOGC") == "" {
+			debug.SetGCPercent(garbagePercent)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -60,6 +60,10 @@ func (l *heapLimit) adjust() {
 // limit is the runtime's limit if so many bytes are in use.
 func (l *heapLimit) limit(inUse int64) int64 { return max(l.bytes.Load(), inUse+inUse/4+minGrowth) }
 
+// garbagePercent is how much garbage a heap below its limit may collect, in percent of what is in use. The limit
+// bounds the heap, so a collection that comes later costs no more memory than the command may take.
+const garbagePercent = 300
+
 // minGrowth is by how many bytes a heap may grow at least.
 const minGrowth = 16 << 20
 
