@@ -274,28 +274,31 @@ func TestRecoverRowsReadsAhead(t *testing.T) {
 			answers := manyAnswers(20)
 			r := &Runner{Sink: &memorySink{}, Concurrency: 2, Spec: RunSpec{ID: "run-1"}}
 			rec := newRecorder(r.Sink, &r.Spec, schema.Version, r.newManifest(epoch))
-			read := 0
-			r.Recorded = &RunLog{Answers: func(yield func(AnsweredBatch, error) bool) {
+			var read atomic.Int64
+			r.Recorded = &RunLog{Answers: func(yield func(RecordedAnswer, error) bool) {
 				for i, a := range answers {
-					if long && rec.manifest.Calls.Total != int64(i) { // nothing is written meanwhile
-						t.Errorf("answer %d is read when %d of the long ones before it are written", i, rec.manifest.Calls.Total)
-					}
-					read++
-					var err error
 					if long {
 						a.Reply.Calls[0].Body = make([]byte, longAnswer)
 					}
-					if i == failing {
-						a, err = AnsweredBatch{}, failed
+					answer := recorded(a)
+					answer.Read = func(context.Context) (AnsweredBatch, error) {
+						if long && rec.manifest.Calls.Total != int64(i) { // nothing is written meanwhile
+							t.Errorf("answer %d is read when %d of the long ones before it are written", i, rec.manifest.Calls.Total)
+						}
+						read.Add(1)
+						if i == failing {
+							return AnsweredBatch{}, failed
+						}
+						return a, nil
 					}
-					if !yield(a, err) {
+					if !yield(answer, nil) {
 						return
 					}
 				}
 			}}
 			_, err := r.recoverRows(t.Context(), rec)
-			if n := rec.manifest.Calls.Total; !errors.Is(err, failed) || n != int64(failing) || read > failing+2+prefetchDepth*2+2 {
-				t.Errorf("long: %v: %d answers written, %d read, %v; want %d written", long, n, read, err, failing)
+			if n := rec.manifest.Calls.Total; !errors.Is(err, failed) || n != int64(failing) || read.Load() > int64(failing+2+prefetchDepth*2+2) {
+				t.Errorf("long: %v: %d answers written, %d read, %v; want %d written", long, n, read.Load(), err, failing)
 			}
 		}
 	}

@@ -198,10 +198,18 @@ type AnsweredBatch struct {
 	Reply *Reply
 }
 
+// RecordedAnswer is an earlier call that is read when its turn comes near.
+type RecordedAnswer struct {
+	Entities int   // that were requested
+	Length   int64 // of the answer in bytes
+	// Reads and decodes it. Several goroutines may read an answer each.
+	Read func(context.Context) (AnsweredBatch, error)
+}
+
 // RunLog is what a run did before its process ended. Answers come in an order that depends on the
 // run alone. Lines are those that the run's last process passed to RecordLines.
 type RunLog struct {
-	Answers iter.Seq2[AnsweredBatch, error]
+	Answers iter.Seq2[RecordedAnswer, error]
 	Lines   iter.Seq2[Line, error]
 }
 

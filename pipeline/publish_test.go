@@ -50,7 +50,7 @@ func TestRunPublishesInOrder(t *testing.T) {
 		for name, end := range map[string]func(r *Runner) error{
 			"Run": func(r *Runner) error { _, err := r.Run(t.Context(), companies(3)); return err },
 			"Replay": func(r *Runner) error {
-				r.Recorded = &RunLog{Answers: emptySeq[AnsweredBatch](), Lines: emptySeq[Line]()}
+				r.Recorded = &RunLog{Answers: emptySeq[RecordedAnswer](), Lines: emptySeq[Line]()}
 				_, err := r.Replay(t.Context(), nil)
 				return err
 			},
@@ -102,7 +102,7 @@ func TestRunResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := &RunLog{
-		Answers: func(yield func(AnsweredBatch, error) bool) { yield(AnsweredBatch{answered, reply}, nil) },
+		Answers: func(yield func(RecordedAnswer, error) bool) { yield(recorded(AnsweredBatch{answered, reply}), nil) },
 		Lines:   emptySeq[Line](),
 	}
 	covered := coveredRows{}

@@ -7,9 +7,10 @@ import (
 
 // recordedAnswer is an answer that the run received before its process ended.
 type recordedAnswer struct {
-	AnsweredBatch
-	err  error         // why it could not be read
-	done chan struct{} // closed when it was written
+	RecordedAnswer
+	batch *Batch        // once it is read
+	err   error         // why it could not be read
+	done  chan struct{} // closed when it was written
 }
 
 // recoverRows records what the run did before its process ended, and returns the rows that have a
@@ -18,19 +19,24 @@ func (r *Runner) recoverRows(ctx context.Context, rec *recorder) (done rowSet, e
 	if r.Recorded == nil || r.Recorded.Answers == nil {
 		return nil, nil
 	}
-	flatten := func(_ context.Context, a *recordedAnswer) *flattened {
-		f := &flattened{Reply: a.Reply}
-		if a.err == nil && !a.Reply.isLong() {
-			f.rows = rec.maker.flatten(a.Batch, a.Reply)
+	flatten := func(ctx context.Context, a *recordedAnswer) *flattened {
+		f := new(flattened)
+		if a.err == nil {
+			var read AnsweredBatch
+			read, a.err = a.Read(ctx)
+			a.batch, f.Reply = read.Batch, read.Reply
+		}
+		if a.err == nil && !f.isLong() {
+			f.rows = rec.maker.flatten(a.batch, f.Reply)
 		}
 		return f
 	}
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
-	for a, reply := range prefetch(ctx, r.concurrency(), r.readRecorded(reading), r.newRecordedRoom(), flatten) {
+	for a, reply := range prefetch(reading, r.concurrency(), r.readRecorded(reading), r.newRecordedRoom(), flatten) {
 		err := a.err
 		if err == nil {
-			err = rec.replayBatch(ctx, a.Batch, reply, &done)
+			err = rec.replayBatch(ctx, a.batch, reply, &done)
 		}
 		if err != nil {
 			stopReading()
@@ -41,16 +47,16 @@ func (r *Runner) recoverRows(ctx context.Context, rec *recorder) (done rowSet, e
 	return done, nil
 }
 
-// readRecorded yields the answers that the run received. After a long one it reads the next one when that
+// readRecorded yields the answers that the run received. After a long one it yields the next one when that
 // one was written, unless ctx ends.
 func (r *Runner) readRecorded(ctx context.Context) iter.Seq[*recordedAnswer] {
 	return func(yield func(*recordedAnswer) bool) {
 		for b, err := range r.Recorded.Answers {
-			a := &recordedAnswer{b, err, make(chan struct{})}
+			a := &recordedAnswer{RecordedAnswer: b, err: err, done: make(chan struct{})}
 			if !yield(a) || err != nil {
 				return
 			}
-			if a.Reply.isLong() {
+			if a.Length >= longAnswer {
 				select {
 				case <-a.done:
 				case <-ctx.Done():
@@ -68,6 +74,6 @@ const recordedMemory = 16 << 20
 // newRecordedRoom is the room for these answers.
 func (r *Runner) newRecordedRoom() *room[*recordedAnswer, *flattened] {
 	const withRows = 2 // times the memory of the answer
-	expect := func(a *recordedAnswer) int64 { return withRows * a.Reply.memory() }
+	expect := func(a *recordedAnswer) int64 { return withRows * (a.Length + int64(a.Entities)*itemMemory) }
 	return newRoom(min(r.answerMemory(), recordedMemory), expect, func(_ *recordedAnswer, f *flattened) int64 { return f.memory() })
 }

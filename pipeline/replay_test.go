@@ -125,12 +125,21 @@ func (k *memoryLedger) lines(yield func(Line, error) bool) {
 	}
 }
 
-func (k *memoryLedger) answers(batches []AnsweredBatch) func(func(AnsweredBatch, error) bool) {
-	return func(yield func(AnsweredBatch, error) bool) {
+func (k *memoryLedger) answers(batches []AnsweredBatch) func(func(RecordedAnswer, error) bool) {
+	return func(yield func(RecordedAnswer, error) bool) {
 		for _, a := range batches {
-			if !yield(a, nil) {
+			if !yield(recorded(a), nil) {
 				return
 			}
 		}
 	}
+}
+
+// recorded is an answer that was read already.
+func recorded(a AnsweredBatch) RecordedAnswer {
+	answer := RecordedAnswer{Entities: len(a.Batch.Items), Read: func(context.Context) (AnsweredBatch, error) { return a, nil }}
+	for i := range a.Reply.Calls {
+		answer.Length += a.Reply.Calls[i].AnswerBytes()
+	}
+	return answer
 }

@@ -158,9 +158,12 @@ func (r *Reply) hasAnswer() bool {
 	return r != nil && slices.ContainsFunc(r.Calls, func(c Call) bool { return c.Outcome == Charged })
 }
 
+// itemMemory is what an item of a reply takes without its events.
+const itemMemory = 512
+
 // memory is about how many bytes a reply takes: those of its answers, and of what was read from them.
 func (r *Reply) memory() (bytes int64) {
-	const perItem, perEvent = 512, 64
+	const perEvent = 64
 	if r == nil { // of a fetcher that breaks its contract
 		return 0
 	}
@@ -171,7 +174,7 @@ func (r *Reply) memory() (bytes int64) {
 	}
 	for _, items := range [][]ItemReply{r.Items, r.Unmatched} {
 		for i := range items {
-			bytes += perItem
+			bytes += itemMemory
 			for _, events := range [][]RawEvent{items[i].Events, items[i].Filtered} {
 				for n := range events {
 					if bytes += perEvent; !shared {

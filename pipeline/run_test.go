@@ -652,7 +652,7 @@ func TestEarlierInDoubtCalls(t *testing.T) {
 	}
 
 	log := &RunLog{
-		Answers: func(func(AnsweredBatch, error) bool) {},
+		Answers: func(func(RecordedAnswer, error) bool) {},
 		Lines: func(yield func(Line, error) bool) {
 			for _, l := range j.recorded {
 				if !yield(l, nil) {

@@ -75,7 +75,7 @@ func (r *replay) completeLines(ctx context.Context) *pipeline.RunLog {
 
 // recordedLog is what the journal has of a run.
 func recordedLog(ctx context.Context, from ledger.Reader, r *ledger.Run) *pipeline.RunLog {
-	return &pipeline.RunLog{Answers: from.Answers(ctx, r), Lines: from.Lines(ctx, r)}
+	return &pipeline.RunLog{Answers: from.Recorded(ctx, r), Lines: from.Lines(ctx, r)}
 }
 
 // DecodeRecorded reads an answer from the journal as the client read it.

@@ -17,7 +17,7 @@ type cursor interface {
 // The most rows, and the most finished batches of rows, that mergeSorted hands over at a
 // time.
 const (
-	yieldRows    = 2048
+	yieldRows    = 1024
 	yieldBatches = 16
 )
 

@@ -29,8 +29,23 @@ func (r Reader) LoadCalls(ctx context.Context) error { return r.readPast(ctx) }
 // which answer came first.
 func (r Reader) Answers(ctx context.Context, run *Run) func(yield func(pipeline.AnsweredBatch, error) bool) {
 	return func(yield func(pipeline.AnsweredBatch, error) bool) {
+		for recorded, err := range r.Recorded(ctx, run) {
+			var answer pipeline.AnsweredBatch
+			if err == nil {
+				answer, err = recorded.Read(ctx)
+			}
+			if !yield(answer, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Recorded are the calls of Answers, which the caller reads.
+func (r Reader) Recorded(ctx context.Context, run *Run) func(yield func(pipeline.RecordedAnswer, error) bool) {
+	return func(yield func(pipeline.RecordedAnswer, error) bool) {
 		if err := r.loadCalls(ctx, run); err != nil {
-			yield(pipeline.AnsweredBatch{}, err)
+			yield(pipeline.RecordedAnswer{}, err)
 			return
 		}
 		calls := slices.Concat(run.Calls, run.rereads)
@@ -41,12 +56,26 @@ func (r Reader) Answers(ctx context.Context, run *Run) func(yield func(pipeline.
 			if c.unsentAt != nil {
 				continue // its lines are among the recorded ones
 			}
-			answer, err := r.readAnswer(ctx, run, c)
-			if !yield(answer, err) || err != nil {
+			if recorded, err := r.recordedAnswer(ctx, run, c); !yield(recorded, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// recordedAnswer is the answer to a call as a run has it. It is read at once if its length is not recorded.
+func (r Reader) recordedAnswer(ctx context.Context, run *Run, c *Call) (recorded pipeline.RecordedAnswer, err error) {
+	recorded = pipeline.RecordedAnswer{Entities: c.Entities, Length: c.length}
+	if c.length > 0 || c.responseAt == nil {
+		recorded.Read = func(ctx context.Context) (pipeline.AnsweredBatch, error) { return r.readAnswer(ctx, run, c) }
+		return recorded, nil
+	}
+	answer, err := r.readAnswer(ctx, run, c)
+	if err == nil {
+		recorded.Length = answer.Reply.Calls[0].AnswerBytes()
+	}
+	recorded.Read = func(context.Context) (pipeline.AnsweredBatch, error) { return answer, nil }
+	return recorded, err
 }
 
 // readAnswer decodes the answer to a call as a run has it.
