@@ -36,13 +36,23 @@ var listening = regexp.MustCompile(`Prism is listening on (http://\S+)`)
 
 // StartMock installs the mock in this directory if necessary, and makes it serve a description.
 func StartMock(ctx context.Context, description string) (*Mock, error) {
+	return start(ctx, "mock", "--errors", "--port", "0", "--verboseLevel", "info", description)
+}
+
+// StartValidator makes the same program forward requests to a server, and check them and the answers
+// against a description.
+func StartValidator(ctx context.Context, description, server string) (*Mock, error) {
+	return start(ctx, "proxy", "--errors", "--port", "0", "--verboseLevel", "info", description, server)
+}
+
+// start installs Prism and runs one of its commands.
+func start(ctx context.Context, args ...string) (*Mock, error) {
 	node, err := installPrism(ctx)
 	if err != nil {
 		return nil, err
 	}
 	m := &Mock{done: make(chan struct{})}
-	m.process = exec.CommandContext(ctx, node, "--require", "./stdin.cjs", "node_modules/@stoplight/prism-cli/dist/index.js", //nolint:gosec // node, and a path of the caller
-		"mock", "--errors", "--port", "0", "--verboseLevel", "info", description)
+	m.process = exec.CommandContext(ctx, node, append([]string{"--require", "./stdin.cjs", "node_modules/@stoplight/prism-cli/dist/index.js"}, args...)...) //nolint:gosec // node, and paths of the caller
 	m.process.Env = append(os.Environ(), "NO_COLOR=1", "FORCE_COLOR=0")
 	if m.stdin, err = m.process.StdinPipe(); err != nil {
 		return nil, err

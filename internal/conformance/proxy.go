@@ -117,6 +117,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer) // a client that has disconnected misses nothing
 }
 
+var subscriptionPath = regexp.MustCompile(`^/api/subscriptions/[0-9a-f]{24}`)
+
 // operationName is the description's name of an operation: method and path with placeholders.
 func operationName(method, path string) string {
 	for _, prefix := range []string{"/api/signals/filters/", "/v3/companies/signals/filters/"} {
@@ -124,6 +126,7 @@ func operationName(method, path string) string {
 			path = prefix + "{}"
 		}
 	}
+	path = subscriptionPath.ReplaceAllString(path, "/api/subscriptions/{}")
 	return method + " " + path
 }
 

@@ -33,7 +33,8 @@ var (
 	mock       *Mock       // shared by all tests
 	operations description // those of the mock's description
 	// Whether the description is ours, so that all of it must be covered.
-	ownDescription bool
+	ownDescription  bool
+	descriptionFile string
 )
 
 func TestMain(m *testing.M) {
@@ -50,6 +51,7 @@ func runTests(m *testing.M) (int, error) {
 	if ownDescription = file == ""; ownDescription {
 		file = filepath.Join("..", "..", "testdata", "api", "openapi.yaml")
 	}
+	descriptionFile = file
 	var err error
 	if operations, err = readDescription(file); err != nil {
 		return 1, err
