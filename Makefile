@@ -25,7 +25,7 @@ LIMIT = $(if $(filter full,$(SIGLAKE_PROOF)),24h,30m)
 
 # Packages that start goroutines, in their code or their tests: the race detector watches their tests,
 # except for the sequential ones, which the arguments of proof.Main name.
-RACE := ./cmd/siglake ./internal/app ./internal/bench ./internal/bench/plain ./internal/bucket ./internal/lease ./internal/ledger ./internal/lusha ./internal/mutants \
+RACE := ./cmd/siglake ./internal/app ./internal/bench ./internal/bench/plain ./internal/bucket ./internal/inbox ./internal/lease ./internal/ledger ./internal/lusha ./internal/mutants \
 	./internal/notify ./internal/parallel ./internal/policy ./internal/ratelimit ./internal/simulator ./internal/wal ./pipeline ./sinks
 # These run without it: packages without goroutines, and the sequential tests of others; cmd/siglake
 # runs in whole.

@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"sinks":                      {"schema", "pipeline", "internal/bucket", "internal/durable", "internal/extsort", "internal/parallel"},
 	"internal/wal":               {"internal/bucket", "internal/durable"},
 	"internal/lease":             {"internal/bucket", "internal/lease/flock"},
+	"internal/inbox":             {"internal/durable", "internal/lease", "internal/wal"},
 	"internal/ledger":            {"schema", "pipeline", "internal/wal", "internal/forecast", "internal/idmap"},
 	"internal/nights":            {"schema", "pipeline", "internal/ledger"},
 	"internal/proof":             {}, // for tests
@@ -48,7 +49,7 @@ var allowed = map[string][]string{
 	"internal/format":            {},
 	"internal/jobfile":           {},
 	"internal/notify":            {"internal/policy"},
-	"internal/app":               {"internal/export", "internal/lakereport", "internal/format", "schema", "pipeline", "sources", "sinks", "internal/lusha", "internal/policy", "internal/wal", "internal/durable", "internal/lease", "internal/lease/flock", "internal/ledger", "internal/ratelimit", "internal/bucket", "internal/forecast", "internal/nights", "internal/parallel"},
+	"internal/app":               {"internal/inbox", "internal/export", "internal/lakereport", "internal/format", "schema", "pipeline", "sources", "sinks", "internal/lusha", "internal/policy", "internal/wal", "internal/durable", "internal/lease", "internal/lease/flock", "internal/ledger", "internal/ratelimit", "internal/bucket", "internal/forecast", "internal/nights", "internal/parallel"},
 	"internal/report":            {"internal/app", "internal/format", "schema", "pipeline", "sinks", "internal/lusha", "internal/ledger", "internal/forecast"},
 	"internal/dictionary":        {"internal/ddl", "internal/format", "schema"},
 	"internal/ddl":               {"internal/app", "internal/format", "schema", "pipeline", "sinks"},

@@ -187,6 +187,32 @@ func (l *Log) End() string {
 	return fmt.Sprintf("%d@%d", n, l.segments.snapshot(n).end)
 }
 
+// Durable is the end of what the store has stated to be durable, and the random number of the segment
+// there. In a log that is read while another process writes it, records behind it can still be lost in
+// a power cut. It is the zero position for an empty log.
+func (l *Log) Durable() (end Position, id uint64) {
+	n := l.segments.count()
+	if n == 0 {
+		return Position{}, 0
+	}
+	s := l.segments.snapshot(n)
+	if l.segments.readOnly.Load() {
+		s.end = min(s.end, s.durable)
+	}
+	return Position{n, s.end}, s.id
+}
+
+// SegmentID is the random number of a segment, counted from 1; 0 if there is no such segment.
+func (l *Log) SegmentID(ctx context.Context, number int) (uint64, error) {
+	if number < 1 || number > l.segments.count() {
+		return 0, nil
+	}
+	if err := l.segments.load(ctx, number); err != nil {
+		return 0, err
+	}
+	return l.segments.snapshot(number).id, nil
+}
+
 // First is the position of the first record of a log, whether it has one or not.
 var First = Position{1, segmentHeaderSize}
 
