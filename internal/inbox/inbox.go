@@ -178,7 +178,7 @@ func Open(ctx context.Context, lake string, o Options) (*Inbox, error) {
 func (o Options) acquire(ctx context.Context, lake string) (l lease.Lock, err error) {
 	if o.Bucket != nil {
 		l, err = lease.Acquire(ctx, o.Bucket, lockObject, o.Holder, lease.Options{})
-	} else {
+	} else if err = durable.MkdirAll(dirOf(lake), 0o770, o.Hook); err == nil { // before the lock, whose directory all may read
 		l, err = lease.AcquireFlock(dirOf(lake), o.Holder)
 	}
 	if errors.Is(err, lease.ErrLocked) {
@@ -325,7 +325,7 @@ func (i *Inbox) append(digest idDigest, d Delivery, a *appending) {
 // Lost is closed when another process may have the lock of an inbox in a bucket. It is nil in a directory.
 func (i *Inbox) Lost() <-chan struct{} { return i.lock.Lost() }
 
-// Len is the number of ids that are remembered, and Waiting that of deliveries that are not durable yet.
+// Len is the number of ids that are remembered.
 func (i *Inbox) Len() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -338,6 +338,9 @@ func (i *Inbox) Waiting() int {
 	defer i.mu.Unlock()
 	return i.waiting
 }
+
+// IsFull reports whether the next delivery would be refused with ErrBusy.
+func (i *Inbox) IsFull() bool { return i.Waiting() >= i.options.MaxWaiting }
 
 // End is the position behind the last durable delivery.
 func (i *Inbox) End() Position { return positionOf(i.log.Durable()) }

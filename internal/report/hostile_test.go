@@ -118,10 +118,13 @@ var printers = map[string]func(w io.Writer){
 		PrintPruning(w, &app.PruneReport{Lake: hostile})
 		PrintPruning(w, &app.PruneReport{Lake: hostile, Journal: r.Journal})
 	},
-	"PrintCheckup":  func(w io.Writer) { PrintCheckup(w, filled[[]app.CheckResult](), "{\n}", false) },
-	"PrintFindings": func(w io.Writer) { PrintFindings(w, filled[[]app.Finding](), false) },
-	"PrintExport":   func(w io.Writer) { PrintExport(w, filled[*app.ExportReport]()) },
-	"PrintList":     func(w io.Writer) { PrintList(w, filled[*app.ListReport]()) },
+	"PrintCheckup":       func(w io.Writer) { PrintCheckup(w, filled[[]app.CheckResult](), "{\n}", false) },
+	"WriteListenMetrics": func(w io.Writer) { WriteListenMetrics(w, filled[*app.ListenStatus]()) },
+	"PrintListening":     func(w io.Writer) { PrintListening(w, filled[*app.ListenAddresses]()) },
+	"PrintListenEnd":     func(w io.Writer) { PrintListenEnd(w, filled[*app.ListenStatus]()) },
+	"PrintFindings":      func(w io.Writer) { PrintFindings(w, filled[[]app.Finding](), false) },
+	"PrintExport":        func(w io.Writer) { PrintExport(w, filled[*app.ExportReport]()) },
+	"PrintList":          func(w io.Writer) { PrintList(w, filled[*app.ListReport]()) },
 	"PrintQuestion": func(w io.Writer) {
 		PrintQuestion(w, app.Question{Plan: filled[*app.PlanReport]()})
 		PrintQuestion(w, app.Question{Pages: filled[*app.PagesPlan]()})

@@ -18,7 +18,7 @@ var (
 	nameForm   = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
 	labelForm  = regexp.MustCompile(`^([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"(,|$)`)
 	numberForm = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|Inf|NaN)$`)
-	// reserved are endings of names with a meaning that a gauge does not have.
+	// reserved are endings of names with a meaning that a gauge does not have; samples of a counter have the first one.
 	reserved = []string{"_total", "_created", "_count", "_sum", "_bucket", "_gcount", "_gsum", "_info"}
 )
 
@@ -64,7 +64,7 @@ func (f *family) describe(line string, seen []string) ([]string, error) {
 	}
 	for _, end := range reserved {
 		if strings.HasSuffix(name, end) {
-			return seen, fmt.Errorf("the name of a gauge ends in %s", end)
+			return seen, fmt.Errorf("the name of a gauge or counter ends in %s", end)
 		}
 	}
 	field := map[string]*string{"TYPE": &f.kind, "UNIT": &f.unit, "HELP": &f.help}[kind]
@@ -73,8 +73,8 @@ func (f *family) describe(line string, seen []string) ([]string, error) {
 		return seen, fmt.Errorf("a comment")
 	case *field != "":
 		return seen, fmt.Errorf("%s comes twice", kind)
-	case kind == "TYPE" && text != "gauge":
-		return seen, fmt.Errorf("a type other than gauge")
+	case kind == "TYPE" && text != "gauge" && text != "counter":
+		return seen, fmt.Errorf("a type other than gauge and counter")
 	case kind == "UNIT" && !strings.HasSuffix(name, "_"+text):
 		return seen, fmt.Errorf("the name does not end in its unit")
 	}
@@ -85,7 +85,11 @@ func (f *family) describe(line string, seen []string) ([]string, error) {
 // sample reads a sample of the family.
 func (f *family) sample(line string, into map[Sample]string) error {
 	name, rest, ok := strings.Cut(line, "{")
-	if !ok || name != f.name || f.kind == "" || f.help == "" {
+	expected := f.name
+	if f.kind == "counter" {
+		expected += "_total"
+	}
+	if !ok || name != expected || f.kind == "" || f.help == "" {
 		return fmt.Errorf("expected a sample of %q, described with TYPE and HELP", f.name)
 	}
 	labels, names := rest, []string(nil)
@@ -101,6 +105,9 @@ func (f *family) sample(line string, into map[Sample]string) error {
 	}
 	labels = labels[:len(labels)-len(rest)]
 	value := strings.TrimPrefix(rest, "} ")
+	if f.kind == "counter" && strings.HasPrefix(value, "-") {
+		return fmt.Errorf("a counter is negative")
+	}
 	if !numberForm.MatchString(value) {
 		return fmt.Errorf("%q is no number, or has a timestamp", value)
 	}

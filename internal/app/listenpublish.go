@@ -1,0 +1,83 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// summaryEvery is how often a listener logs what it received, if it did.
+const summaryEvery = time.Minute
+
+// publishLoop publishes the inbox at times, and earlier when many deliveries wait, until ctx ends. An
+// attempt that does not come about, because a run has the lake, is repeated after a minute.
+func (l *listener) publishLoop(ctx context.Context) {
+	if l.o.Publish == nil || l.o.PublishEvery == 0 {
+		return
+	}
+	timer := time.NewTimer(l.o.PublishEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-l.full:
+		}
+		next := l.o.PublishEvery
+		if !l.publish(ctx) {
+			next = min(next, publishRetry)
+		}
+		timer.Reset(next)
+	}
+}
+
+// publish publishes the inbox, and removes from it what was published long ago.
+func (l *listener) publish(ctx context.Context) (done bool) {
+	waiting := l.unpublished.Load()
+	until, err := l.o.Publish(ctx)
+	outcome := PublicationDone
+	var typed *Error
+	switch {
+	case err == nil:
+		l.unpublished.Add(-waiting)
+		if err := l.inbox.Prune(ctx, until, l.env.Now().Add(-bodiesKeptFor)); err != nil && ctx.Err() == nil {
+			l.env.Log.Warn("old deliveries were not removed from the inbox; they are published, and stay there", "lake", l.o.Lake, "error", err)
+		}
+	case ctx.Err() != nil:
+		return false
+	case errors.As(err, &typed) && typed.Kind == KindLocked:
+		outcome = PublicationLocked
+		l.env.Log.Info("a run works on the lake: deliveries are published when it has ended", "lake", l.o.Lake)
+	default:
+		outcome = PublicationFailed
+		l.env.Log.Error("the inbox was not published; nothing that was received is lost", "lake", l.o.Lake, "error", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.publications[outcome]++
+	if outcome == PublicationDone {
+		l.lastPublished = l.env.Now()
+	}
+	return outcome == PublicationDone
+}
+
+// summarise logs what was received, at most once a minute, until ctx ends.
+func (l *listener) summarise(ctx context.Context) {
+	ticker := time.NewTicker(summaryEvery)
+	defer ticker.Stop()
+	var lastFresh, lastKnown int64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		counts := l.receiver.Counts()
+		fresh, known := counts.Total()
+		if fresh+known > lastFresh+lastKnown {
+			l.env.Log.Info("received deliveries", "new", fresh-lastFresh, "again", known-lastKnown, "since_start", fresh+known)
+		}
+		lastFresh, lastKnown = fresh, known
+	}
+}
