@@ -87,6 +87,7 @@ var PublicationOutcomes = []PublicationOutcome{PublicationDone, PublicationLocke
 const (
 	stopWithin    = 10 * time.Second   // for requests that are being answered
 	bodiesKeptFor = 7 * 24 * time.Hour // in the inbox, after their publication
+	pruneEvery    = 24 * time.Hour     // reads the whole inbox
 	publishRetry  = time.Minute        // after a publication that did not come about
 )
 
@@ -100,6 +101,8 @@ type listener struct {
 	started  time.Time
 	full     chan struct{}  // PublishAfter deliveries wait
 	done     sync.WaitGroup // goroutines that end with their context or server
+	// Of the goroutine that publishes: when the inbox was last pruned.
+	lastPruned time.Time
 
 	unpublished atomic.Int64
 	stopping    atomic.Bool

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/siglake/siglake/internal/inbox"
 )
 
 // summaryEvery is how often a listener logs what it received, if it did.
@@ -41,9 +43,7 @@ func (l *listener) publish(ctx context.Context) (done bool) {
 	switch {
 	case err == nil:
 		l.unpublished.Add(-waiting)
-		if err := l.inbox.Prune(ctx, until, l.env.Now().Add(-bodiesKeptFor)); err != nil && ctx.Err() == nil {
-			l.env.Log.Warn("old deliveries were not removed from the inbox; they are published, and stay there", "lake", l.o.Lake, "error", err)
-		}
+		l.prune(ctx, until)
 	case ctx.Err() != nil:
 		return false
 	case errors.As(err, &typed) && typed.Kind == KindLocked:
@@ -60,6 +60,16 @@ func (l *listener) publish(ctx context.Context) (done bool) {
 		l.lastPublished = l.env.Now()
 	}
 	return outcome == PublicationDone
+}
+
+// prune removes from the inbox, once a day, what was published before a position and arrived long ago.
+func (l *listener) prune(ctx context.Context, until inbox.Position) {
+	if now := l.env.Now(); now.Sub(l.lastPruned) >= pruneEvery {
+		l.lastPruned = now
+		if err := l.inbox.Prune(ctx, until, now.Add(-bodiesKeptFor)); err != nil && ctx.Err() == nil {
+			l.env.Log.Warn("old deliveries were not removed from the inbox; they are published, and stay there", "lake", l.o.Lake, "error", err)
+		}
+	}
 }
 
 // summarise logs what was received, at most once a minute, until ctx ends.

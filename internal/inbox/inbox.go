@@ -369,8 +369,11 @@ func (i *Inbox) Prune(ctx context.Context, before Position, olderThan time.Time)
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errStop) || len(records) == 0 {
+	if err != nil && !errors.Is(err, errStop) {
 		return err
+	}
+	if len(records) == 0 {
+		return nil
 	}
 	plan, err := i.log.PlanPruning(ctx, records)
 	if err != nil || plan.IsEmpty() {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/siglake/siglake/internal/bucket/membucket"
 	"github.com/siglake/siglake/internal/durable/durabletest"
+	"github.com/siglake/siglake/internal/proof"
+	"github.com/siglake/siglake/internal/wal"
 )
 
 // start is when the tests begin.
@@ -389,8 +391,10 @@ func TestPrune(t *testing.T) {
 				p.clock.advance(time.Minute)
 			}
 			end := i.End()
-			if err := i.Prune(t.Context(), end, start.Add(5*time.Minute)); err != nil {
-				t.Fatal(err)
+			for _, removed := range []time.Duration{0, 5 * time.Minute} { // at first there is nothing to remove
+				if err := i.Prune(t.Context(), end, start.Add(removed)); err != nil {
+					t.Fatal(err)
+				}
 			}
 			for n := range 5 {
 				want[n].Stamp, want[n].Body, want[n].Pruned = "", nil, true
@@ -493,4 +497,68 @@ func TestRecords(t *testing.T) {
 	if _, _, err := decodeBody([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01}); !errors.Is(err, errRecord) {
 		t.Errorf("decodeBody with an absurd length = %v, want %v", err, errRecord)
 	}
+}
+
+// TestTakenOver: a process that was cut off until another one took its lock over can append nothing, whatever it
+// believes of its lock.
+func TestTakenOver(t *testing.T) {
+	t.Parallel()
+	c := &clock{now: start}
+	m := membucket.New()
+	p := &place{lake: "s3://bucket/lake", clock: c, o: Options{Now: c.Now, Bucket: m.WithHook(nil)}}
+	first := p.open(t)
+	p.append(t, first, "a", true)
+	m.Delete(lockObject) // as if it had expired
+	second := p.open(t)
+	if fresh, err := first.Append(t.Context(), &Delivery{ID: "b", Kind: Event, Received: start}); fresh || !errors.Is(err, wal.ErrFenced) {
+		t.Errorf("Append() of the process that was taken over = %t, %v, want %v", fresh, err, wal.ErrFenced)
+	}
+	p.append(t, second, "a", false)
+	p.append(t, second, "b", true)
+	_ = first.Close() // says the same
+	closeInbox(t, second)
+	r := p.reader(t)
+	if got := len(read(t, r, "", endOf(t, r))); got != 2 {
+		t.Errorf("%d deliveries in the inbox, want 2", got)
+	}
+}
+
+// TestFlatHeap: the memory of an inbox does not grow with the deliveries, once it remembers as many ids as it
+// may.
+func TestFlatHeap(t *testing.T) {
+	c := &clock{now: start}
+	total := proof.Size(6_000, 100_000, 100_000)
+	p := &place{lake: t.TempDir(), clock: c, o: Options{Now: c.Now, MaxIDs: 1000}}
+	i := p.open(t)
+	heap := func() int64 {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return int64(s.HeapAlloc)
+	}
+	var early int64
+	for from := 0; from < total; from += 2000 {
+		var wg sync.WaitGroup
+		for worker := range 50 {
+			wg.Go(func() {
+				for n := range 40 {
+					d := Delivery{ID: fmt.Sprint(from + worker*40 + n), Kind: Event, Received: start, Body: make([]byte, 500)}
+					if fresh, err := i.Append(context.Background(), &d); !fresh || err != nil {
+						t.Errorf("Append() = %t, %v", fresh, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if from == 2000 {
+			early = heap()
+		}
+	}
+	if grown := heap() - early; grown > 4<<20 {
+		t.Errorf("the heap grew by %d bytes from delivery 4,000 to %d", grown, total)
+	}
+	if i.Len() != 1000 {
+		t.Errorf("%d ids are remembered, want 1,000", i.Len())
+	}
+	closeInbox(t, i)
 }
