@@ -27,6 +27,7 @@ var exampleKinds = []struct{ name, about string }{
 	{"kubernetes", "a CronJob with its volume and its job file"},
 	{"airflow", "a DAG"},
 	{"docker", "a Dockerfile, and a line for cron that runs the container"},
+	{"webhooks", "a service for siglake listen, and proxies with TLS in front of it"},
 }
 
 func examplesCommand() *cli.Command {
@@ -34,10 +35,10 @@ func examplesCommand() *cli.Command {
 		Name:      "examples",
 		Usage:     "print the files that run siglake under a scheduler",
 		ArgsUsage: "[KIND [FILE]]",
-		Description: "Kinds are job, cron, systemd, kubernetes, airflow and docker. Without FILE, all files of the kind are printed,\n" +
+		Description: "Kinds are job, cron, systemd, kubernetes, airflow, docker and webhooks. Without FILE, all files of the kind are printed,\n" +
 			"each below its name; with FILE, that file as it is:\n" +
 			"    siglake examples cron siglake-retry > siglake-retry\n\n" +
-			"siglake help deploy explains them.",
+			"siglake help deploy explains them, and siglake help receiving those of webhooks.",
 		Action: func(c *cli.Context) error { return printExamples(c, c.Args().Slice()) },
 	}
 }

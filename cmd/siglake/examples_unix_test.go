@@ -149,14 +149,22 @@ func TestExampleUnits(t *testing.T) {
 	}
 	dir := t.TempDir()
 	verify := []string{"verify"}
-	for _, file := range exampleFiles("systemd") {
-		text := strings.ReplaceAll(exampleText("systemd", file), "/usr/local/bin/siglake", "/bin/true")
-		writeProgram(t, dir, file, text)
-		verify = append(verify, filepath.Join(dir, file))
+	for _, kind := range []string{"systemd", "webhooks"} {
+		for _, file := range exampleFiles(kind) {
+			if ext := filepath.Ext(file); ext == ".service" || ext == ".timer" {
+				writeProgram(t, dir, file, strings.ReplaceAll(exampleText(kind, file), "/usr/local/bin/siglake", "/bin/true"))
+				verify = append(verify, filepath.Join(dir, file))
+			}
+		}
+	}
+	if len(verify) != 4 {
+		t.Errorf("units %q, want three", verify[1:])
 	}
 	if analyze, err := exec.LookPath("systemd-analyze"); err == nil {
-		if err := errors.Join(os.Chmod(verify[1], 0o600), os.Chmod(verify[2], 0o600)); err != nil {
-			t.Fatal(err)
+		for _, unit := range verify[1:] {
+			if err := os.Chmod(unit, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if out, err := exec.CommandContext(t.Context(), analyze, verify...).CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("systemd-analyze verify: %v\n%s", err, out)

@@ -103,7 +103,7 @@ var guides = map[string]guide{
 	}, []string{"reports", "sql"}},
 	"doctor":     {[]string{"siglake doctor --lake lake --simulate"}, []string{"nights", "s3"}},
 	"signals":    {[]string{"siglake signals", "siglake signals riskNews", "siglake signals growth --json"}, []string{"api"}},
-	"listen":     {[]string{"siglake listen --lake lake --secret-file secrets.txt"}, []string{"listen", "deploy", "exit-codes"}},
+	"listen":     {[]string{"siglake listen --lake lake --secret-file secrets.txt"}, []string{"receiving", "deploy", "exit-codes"}},
 	"simulate":   {[]string{"siglake simulate --list-faults"}, []string{"simulator"}},
 	"examples":   {[]string{"siglake examples", "siglake examples systemd", "siglake examples cron siglake-retry"}, []string{"deploy", "jobs", "exit-codes"}},
 	"completion": {[]string{"siglake completion bash > siglake.bash"}, nil},
