@@ -114,7 +114,7 @@ func (c *Chunk) Release() {
 // be written, and the buffers of most have been those of larger ones. The first chunk is not used any more.
 func (c *Chunk) Fit() *Chunk {
 	const small = 1 << 10
-	if c.capacity() <= 2*c.used()+small {
+	if c.capacity() <= 2*(c.Memory()-c.own)+small {
 		return c
 	}
 	own := &Chunk{
@@ -147,11 +147,10 @@ func (c *Chunk) capacity() int {
 	return cap(c.cells)*cellBytes + cap(c.rows)*rowBytes + cap(c.text)
 }
 
-// used is what the rows take of the buffers, in bytes.
-func (c *Chunk) used() int { return len(c.cells)*cellBytes + len(c.rows)*rowBytes + len(c.text) }
-
 // Memory is what the rows take without the records that stand in answers, in bytes.
-func (c *Chunk) Memory() int { return c.used() + c.own }
+func (c *Chunk) Memory() int {
+	return len(c.cells)*cellBytes + len(c.rows)*rowBytes + len(c.text) + c.own
+}
 
 // OwnRecord notes that the record of the last row stands in no answer: it was made for that row.
 func (c *Chunk) OwnRecord() {
@@ -283,24 +282,4 @@ func (c *Chunk) Values(i int) iter.Seq2[int, Value] {
 			}
 		}
 	}
-}
-
-// addRow adds a row of another chunk, whose texts are copied.
-func (c *Chunk) addRow(p *Place, other *Chunk, r *row) {
-	c.BeginRow(nil, 0)
-	for _, cells := range [2][]cell{r.sharedCells(other), r.ownCells(other)} {
-		for i := range cells {
-			x := cells[i]
-			switch {
-			case x.column == dropped:
-				continue
-			case x.kind != number:
-				text := x.text(r.record, other.text)
-				x.kind, x.a = textInChunk, uint32(len(c.text))
-				c.text = append(c.text, text...)
-			}
-			c.cells = append(c.cells, x)
-		}
-	}
-	c.EndRow(p)
 }

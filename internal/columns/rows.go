@@ -76,8 +76,29 @@ func (r *rows) take(c *Chunk, one *row) {
 		r.fill(one.ownCells(c), one.record, c.text)
 		r.filled++
 	case copyOwn:
-		r.own.addRow(&r.place, c, one)
+		r.addOwn(c, one)
 	}
+}
+
+// addOwn adds a row of a chunk to its own rows: the texts are copied.
+func (r *rows) addOwn(other *Chunk, one *row) {
+	c := &r.own
+	c.BeginRow(nil, 0)
+	for _, cells := range [2][]cell{one.sharedCells(other), one.ownCells(other)} {
+		for i := range cells {
+			x := cells[i]
+			switch {
+			case x.column == dropped:
+				continue
+			case x.kind != number:
+				text := x.text(one.record, other.text)
+				x.kind, x.a = textInChunk, uint32(len(c.text))
+				c.text = append(c.text, text...)
+			}
+			c.cells = append(c.cells, x)
+		}
+	}
+	c.EndRow(&r.place)
 }
 
 // column is a column of a record while it is filled. A column without values has no memory of its own.
