@@ -18,7 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
 )
 
 // shop is the API of a loop: a simulator that may kill the process that asks, and a second one
@@ -211,7 +213,11 @@ func (s *shop) killFrom(request int, kill func()) {
 	s.killAt, s.kill = request, kill
 }
 
-type soldEvent struct{ id, eventType string }
+// soldEvent is an event of a request; day is its date, 0 if it has none.
+type soldEvent struct {
+	id, eventType string
+	day           ledger.Day
+}
 
 // sells is what a request brings from a simulator without faults, and what it costs.
 func (s *shop) sells(now time.Time, path string, body []byte) (events map[pair][]soldEvent, credits int64) {
@@ -240,15 +246,17 @@ func (s *shop) sells(now time.Time, path string, body []byte) (events map[pair][
 			continue
 		}
 		for signal, list := range entity {
-			var of []struct{ SignalID, EventType string }
+			var of []json.RawMessage
 			if !bytes.HasPrefix(list, []byte("[{")) || json.Unmarshal(list, &of) != nil {
 				continue
 			}
-			for _, e := range of {
-				if e.SignalID == "" {
+			for _, raw := range of {
+				var e struct{ SignalID, EventType string }
+				if err := json.Unmarshal(raw, &e); err != nil || e.SignalID == "" {
 					s.t.Fatalf("an event without an id: %s", list)
 				}
-				events[pair{domain, signal}] = append(events[pair{domain, signal}], soldEvent{e.SignalID, e.EventType})
+				day, _ := pipeline.EventDay(&pipeline.RawEvent{Type: signal, Raw: raw})
+				events[pair{domain, signal}] = append(events[pair{domain, signal}], soldEvent{e.SignalID, e.EventType, ledger.Day(day)})
 			}
 		}
 	}

@@ -54,6 +54,10 @@ type killedNights struct {
 	again   map[string]bool           // keys of lines of calls in doubt that were released
 	// The last day before each release of a call, by its name: the days after it ask again.
 	released map[string]ledger.Day
+	// Pairs that were asked tonight from the day of a known event, to learn whether windows contain their
+	// first day; and whether an earlier night has learned that.
+	probed  map[pair]bool
+	learned bool
 }
 
 // nightTypes are the signal types of those nights: weekly and monthly ones.
@@ -212,7 +216,8 @@ func (n *killedNights) today() ledger.Day {
 }
 
 // checkSales compares the bill since the last check with the journal and with all earlier sales: no
-// event is sold twice, unless a call in doubt about its line was released.
+// event is sold twice, unless a call in doubt about its line was released, or it shows whether windows contain
+// their first day.
 func (n *killedNights) checkSales() {
 	n.t.Helper()
 	known, bill := n.attempts(), n.shop.sim.Bill().Entries
@@ -225,6 +230,8 @@ func (n *killedNights) checkSales() {
 			}
 		}
 	}
+	n.probed = map[pair]bool{}
+	tonight := len(n.sales)
 	for _, e := range bill[n.seen:] {
 		if e.Request == "" || e.Credits == 0 {
 			continue
@@ -237,7 +244,24 @@ func (n *killedNights) checkSales() {
 		n.counts["requests charged"]++
 	}
 	n.seen = len(bill)
+	for _, s := range n.sales[tonight:] {
+		at := cmp.Or(known[s.digest], new(attempts))
+		n.learned = n.learned || len(at.charged) > 0 && len(at.doubts) == 0 && s.showsFirstDay()
+	}
 }
+
+// showsFirstDay reports whether the window of a sale contains its first day.
+func (s *sale) showsFirstDay() bool {
+	for _, events := range s.events {
+		if slices.ContainsFunc(events, func(e soldEvent) bool { return e.day > 0 && e.day == ledger.DayOf(s.start) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// mostProbes is the number of pairs that a night asks from the day of a known event at most.
+const mostProbes = 5
 
 // negativeDays is the default of --resolve-misses: what a search did not find, or was accepted as lost, is
 // searched again after so many days.
@@ -258,6 +282,9 @@ func (n *killedNights) checkSale(s *sale, p pair, events []soldEvent) {
 			n.counts["events sold again after a release"]++
 		case p.signal == "search" && n.lost[p.key] && ledger.DayOf(s.day) >= ledger.DayOf(before.day)+negativeDays:
 			n.counts["searches repeated that were accepted as lost"]++
+		case !n.learned && e.day > 0 && e.day == ledger.DayOf(s.start) && (n.probed[p] || len(n.probed) < mostProbes):
+			n.probed[p] = true
+			n.counts["events sold again as probes"]++
 		default:
 			n.t.Errorf("the event %s of %v was sold on %s since %s, and again on %s since %s", e.id, p, before.day, before.start, s.day, s.start)
 		}
