@@ -71,7 +71,12 @@ func allocate(charge Charge, shares []share) Basis {
 // discrepancy is the difference between a charge and the price of the returned events, by any
 // reading of the price list; positive if more was charged. The excess is allocated to the events
 // for want of anything better, and appears on accounts that may not have caused it.
+//
+// No price list has deliveries: what one states is its price.
 func discrepancy(c Call, q *Query, shares []share) int64 {
+	if q.Service() == Deliveries {
+		return 0
+	}
 	var events int64
 	for _, s := range shares {
 		events += s.events

@@ -10,20 +10,25 @@ import (
 type Service string
 
 // The services. Signals are available in both API versions, everything else in V3 only. Lookalikes
-// and Visits are paged: a batch is one page about one subject.
+// and Visits are paged: a batch is one page about one subject. Deliveries are not requested: a batch is
+// one delivery of a webhook, which was charged when it came.
 const (
 	Signals    Service = ""           // events, by entity
 	Search     Service = "search"     // the API's id for an identifier
 	Scores     Service = "score"      // one number per entity
 	Lookalikes Service = "lookalikes" // entities similar to a set of seeds
 	Visits     Service = "visits"     // companies that visited a site
+	Deliveries Service = "deliveries" // events that webhooks delivered
 )
 
 // IsPaged reports whether answers come page by page, where each page may depend on the previous
 // one.
 func (s Service) IsPaged() bool { return s == Lookalikes || s == Visits }
 
-// Ask is what a query buys: SignalsAsk, SearchAsk, ScoreAsk, LookalikeAsk or VisitsAsk. Its dynamic
+// HasEvents reports whether the results are events, and not those of another product.
+func (s Service) HasEvents() bool { return s == Signals || s == Deliveries }
+
+// Ask is what a query buys: SignalsAsk, SearchAsk, ScoreAsk, LookalikeAsk, VisitsAsk or DeliveriesAsk. Its dynamic
 // type is one of these structs, not a pointer to one, so that a change to a copy of a query leaves
 // the original as it is.
 type Ask interface {
@@ -107,6 +112,17 @@ func (a VisitsAsk) encode(j *queryJSON) {
 	}
 }
 
+// DeliveriesAsk is about one delivery of a webhook: it asks for nothing.
+type DeliveriesAsk struct {
+	Type string // of the delivered event
+}
+
+func (DeliveriesAsk) service() Service            { return Deliveries }
+func (DeliveriesAsk) action(schema.Object) string { return "webhook" }
+func (a DeliveriesAsk) resultTypes() []string     { return []string{a.Type} }
+func (DeliveriesAsk) maxResults() int             { return 1 }
+func (DeliveriesAsk) encode(*queryJSON)           {}
+
 // unknownAsk is the ask of a recorded query for a service that this version does not know. Such a
 // query is encoded as it was decoded.
 type unknownAsk struct{ recorded queryJSON }
@@ -145,6 +161,10 @@ func decodeAsk(j *queryJSON) Ask {
 			ask.Sites = append(ask.Sites, a.Domain)
 		}
 		return ask
+	case Deliveries:
+		if len(j.ResultTypes) == 1 {
+			return DeliveriesAsk{Type: j.ResultTypes[0]}
+		}
 	}
 	return unknownAsk{*j}
 }

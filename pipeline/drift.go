@@ -194,9 +194,9 @@ func (w *driftWatch) Add(kind DriftKind, path, expected, found string) {
 	})
 }
 
-// watchAnswers looks at what answers to signal requests have outside of events.
+// watchAnswers looks at what answers to signal requests, and deliveries, have outside of events.
 func (w *driftWatch) watchAnswers(b *Batch, reply *Reply) {
-	if b.Query.Service() != Signals {
+	if !b.Query.Service().HasEvents() {
 		return
 	}
 	for _, list := range [][]ItemReply{reply.Items, reply.Unmatched} {

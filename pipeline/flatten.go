@@ -168,6 +168,9 @@ func (r *Reply) restBytes() (bytes int64) {
 // behind the items.
 func eventOf(b *Batch, reply *Reply, item int, a *ItemReply) schema.Event {
 	e := schema.Event{Entity: a.Entity, CallID: a.CallID, FetchedAt: reply.received(a.CallID), Source: "poll"}
+	if b.Query.Service() == Deliveries {
+		e.Source = "webhook"
+	}
 	if item < len(b.Items) {
 		e.AccountKey = b.Items[item].Account.Key
 		e.RequestedBy, e.Requested = b.Items[item].requested()
@@ -184,7 +187,7 @@ func eventOf(b *Batch, reply *Reply, item int, a *ItemReply) schema.Event {
 // originOf describes the request for the n-th result of an item; nil for events.
 func originOf(b *Batch, item, n int, a *ItemReply) *schema.Origin {
 	q := b.Query
-	if q.Service() == Signals {
+	if q.Service().HasEvents() {
 		return nil
 	}
 	if item >= len(b.Items) {

@@ -74,6 +74,8 @@ type RunInfo struct {
 	// Of the window of its queries, the run asked for what the lake did not have.
 	SinceLast bool `json:"since_last,omitempty"`
 	Simulated bool `json:"simulated,omitempty"` // the answers are from the embedded simulator
+	// The run published what webhooks delivered. It requested nothing.
+	Delivered bool `json:"delivered,omitempty"`
 }
 
 // GenerationKind says what made a generation.
@@ -436,6 +438,9 @@ func NewManifest(run RunInfo) *Manifest {
 
 // commandName is the name of the command that requested the lines.
 func (m *Manifest) commandName() string {
+	if m.Run.Delivered {
+		return "webhooks"
+	}
 	name := "resolve"
 	for i := range m.Queries {
 		switch m.Queries[i].Service() {
@@ -482,7 +487,7 @@ func (t *CallTotals) add(c *Call) {
 func (m *Manifest) addShares(b *Batch, shares []share, basis Basis) {
 	for _, s := range shares {
 		category := flatten.Category(s.signal)
-		if b.Query.Service() == Signals {
+		if b.Query.Service().HasEvents() {
 			m.Events.Returned += s.events
 			m.Events.BySignal[s.signal] += s.events
 			m.Events.ByCategory[category] += s.events

@@ -38,16 +38,25 @@ type RunSpec struct {
 	Refresh     bool          `json:"refresh,omitempty"`           // what was bought before is bought again
 	// The key of its event partitions: schema.ByMonth (default) or schema.ByDay.
 	Partition string `json:"partition,omitempty"`
+	// The part of the inbox of webhooks that the run publishes; nil: it requests something.
+	Inbox *InboxRange `json:"inbox,omitempty"`
 	// How many days after its date an event is expected at most, by signal type; absent: not known.
 	Lateness map[string]int    `json:"lateness,omitempty"`
 	Versions map[string]string `json:"versions,omitempty"` // of the components
+}
+
+// InboxRange is a part of the inbox of webhooks: the deliveries from one position up to another one, which
+// is not included. An empty From is the beginning.
+type InboxRange struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // info is the part of the spec that the manifest holds.
 func (s *RunSpec) info() RunInfo {
 	info := RunInfo{
 		ID: s.ID, Started: s.Started.UTC(), Endpoint: s.Endpoint, APIChoice: s.APIChoice,
-		Continues: s.Continues, Simulated: s.Simulated, SinceLast: s.SinceLast(),
+		Continues: s.Continues, Simulated: s.Simulated, SinceLast: s.SinceLast(), Delivered: s.Inbox != nil,
 	}
 	if s.Rereads != "" {
 		info.Kind, info.Continues = RereadGeneration, s.Rereads

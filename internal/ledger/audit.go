@@ -247,7 +247,7 @@ func (r *Auditor) auditPruned(c *Call) {
 }
 
 func (r *Auditor) checkCeiling(c *Call, o pipeline.Outcome, charge pipeline.Charge) {
-	if o == pipeline.Charged && charge.Known && charge.Credits > c.Ceiling {
+	if o == pipeline.Charged && charge.Known && charge.Credits > c.Ceiling && !c.isDelivery() { // which states its own price
 		r.result.AboveCeiling = append(r.result.AboveCeiling, fmt.Sprintf("%s was charged %d credits, above its ceiling of %d", callName(c), charge.Credits, c.Ceiling))
 	}
 }
@@ -287,6 +287,8 @@ func (r *Auditor) isRepurchase(ctx context.Context, key pipeline.Identity, first
 	switch {
 	case first.Query.Service() != second.Query.Service():
 		return false
+	case second.isDelivery(): // another one was not asked for
+		return first.ID == second.ID
 	case second.Query.Service() == pipeline.Search:
 		return r.isRepeatedSearch(ctx, key, first, second)
 	case second.Query.Service().IsPaged():

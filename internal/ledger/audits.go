@@ -155,7 +155,7 @@ func (a *pairAuditor) findKnown(ctx context.Context) error {
 // mayKnow reports whether the answer to a call may have events of the audited days.
 func (p *auditedPair) mayKnow(c *Call) bool {
 	q := c.Query
-	return c.Outcome == pipeline.Charged && q.Service() == pipeline.Signals && slices.Contains(q.ResultTypes(), p.signal) &&
+	return c.Outcome == pipeline.Charged && q.Service().HasEvents() && slices.Contains(q.ResultTypes(), p.signal) &&
 		q.SameFilters(p.call.Query, p.signal) && DayOf(q.Until) >= p.since
 }
 

@@ -14,7 +14,7 @@ import (
 
 // checkpointVersion is that of encodeCheckpoint and of the rules by which records are applied: raise it
 // whenever either changes. A checkpoint of another version is ignored.
-const checkpointVersion = 4
+const checkpointVersion = 5
 
 // checkpointHead is the head of a checkpoint.
 type checkpointHead struct {

@@ -17,18 +17,19 @@ type sharedSpecs struct {
 
 // ownSpec is what the spec of a run does not share, with the places of what it shares.
 type ownSpec struct {
-	ID          string      `json:"run"`
-	Session     int         `json:"session"`
-	Started     time.Time   `json:"started"`
-	Command     string      `json:"command,omitempty"`
-	Input       string      `json:"input,omitempty"`
-	ListRecords int64       `json:"list_records,omitempty"`
-	Used        *int64      `json:"used,omitempty"`
-	Continues   string      `json:"continues,omitempty"`
-	Rereads     string      `json:"rereads,omitempty"`
-	Windows     [][2]string `json:"windows,omitempty"` // of its queries
-	Spec        int         `json:"spec"`
-	Lateness    int         `json:"lateness"`
+	ID          string               `json:"run"`
+	Session     int                  `json:"session"`
+	Started     time.Time            `json:"started"`
+	Command     string               `json:"command,omitempty"`
+	Input       string               `json:"input,omitempty"`
+	ListRecords int64                `json:"list_records,omitempty"`
+	Used        *int64               `json:"used,omitempty"`
+	Continues   string               `json:"continues,omitempty"`
+	Rereads     string               `json:"rereads,omitempty"`
+	Inbox       *pipeline.InboxRange `json:"inbox,omitempty"`
+	Windows     [][2]string          `json:"windows,omitempty"` // of its queries
+	Spec        int                  `json:"spec"`
+	Lateness    int                  `json:"lateness"`
 }
 
 // sharer finds the places of values that are shared, by kind and JSON.
@@ -52,7 +53,7 @@ func shareValue[T any](s *sharer, kind string, values *[]T, v T) int {
 func (s *sharedSpecs) divide(places *sharer, spec pipeline.RunSpec) ownSpec {
 	own := ownSpec{
 		ID: spec.ID, Session: spec.Session, Started: spec.Started, Command: spec.CommandDigest, Input: spec.Input,
-		ListRecords: spec.ListRecords, Used: spec.UsedCredits, Continues: spec.Continues, Rereads: spec.Rereads,
+		ListRecords: spec.ListRecords, Used: spec.UsedCredits, Continues: spec.Continues, Rereads: spec.Rereads, Inbox: spec.Inbox,
 		Lateness: shareValue(places, "lateness", &s.Lateness, spec.Lateness),
 	}
 	var queries []pipeline.Query
@@ -66,7 +67,7 @@ func (s *sharedSpecs) divide(places *sharer, spec pipeline.RunSpec) ownSpec {
 	}
 	spec.ID, spec.Session, spec.Started, spec.CommandDigest, spec.Input = "", 0, time.Time{}, "", ""
 	spec.ListRecords, spec.UsedCredits, spec.Continues, spec.Rereads = 0, nil, "", ""
-	spec.Lateness, spec.Queries = nil, queries
+	spec.Lateness, spec.Inbox, spec.Queries = nil, nil, queries
 	own.Spec = shareValue(places, "spec", &s.Specs, spec)
 	return own
 }
@@ -86,6 +87,7 @@ func (s *sharedSpecs) restore(own *ownSpec) (spec pipeline.RunSpec, ok bool) {
 	}
 	spec.ID, spec.Session, spec.Started, spec.CommandDigest, spec.Input = own.ID, own.Session, own.Started, own.Command, own.Input
 	spec.ListRecords, spec.UsedCredits, spec.Continues, spec.Rereads = own.ListRecords, own.Used, own.Continues, own.Rereads
+	spec.Inbox = own.Inbox
 	return spec, true
 }
 

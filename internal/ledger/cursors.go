@@ -172,15 +172,13 @@ func (e *answeredEntity) find(signal int) *answeredPair {
 // apply moves the cursors of the identities that an answer decided, and learns from their events.
 func (t *cursorTable) apply(c *Call, pairs []byte, identities []byte) error {
 	since, until, asked := DayOf(c.Query.Since), DayOf(c.Query.Until), dayOf(c.Time)
-	if c.Query.Service() != pipeline.Signals || since == 0 || until == 0 || len(identities) == 0 {
+	if !c.Query.Service().HasEvents() || since == 0 || until == 0 || len(identities) == 0 {
 		return nil
 	}
-	var rows []uint32
-	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
-		row := t.rows.LoadOrStore(pipeline.Identity(chunk), uint32(t.count+1)) //nolint:gosec // 4 billion identities take 80 GB
-		t.count = max(t.count, int(row))
-		rows = append(rows, row)
+	if c.isDelivery() {
+		return t.applyDelivery(c, pairs, identities)
 	}
+	rows := t.rowsOf(identities)
 	returned, err := decodePairs(pairs, len(rows), until)
 	if err != nil {
 		return err
@@ -205,6 +203,16 @@ func (t *cursorTable) apply(c *Call, pairs []byte, identities []byte) error {
 		}
 	}
 	return nil
+}
+
+// rowsOf are the rows of identities, which are added if they are new.
+func (t *cursorTable) rowsOf(identities []byte) (rows []uint32) {
+	for chunk := range slices.Chunk(identities, len(pipeline.Identity{})) {
+		row := t.rows.LoadOrStore(pipeline.Identity(chunk), uint32(t.count+1)) //nolint:gosec // 4 billion identities take 80 GB
+		t.count = max(t.count, int(row))
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // lateness is how many days after their date the run expects events of a type at most.
@@ -271,7 +279,7 @@ const pairsVersion = 1
 // Entities are named by the place of their identities in the order of answeredIdentities.
 func encodePairs(b *pipeline.Batch, items []pipeline.ItemReply, answered [][]pipeline.Identity) []byte {
 	until := DayOf(b.Query.Until)
-	if b.Query.Service() != pipeline.Signals || until == 0 {
+	if !b.Query.Service().HasEvents() || until == 0 {
 		return nil
 	}
 	out, skip := []byte{pairsVersion}, uint64(0)
@@ -415,7 +423,7 @@ type undated struct {
 // recorded none.
 func (h *outcomeRecord) isDated(c *Call) bool {
 	hasNone := h.Total == nil || h.Total.Events == 0 && h.Size == nil && !slices.ContainsFunc(c.Query.ResultTypes(), c.Query.FiltersClientSide)
-	return len(h.Pairs) > 0 || c.Query.Service() != pipeline.Signals || hasNone
+	return len(h.Pairs) > 0 || !c.Query.Service().HasEvents() || hasNone
 }
 
 // lazyCursors are the cursors of a ledger, which are decoded when they are asked for.
@@ -428,7 +436,7 @@ type lazyCursors struct {
 // add moves the cursors past an answer, in the order of the records: if they were not asked for yet, or
 // an answer has to be read first, those after it wait.
 func (l *lazyCursors) add(u undated) error {
-	if c := u.call; c.Outcome == pipeline.InDoubt || c.Query.Service() != pipeline.Signals || len(u.identities)+u.count == 0 {
+	if c := u.call; c.Outcome == pipeline.InDoubt || !c.Query.Service().HasEvents() || len(u.identities)+u.count == 0 {
 		return nil
 	}
 	if l.table == nil || len(l.undated) > 0 || u.record == nil || !u.record.isDated(u.call) {

@@ -28,8 +28,11 @@ func (l *Ledger) AnswerSizes() *forecast.AnswerSizes { return &l.state.sizes }
 // addToHistory adds a settled call to the history of its query if its charge is known, or if
 // it was certainly free because the API knew none of its entities. identities are those that
 // its answer decided. A call that raised a cap is left out: its entities were chosen because
-// they have many events.
+// they have many events. So is a delivery, which answers no query.
 func (s *state) addToHistory(c *Call, k kind, h *outcomeRecord, identities []byte) {
+	if c.isDelivery() {
+		return
+	}
 	free := k == kindNotCharged && len(identities) > 0
 	if !free && (k != kindCharged || h.Credits == nil || h.Total == nil) || s.raisesCap(c, identities) {
 		return

@@ -447,6 +447,9 @@ func answeredIdentitiesOf(b *pipeline.Batch, i int, item *pipeline.ItemReply) []
 	default:
 		return nil
 	}
+	if b.Query.Service() == pipeline.Deliveries && item.Entity.ID == "" { // no question can be about it
+		return nil
+	}
 	all := append(make([]pipeline.Identity, 0, 2), pipeline.IdentityOf(&b.Items[i].Account))
 	add := func(id string) {
 		if id != "" {

@@ -272,6 +272,10 @@ func (l *Ledger) recoverCalls(ctx context.Context, readOnly bool) error {
 		}
 		items, _ := l.archive.decode(b, call)
 		k, h, identities := outcomeOf(call, b, items)
+		unsent := c.isDelivery() && c.responseAt == nil // the inbox has it, and the next session records it
+		if unsent {
+			h.Problem = notSent
+		}
 		if readOnly {
 			if err := l.state.settle(c, wal.Position{}, k, &h, identities); err != nil {
 				return err
@@ -281,6 +285,10 @@ func (l *Ledger) recoverCalls(ctx context.Context, readOnly bool) error {
 				return err
 			}
 			recovered = true
+		}
+		if unsent {
+			at := c.outcomeAt
+			c.unsentAt = &at
 		}
 		if readOnly || c.Query.Service() != pipeline.Search { // writeOutcome has added them
 			l.state.addToIndex(c, identities)

@@ -119,9 +119,9 @@ func (s *state) settle(c *Call, p wal.Position, k kind, h *outcomeRecord, identi
 	return s.cursors.add(undated{call: c, at: p, record: h, identities: identities})
 }
 
-// addSize learns from the length of a call's answer. A refusal says nothing about answers.
+// addSize learns from the length of a call's answer. A refusal, or a delivery, says nothing about answers.
 func (s *state) addSize(c *Call, h *outcomeRecord) {
-	if c.Outcome != pipeline.Charged && !c.cut {
+	if c.Outcome != pipeline.Charged && !c.cut || c.isDelivery() {
 		return
 	}
 	length := forecast.AnswerLength{Ceiling: c.resultCeiling(), Length: c.length, Cut: c.Outcome != pipeline.Charged}

@@ -109,6 +109,9 @@ func detachEvents(items []pipeline.ItemReply) {
 func DecodeAnswer(b *pipeline.Batch, call *pipeline.Call) (items, unmatched []pipeline.ItemReply, err error) {
 	call.Charge, call.UnknownFields, call.Warnings = pipeline.Charge{}, nil, nil
 	call.StartDate, call.EndDate = "", ""
+	if b.Query.Service() == pipeline.Deliveries {
+		return decodeDelivery(call), nil, nil
+	}
 	if call.Status/100 == 2 && !call.Corrupt {
 		if a := readAnswer(b, call); a.Err == nil && a.answersQuery() {
 			call.Outcome = pipeline.Charged
