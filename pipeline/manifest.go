@@ -352,6 +352,8 @@ type Reconciliation struct {
 	Matched int64  `json:"explained"`       // credits stated by the run's answers
 	// Maximum credits of calls in doubt and of charges not understood.
 	Liability int64 `json:"possible"`
+	// Credits that webhooks charged meanwhile, as their deliveries state; they are no part of the run's bill.
+	Delivered int64 `json:"delivered,omitempty"`
 	// The part of the change that the run does not explain; negative if the account changed less.
 	Unmatched *int64 `json:"beyond,omitempty"`
 	Remaining *int64 `json:"remaining,omitempty"` // credits left in the account
@@ -365,7 +367,7 @@ func (a *Reconciliation) Reconcile(c *CreditTotals) {
 		return
 	}
 	change := *a.After - *a.Before
-	unmatched := change - a.Matched
+	unmatched := change - a.Matched - a.Delivered
 	if unmatched > 0 {
 		unmatched = max(0, unmatched-a.Liability)
 	}

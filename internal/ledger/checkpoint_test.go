@@ -236,7 +236,7 @@ func TestCheckpointDamaged(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(head, body []byte) ([]byte, []byte){
 		"another version": func(head, body []byte) ([]byte, []byte) {
-			return bytes.Replace(head, []byte(`"version":4`), []byte(`"version":9`), 1), body
+			return bytes.Replace(head, fmt.Appendf(nil, `"version":%d`, checkpointVersion), []byte(`"version":99`), 1), body
 		},
 		"one of another journal": func(head, body []byte) ([]byte, []byte) {
 			return bytes.Replace(head, []byte(`"segment":`), []byte(`"segment":1`), 1), body
