@@ -74,8 +74,8 @@ type RunInfo struct {
 	// Of the window of its queries, the run asked for what the lake did not have.
 	SinceLast bool `json:"since_last,omitempty"`
 	Simulated bool `json:"simulated,omitempty"` // the answers are from the embedded simulator
-	// The run published what webhooks delivered. It requested nothing.
-	Delivered bool `json:"delivered,omitempty"`
+	// The part of the inbox of webhooks that the run published: it requested nothing.
+	Inbox *InboxRange `json:"inbox,omitempty"`
 }
 
 // GenerationKind says what made a generation.
@@ -440,7 +440,7 @@ func NewManifest(run RunInfo) *Manifest {
 
 // commandName is the name of the command that requested the lines.
 func (m *Manifest) commandName() string {
-	if m.Run.Delivered {
+	if m.Run.Inbox != nil {
 		return "webhooks"
 	}
 	name := "resolve"

@@ -56,7 +56,7 @@ type InboxRange struct {
 func (s *RunSpec) info() RunInfo {
 	info := RunInfo{
 		ID: s.ID, Started: s.Started.UTC(), Endpoint: s.Endpoint, APIChoice: s.APIChoice,
-		Continues: s.Continues, Simulated: s.Simulated, SinceLast: s.SinceLast(), Delivered: s.Inbox != nil,
+		Continues: s.Continues, Simulated: s.Simulated, SinceLast: s.SinceLast(), Inbox: s.Inbox,
 	}
 	if s.Rereads != "" {
 		info.Kind, info.Continues = RereadGeneration, s.Rereads

@@ -48,7 +48,7 @@ func (j *Job) contract() pipeline.Contract {
 // newestSignals is the newest published run that requested signals; nil: there is none.
 func newestSignals(runs []*ledger.Run) *ledger.Run {
 	for _, r := range slices.Backward(runs) {
-		if r.Published != nil && r.Rereads == "" && requestsEvents(r) {
+		if r.Published != nil && isCommand(r) && requestsEvents(r) {
 			return r
 		}
 	}

@@ -225,8 +225,11 @@ func (x *checkup) checkJournal(ctx context.Context, uri string) {
 	if n := len(inDoubt); n > 0 {
 		x.addWarning("journal", "siglake held list --lake "+uri+" shows them", "in doubt: %s", format.Count(n, "call"))
 	}
-	if n := len(runs); n > 0 && runs[n-1].Published == nil {
-		x.addWarning("journal", "siglake resume --lake "+uri+" continues it", "run %s is unfinished", runs[n-1].ID)
+	if last := lastCommand(runs); last != nil && last.Published == nil {
+		x.addWarning("journal", "siglake resume --lake "+uri+" continues it", "run %s is unfinished", last.ID)
+	}
+	if last := lastPublication(runs); last != nil && last.Published == nil {
+		x.addWarning("journal", "siglake webhooks publish --lake "+uri+" continues it", "run %s, which publishes deliveries, is unfinished", last.ID)
 	}
 }
 

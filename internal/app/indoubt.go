@@ -203,6 +203,10 @@ func (p *inDoubtPolicy) reconcile(ctx context.Context, l *lake, client *lusha.Cl
 		l.env.Log.Info("the account's usage is inconclusive: it fell since the run in doubt started", "run", from.ID)
 		return inDoubt, nil
 	}
+	if known.delivered != "" {
+		l.env.Log.Info("the account's usage is inconclusive: the charge of a delivery is unknown", "call", known.delivered)
+		return inDoubt, nil
+	}
 	increase, matched := u.Used-*from.UsedCredits, known.matched
 	if u.Used < known.lastReading || increase < matched {
 		l.env.Log.Info("the account's usage is inconclusive: it rose by less than the charges of the answers", "credits", increase, "explained", matched)
@@ -294,10 +298,15 @@ func (p *inDoubtPolicy) readSettledUsage(ctx context.Context, l *lake, client *l
 	return second, err
 }
 
+// deliverySettles is how long after a reading of the account's usage a delivery can arrive that the reading
+// counts: its attempts take time, and so does the vendor's book.
+const deliverySettles = 2 * time.Minute
+
 // knownUsage is the account's usage since a run began, according to the journal.
 type knownUsage struct {
-	matched     int64  // credits that answers were charged
+	matched     int64  // credits that answers were charged, and deliveries that certainly came later
 	unknown     string // a call with a charge that was not understood, as RUN/CALL; empty: none
+	delivered   string // likewise a delivery, which may have come before the run began
 	lastReading int64  // of the account's count
 	fell        bool   // a reading was lower than the one before
 }
@@ -310,9 +319,18 @@ func knownUsageSince(from *ledger.Run, runs []*ledger.Run) knownUsage {
 			known.fell = known.fell || *r.UsedCredits < known.lastReading
 			known.lastReading = *r.UsedCredits
 		}
-		known.matched += r.ChargedCredits()
+		if r.Inbox == nil {
+			known.matched += r.ChargedCredits()
+		}
 		for _, call := range r.Calls {
-			if call.Outcome == pipeline.Charged && !call.Charge.Known {
+			if r.Inbox != nil && call.Time.After(from.FirstStarted.Add(deliverySettles)) {
+				known.matched += call.Charge.Credits
+			}
+			switch {
+			case call.Outcome != pipeline.Charged || call.Charge.Known:
+			case r.Inbox != nil:
+				known.delivered = r.ID + "/" + call.ID
+			default:
 				known.unknown = r.ID + "/" + call.ID
 			}
 		}

@@ -151,16 +151,19 @@ func (m *matcher) matchPublished() runMatch {
 	return runMatch{}
 }
 
-// lastCommand is the newest run that a command of the user's began, and no reread; nil: there
-// is none.
+// lastCommand is the newest run of isCommand; nil: there is none.
 func lastCommand(runs []*ledger.Run) *ledger.Run {
 	for _, r := range slices.Backward(runs) {
-		if r.Rereads == "" {
+		if isCommand(r) {
 			return r
 		}
 	}
 	return nil
 }
+
+// isCommand reports whether a run requests something, for a command of the user's: a reread and a publication of
+// deliveries request nothing, and no command continues them.
+func isCommand(r *ledger.Run) bool { return r.Rereads == "" && r.Inbox == nil }
 
 // resumeError says why a command does not go on with a run.
 func (m *matcher) resumeError(runID string) error {

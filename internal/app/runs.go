@@ -124,7 +124,7 @@ func (s *statusReader) runStatus(ctx context.Context, r *ledger.Run) RunStatus {
 	status.SinceLast = r.Settings["since"] == sinceLast
 	if r.Published == nil {
 		status.Lines = answeredEntities(r)
-		if s.newest[r] {
+		if s.newest[r] && isCommand(r) {
 			status.Open = max(0, r.ListRecords-status.Lines)
 		}
 		return status
@@ -152,7 +152,7 @@ func (s *statusReader) runStatus(ctx context.Context, r *ledger.Run) RunStatus {
 			status.Exit = &exit
 		}
 	}
-	if s.newest[r] {
+	if s.newest[r] && isCommand(r) {
 		if status.Open = status.Deferred; r.Published.InputUnread && err == nil {
 			status.Open = max(status.Deferred, r.ListRecords-(totals.Lines-status.Deferred))
 		}
@@ -210,7 +210,7 @@ func (s *statusReader) listStatuses(runs []RunStatus, maxAge time.Duration) []Li
 	}
 	for _, r := range runs {
 		run := byID[r.Run]
-		if run.Rereads != "" {
+		if !isCommand(run) { // there may be no delivery for days
 			continue
 		}
 		i := slices.IndexFunc(lists, func(s ListStatus) bool { return s.List == r.List && s.Service == r.Service && s.Job == r.Job })

@@ -86,6 +86,9 @@ func (s *session) matchRuns(ctx context.Context) (nothing *NothingToDo, err erro
 	if err := j.checkLake(ctx, l); err != nil {
 		return nil, err
 	}
+	if err := s.publishInbox(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.rereadInDoubt(ctx); err != nil {
 		return nil, err
 	}
@@ -280,7 +283,7 @@ func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sink
 		MaxEntities: answers.maxEntities(), AnswerMemory: j.memory.Answers, ExitCode: ManifestExit, Contract: j.contract(),
 		Purchases: purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show, Activity: activity,
 		Reopen: func() (pipeline.Source, error) { return s.list, s.list.reopen(ctx) },
-		Input:  s.describeInput, ReadUsage: func() *pipeline.Reconciliation { return j.conn.reconcile(ctx, s.usedBefore(run), j.env.Log) },
+		Input:  s.describeInput, ReadUsage: func() *pipeline.Reconciliation { return s.reconcile(ctx, run) },
 	}
 	runner.Queries, runner.Searches = queriesByObject(run.Queries)
 	if err := s.setSchedule(ctx, runner, run.Queries); err != nil {
@@ -296,6 +299,17 @@ func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sink
 		return runner.Run(watched, s.list)
 	}
 	return j.paged.run(watched, runner, l, run, answers, budget.Credits)
+}
+
+// reconcile reads the account's usage after the run. Webhooks may have charged the account meanwhile.
+func (s *session) reconcile(ctx context.Context, run *ledger.Run) *pipeline.Reconciliation {
+	r := s.job.conn.reconcile(ctx, s.usedBefore(run), s.job.env.Log)
+	delivered, err := deliveredSince(context.WithoutCancel(ctx), s.lake, s.job.Store, run.FirstStarted)
+	if err != nil {
+		s.job.env.Log.Warn("the manifest compares the account's usage without the deliveries of webhooks", "error", err)
+	}
+	r.Delivered = delivered
+	return r
 }
 
 // usedBefore are the credits that the account had used when the run began; nil: unknown. An embedded simulator

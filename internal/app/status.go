@@ -157,7 +157,7 @@ func (s *statusReader) continueText(r *ledger.Run) string {
 // there is none.
 func (s *statusReader) leftRun() *ledger.Run {
 	for _, r := range slices.Backward(s.lake.ledger.Runs()) {
-		if s.newest[r] && r.HasUnaskedLines() && s.lake.windows.mayContinue(r) {
+		if s.newest[r] && isCommand(r) && r.HasUnaskedLines() && s.lake.windows.mayContinue(r) {
 			return r
 		}
 	}
@@ -289,7 +289,7 @@ func (s *statusReader) runState(r *ledger.Run) string {
 		return string(pipeline.RunInDoubt)
 	case r.Published != nil:
 		return string(r.Published.Outcome)
-	case r.Prepared != nil:
+	case r.Prepared != nil || r.Inbox != nil:
 		return "being published"
 	}
 	return "unfinished"

@@ -52,7 +52,11 @@ func (p publishedRuns) checkRun(ctx context.Context, r *ledger.Run, m *pipeline.
 		p.list(m)
 	}
 	if r.Published == nil {
-		p.finishedText += fmt.Sprintf("; run %s is unfinished: its command continues it", r.ID)
+		by := "its command"
+		if r.Inbox != nil {
+			by = "the next run, or siglake webhooks publish,"
+		}
+		p.finishedText += fmt.Sprintf("; run %s is unfinished: %s continues it", r.ID, by)
 		return nil, nil
 	}
 	if m == nil {

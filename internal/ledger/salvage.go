@@ -304,7 +304,7 @@ func (s *salvager) ensureRun(id string) error {
 	if m := s.published[id]; m != nil {
 		spec.Started, spec.URI, spec.Input, spec.Queries, spec.Versions = m.Run.Started, m.Input.URI, m.Input.SHA256, m.Queries, m.Versions
 		spec.Endpoint, spec.APIChoice, spec.Continues, spec.Simulated = m.Run.Endpoint, m.Run.APIChoice, m.Run.Continues, m.Run.Simulated
-		spec.Partition = m.PartitionKey()
+		spec.Partition, spec.Inbox = m.PartitionKey(), m.Run.Inbox
 		if m.Run.Kind == pipeline.RereadGeneration {
 			spec.Continues, spec.Rereads = "", m.Run.Continues
 		}

@@ -21,6 +21,8 @@ type Schedule struct {
 	maxProbes int64
 	undecided []*ledger.Call // see Undecided
 	noted     map[*ledger.Call]bool
+	// Webhooks have delivered events, which the ledger has under the ids of their entities.
+	delivered bool
 
 	// What was decided so far.
 	Counts Counts
@@ -76,6 +78,10 @@ func NewSchedule(ctx context.Context, l *ledger.Ledger, purchases pipeline.Purch
 	}
 	spent := int64(0)
 	for _, run := range l.Runs() {
+		if run.Inbox != nil { // its calls are deliveries
+			s.delivered = true
+			continue
+		}
 		spent += run.ChargedCredits()
 		for _, c := range run.Calls {
 			if c.Outcome != pipeline.InDoubt && c.Outcome != "" || c.Query.Service() != pipeline.Signals {
@@ -156,6 +162,11 @@ func (s *Schedule) identitiesOf(ctx context.Context, a *schema.Account, q *pipel
 		_, asked := s.cursors.Cursor(identities[0], q, signal)
 		return asked
 	}) {
+		if s.delivered {
+			if e := s.purchases.Entity(ctx, a); e.ID != "" {
+				identities = append(identities, pipeline.IdentityByID(a.Object, e.ID))
+			}
+		}
 		return identities
 	}
 	if found := s.purchases.Resolve(ctx, a); found.Entity.ID != "" {

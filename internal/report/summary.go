@@ -328,6 +328,11 @@ func callText(m *pipeline.Manifest) string {
 // accountText says how the account's movement and the bill agree.
 func accountText(a *pipeline.Reconciliation) string {
 	switch {
+	case a.Delivered > 0 && *a.Unmatched == 0:
+		return fmt.Sprintf("which matches %s for the calls of this run and %s for what webhooks delivered meanwhile", format.Thousands(a.Matched), format.Thousands(a.Delivered))
+	case a.Delivered > 0 && *a.Unmatched > 0:
+		return fmt.Sprintf("%s for the calls of this run, %s for what webhooks delivered meanwhile, and %s that they do not explain (others use the account, or the vendor books late)",
+			format.Thousands(a.Matched), format.Thousands(a.Delivered), format.Thousands(*a.Unmatched))
 	case *a.Unmatched > 0:
 		return fmt.Sprintf("%s for the calls of this run and %s that they do not explain (others use the account, or the vendor books late)", format.Thousands(a.Matched), format.Thousands(*a.Unmatched))
 	case *a.Unmatched < 0:

@@ -1,0 +1,69 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/siglake/siglake/internal/inbox"
+	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/pipeline"
+)
+
+// publishInbox publishes what webhooks have delivered before the run asks for anything: an event that is in the lake
+// is not asked for again by a run with --since last.
+func (s *session) publishInbox(ctx context.Context) error {
+	j, l := s.job, s.lake
+	if j.Service != pipeline.Signals || j.Demo {
+		return nil
+	}
+	received, err := openInbox(ctx, j.env, j.Store, l.uri)
+	if err != nil {
+		return err
+	}
+	defer received.Close() //nolint:errcheck // it was only read
+	_, err = newPublisher(l, received, j.isSimulated()).publish(ctx)
+	return err
+}
+
+// deliveredSince is what webhooks have charged since a time, as the journal and the inbox say. Charges that are unknown
+// do not count.
+func deliveredSince(ctx context.Context, l *lake, o StoreOptions, since time.Time) (credits int64, err error) {
+	last := lastPublication(l.ledger.Runs())
+	received, err := openInbox(ctx, l.env, o, l.uri)
+	if err != nil {
+		return 0, err
+	}
+	defer received.Close() //nolint:errcheck // it was only read
+	end, err := received.End(ctx)
+	if err != nil || last == nil && end == "" {
+		return 0, err
+	}
+	known, err := l.ledger.Deliveries(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	from := inbox.Position("")
+	if last != nil {
+		from = inbox.Position(last.Inbox.To)
+	}
+	for _, r := range l.ledger.Runs() {
+		for _, c := range r.Calls {
+			if r.Inbox != nil && !c.Time.Before(since) {
+				credits += c.Charge.Credits
+			}
+		}
+	}
+	if end == "" {
+		return credits, nil
+	}
+	for d, err := range received.Deliveries(ctx, from, end) {
+		if err != nil {
+			return credits, err
+		}
+		if id := callOf(&d); !known[id] && !d.Received.Before(since) && (d.Kind == inbox.Event || d.Kind == inbox.Unreadable) {
+			known[id] = true
+			credits += lusha.ReadDelivery(d.Body).Charge.Credits
+		}
+	}
+	return credits, nil
+}
