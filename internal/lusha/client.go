@@ -56,7 +56,8 @@ type Client struct {
 	now            func() time.Time
 	transport      http.RoundTripper
 	onFreeRequest  func(int)    // counts free requests; may be nil
-	usageLimiter   usageLimiter // of the usage endpoint, which has a quota of its own
+	usageLimiter   *minuteLimiter // of the usage endpoint, which has a quota of its own
+	hookLimiter    *minuteLimiter // of the webhooks' endpoints, which have another
 	clockOffset    atomic.Pointer[ClockOffset]
 	scratch        sync.Pool // buffers for answers
 
@@ -89,6 +90,8 @@ func New(cfg Config) (*Client, error) {
 		transport:      cfg.Transport,
 		onRetirement:   cfg.OnRetirement,
 		retirements:    map[pipeline.APIVersion]Retirement{},
+		usageLimiter:   newMinuteLimiter(usagePerMinute),
+		hookLimiter:    newMinuteLimiter(hooksPerMinute),
 	}
 	if c.userAgent == "" {
 		c.userAgent = "siglake (+https://github.com/siglake/siglake)"

@@ -61,23 +61,29 @@ func suggestsOldEndpoint(c Class) bool {
 	return c == ClassNotFound || c == ClassRoute || c == ClassGone || c == ClassEntitlement
 }
 
-// usageLimiter keeps requests to the usage endpoint within its quota: five in any
-// period of a minute.
-type usageLimiter struct {
+// usagePerMinute is the quota of the usage endpoint, in requests a minute.
+const usagePerMinute = 5
+
+// minuteLimiter keeps requests within a quota of so many in any period of a minute.
+type minuteLimiter struct {
 	mu       sync.Mutex
-	requests [5]time.Time // the last ones, in a ring
-	oldest   int          // the oldest of them
+	requests []time.Time // the last ones, as many as the quota has, in a ring
+	oldest   int         // the oldest of them
+	held     time.Time   // none before, since the API refused one
+}
+
+func newMinuteLimiter(perMinute int) *minuteLimiter {
+	return &minuteLimiter{requests: make([]time.Time, perMinute)}
 }
 
 // acquire waits until the quota allows a request, and counts it; false when ctx
 // ends first.
-func (l *usageLimiter) acquire(ctx context.Context) bool {
+func (l *minuteLimiter) acquire(ctx context.Context) bool {
 	for {
 		l.mu.Lock()
-		slot := &l.requests[l.oldest]
-		delay := time.Until(slot.Add(time.Minute + time.Second)) // it arrives a little later than it leaves
+		delay := l.delay()
 		if delay <= 0 {
-			*slot = time.Now()
+			l.requests[l.oldest] = time.Now()
 			l.oldest = (l.oldest + 1) % len(l.requests)
 			l.mu.Unlock()
 			return true
@@ -86,6 +92,27 @@ func (l *usageLimiter) acquire(ctx context.Context) bool {
 		if !policy.Sleep(ctx, delay) {
 			return false
 		}
+	}
+}
+
+// delay is how long the quota allows no request. A request arrives a little later than it leaves.
+func (l *minuteLimiter) delay() time.Duration {
+	return max(time.Until(l.requests[l.oldest].Add(time.Minute+time.Second)), time.Until(l.held))
+}
+
+// isReady reports whether acquire would return at once.
+func (l *minuteLimiter) isReady() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.delay() <= 0
+}
+
+// hold allows no request for so long.
+func (l *minuteLimiter) hold(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if until := time.Now().Add(d); until.After(l.held) {
+		l.held = until
 	}
 }
 
@@ -221,11 +248,4 @@ func (c *Client) TryFetchUsage(ctx context.Context) (*Usage, error) {
 		return nil, fmt.Errorf("account usage: %w", err)
 	}
 	return u, nil
-}
-
-// isReady reports whether acquire would return at once.
-func (l *usageLimiter) isReady() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Until(l.requests[l.oldest].Add(time.Minute+time.Second)) <= 0
 }
