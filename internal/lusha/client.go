@@ -55,7 +55,7 @@ type Client struct {
 	pieceBytes     int
 	now            func() time.Time
 	transport      http.RoundTripper
-	onFreeRequest  func(int)    // counts free requests; may be nil
+	onFreeRequest  func(int)      // counts free requests; may be nil
 	usageLimiter   *minuteLimiter // of the usage endpoint, which has a quota of its own
 	hookLimiter    *minuteLimiter // of the webhooks' endpoints, which have another
 	clockOffset    atomic.Pointer[ClockOffset]

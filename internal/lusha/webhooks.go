@@ -365,7 +365,7 @@ func (w Webhooks) send(ctx context.Context, method, path string, body any, repea
 		}
 		call := &pipeline.Call{Attempt: try, Endpoint: method + " " + path}
 		c.sendRequest(context.WithoutCancel(ctx), method, path, text, call, bodyReader{limit: maxFreeAnswer}) // it ends by its own time-out
-		if c.onFreeRequest != nil && call.Outcome != pipeline.NotCharged {                                   // otherwise it never left
+		if c.onFreeRequest != nil && call.Outcome != pipeline.NotCharged {                                    // otherwise it never left
 			c.onFreeRequest(1)
 		}
 		v := classifyCall(call)
