@@ -444,6 +444,9 @@ func (s *batcher) classifySearch(ctx context.Context, l Line, q *Query) (_ Line,
 	resolution := s.purchases.Resolve(ctx, &l.Account)
 	if resolution.Entity.ID != "" {
 		l.Status, l.Reason, l.Entity = schema.Cached, "found by call "+resolution.Call, &resolution.Entity
+		if resolution.Call == "" {
+			l.Reason = "the line states the id"
+		}
 		return l, nil
 	}
 	size := s.batchSize

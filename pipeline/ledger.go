@@ -251,6 +251,9 @@ func newIdentity(o schema.Object, kind schema.Identifier, text string) Identity 
 	return Identity(sum[:12])
 }
 
+// NoPurchases are those of a lake in which nothing was bought.
+var NoPurchases Purchases = noLedger{}
+
 // noLedger is the Ledger and the Purchases of a run without them.
 type noLedger struct{}
 

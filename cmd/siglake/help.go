@@ -28,7 +28,7 @@ var commandGroups = []struct {
 }{
 	{"Start here", []string{"demo", "check", "plan", "run", "resume", "job", "config"}},
 	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
-	{"Webhooks", []string{"listen"}},
+	{"Webhooks", []string{"listen", "webhooks"}},
 	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "prune", "ddl", "files", "schema", "export", "report"}},
 	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "examples", "completion", "version", "help"}},
 }
@@ -70,6 +70,7 @@ var guides = map[string]guide{
 	"lookalikes":   {[]string{"siglake lookalikes --seeds customers.csv --limit 20 --lake lake"}, []string{"api"}},
 	"visitors":     {[]string{"siglake visitors --domain shop.example.com --since 30d --lake lake"}, []string{"api"}},
 	"usage":        {[]string{"siglake usage --simulate"}, []string{"money"}},
+	"webhooks":     {nil, []string{"webhooks"}},
 	"status":       {[]string{"siglake status --lake lake", "siglake status --lake lake --max-age 26h"}, []string{"lake", "money", "nights"}},
 	"held":         {[]string{"siglake held list --lake lake", "siglake held reread --lake lake", "siglake held retry --lake lake"}, []string{"money"}},
 	"held list":    {[]string{"siglake held list --lake lake"}, []string{"money"}},

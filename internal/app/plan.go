@@ -386,13 +386,16 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 // purchases are those that count for the run; nil without a lake.
 func (p *planner) purchases() pipeline.Purchases {
 	if p.lake == nil {
+		if p.job.ownIDs {
+			return ownIDs{pipeline.NoPurchases}
+		}
 		return nil
 	}
 	all := p.lake.ledger.Purchases(nil, ttlOf(&p.job.spec))
 	if p.job.spec.Refresh {
-		return all.ForRefresh(p.continued(), p.job.resolvesIDs())
+		all = all.ForRefresh(p.continued(), p.job.resolvesIDs())
 	}
-	return all
+	return p.job.withOwnIDs(all)
 }
 
 // addPlan reports the counts of the dry run and the forecast of their cost.

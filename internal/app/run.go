@@ -49,6 +49,7 @@ type Job struct {
 	v2Ended       string        // how V2 refused this command's calls and its list of signals; empty: it did not
 	undecided     UndecidedCalls
 	usage         *usageReading // made to compare the clocks; nil: none since the last run
+	ownIDs        bool          // the id that a line states is not searched for
 }
 
 // NewJob prepares a job for run or plan.
@@ -78,6 +79,11 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	if err := j.confirm(ctx); err != nil {
 		return nil, nil, err
 	}
+	return j.runPasses(ctx)
+}
+
+// runPasses makes the run of a job that is connected, in as many passes as it takes.
+func (j *Job) runPasses(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error) {
 	m, nothing, err := j.runOnce(ctx)
 	if err == nil && m != nil && ctx.Err() == nil && !stoppedByDrift(m) && j.leavesV2(ctx, m) && j.reduceBudget(m) {
 		j.env.Log.Warn("API V2 has ended: requesting the rest in V3", "answer", j.v2Ended)

@@ -13,6 +13,7 @@ import (
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/nights"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
 
@@ -281,7 +282,7 @@ func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sink
 	runner := &pipeline.Runner{
 		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch, Now: j.env.clientClock(),
 		MaxEntities: answers.maxEntities(), AnswerMemory: j.memory.Answers, ExitCode: ManifestExit, Contract: j.contract(),
-		Purchases: purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs()), Ledger: recorder, Progress: meter.Show, Activity: activity,
+		Purchases: j.withOwnIDs(purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs())), Ledger: recorder, Progress: meter.Show, Activity: activity,
 		Reopen: func() (pipeline.Source, error) { return s.list, s.list.reopen(ctx) },
 		Input:  s.describeInput, ReadUsage: func() *pipeline.Reconciliation { return s.reconcile(ctx, run) },
 	}
@@ -395,6 +396,26 @@ func purchasesFor(run *ledger.Run, l *ledger.Ledger, ttl ledger.TTL, refreshIDs 
 		return all.ForRefresh(run, refreshIDs)
 	}
 	return all
+}
+
+// withOwnIDs are the purchases that count for a job: if it does not search for ids that lines state, those are
+// as good as found ones.
+func (j *Job) withOwnIDs(all pipeline.Purchases) pipeline.Purchases {
+	if !j.ownIDs {
+		return all
+	}
+	return ownIDs{all}
+}
+
+// ownIDs are purchases to which the id of a line is known.
+type ownIDs struct{ pipeline.Purchases }
+
+// Resolve gives the id that the line states, or else what a search found.
+func (o ownIDs) Resolve(ctx context.Context, a *schema.Account) pipeline.Resolution {
+	if a.ID != "" {
+		return pipeline.Resolution{Entity: schema.Entity{Object: a.Object, ID: a.ID}}
+	}
+	return o.Purchases.Resolve(ctx, a)
 }
 
 // ttlOf is how long search results are valid for a run.

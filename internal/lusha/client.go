@@ -91,7 +91,7 @@ func New(cfg Config) (*Client, error) {
 		onRetirement:   cfg.OnRetirement,
 		retirements:    map[pipeline.APIVersion]Retirement{},
 		usageLimiter:   newMinuteLimiter(usagePerMinute),
-		hookLimiter:    newMinuteLimiter(hooksPerMinute),
+		hookLimiter:    newMinuteLimiter(HooksPerMinute),
 	}
 	if c.userAgent == "" {
 		c.userAgent = "siglake (+https://github.com/siglake/siglake)"

@@ -18,8 +18,8 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// hooksPerMinute is the quota of the endpoints that manage webhooks, in requests a minute and account.
-const hooksPerMinute = 100
+// HooksPerMinute is the quota of the endpoints that manage webhooks, in requests a minute and account.
+const HooksPerMinute = 100
 
 // MaxHookItems is the number of subscriptions that one request can create or delete.
 const MaxHookItems = 25

@@ -1,0 +1,162 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/siglake/siglake/internal/bucket"
+	"github.com/siglake/siglake/internal/durable"
+	"github.com/siglake/siglake/internal/lease"
+	"github.com/siglake/siglake/internal/subscriptions"
+	"github.com/siglake/siglake/sinks"
+)
+
+// webhooksName is the file or object with the state of a lake's webhooks.
+const webhooksName = StateDir + "/webhooks.json"
+
+// webhooksLock is its lock: a directory with a file, or an object.
+const (
+	webhooksLock      = StateDir + "/webhooks"
+	webhooksLeaseName = StateDir + "/webhooks/lock.json"
+)
+
+// webhookStore keeps the state of a lake's webhooks, apart from the lake's journal and under a lock of its own,
+// so that a run and a change of subscriptions do not wait for each other.
+type webhookStore struct {
+	uri    string
+	dir    *durable.Dir // nil: the lake is in a bucket
+	bucket *bucket.Bucket
+	lock   lease.Lock // nil: it was opened to be read
+	etag   string     // of the object as it was read
+	text   []byte     // as it was read or written
+}
+
+// openWebhooks opens the store for a holder of its lock, or to be read. The lake need not be there.
+func openWebhooks(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (s *webhookStore, err error) {
+	s = &webhookStore{uri: uri}
+	defer func() {
+		if err != nil {
+			_ = s.close()
+		}
+	}()
+	if sinks.OnS3(uri) {
+		if s.bucket, err = openBucket(ctx, env, o, uri); err != nil {
+			return s, UsageErrorf("%v", err)
+		}
+		if holder != readOnly {
+			if s.lock, err = lease.Acquire(ctx, s.bucket, webhooksLeaseName, holder, lease.Options{}); err != nil {
+				return s, webhooksLockError(uri, err)
+			}
+		}
+		return s, nil
+	}
+	path, err := sinks.CheckDir(uri)
+	if err != nil {
+		return s, notLake(err)
+	}
+	if holder != readOnly {
+		if s.lock, err = lease.AcquireFlock(filepath.Join(path, filepath.FromSlash(webhooksLock)), holder); err != nil {
+			return s, webhooksLockError(uri, err)
+		}
+	}
+	if _, err = os.Stat(path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return s, nil
+		}
+		return s, &Error{KindStorage, err}
+	}
+	if s.dir, err = durable.Open(path, env.Hook); err != nil {
+		return s, &Error{KindStorage, err}
+	}
+	return s, nil
+}
+
+func webhooksLockError(uri string, err error) error {
+	if errors.Is(err, lease.ErrLocked) {
+		return &Error{KindLocked, fmt.Errorf("the webhooks of %s: %w; wait until it has ended, then repeat the command", uri, err)}
+	}
+	return &Error{KindStorage, fmt.Errorf("the webhooks of %s: %w", uri, err)}
+}
+
+// read reads the state; the zero state if there is none.
+func (s *webhookStore) read(ctx context.Context) (*subscriptions.State, error) {
+	var err error
+	switch {
+	case s.bucket != nil:
+		s.text, s.etag, err = s.bucket.Get(ctx, webhooksName)
+	case s.dir != nil:
+		s.text, err = s.dir.ReadFile(webhooksName)
+	default:
+		err = fs.ErrNotExist
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return &subscriptions.State{}, nil
+	}
+	if err != nil {
+		return nil, &Error{KindStorage, err}
+	}
+	state, err := subscriptions.Decode(s.text)
+	if err != nil {
+		return nil, &Error{KindIntegrity, fmt.Errorf("%s/%s is damaged: %w; restore an earlier version of it", s.uri, webhooksName, err)}
+	}
+	return state, nil
+}
+
+// write replaces the state durably, as a whole, unless it has not changed.
+func (s *webhookStore) write(ctx context.Context, state *subscriptions.State) error {
+	text := state.Encode()
+	if bytes.Equal(text, s.text) {
+		return nil
+	}
+	if !s.lock.Valid() {
+		return webhooksLockError(s.uri, s.lock.Err())
+	}
+	if err := s.replace(ctx, text); err != nil {
+		return &Error{KindStorage, err}
+	}
+	s.text = text
+	return nil
+}
+
+func (s *webhookStore) replace(ctx context.Context, text []byte) (err error) {
+	if s.bucket != nil {
+		if err := s.bucket.Swap(ctx, webhooksName, s.etag, text); err != nil {
+			return err
+		}
+		_, s.etag, err = s.bucket.Get(ctx, webhooksName)
+		return err
+	}
+	const temporary = webhooksName + ".tmp"
+	if err := s.dir.WriteFile(temporary, text); err != nil {
+		return err
+	}
+	if err := s.dir.Rename(temporary, webhooksName); err != nil {
+		return err
+	}
+	return s.dir.SyncDir(StateDir)
+}
+
+func (s *webhookStore) close() (err error) {
+	if s.dir != nil {
+		err = s.dir.Close()
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}
+
+// WebhookState is what a lake knows of its webhooks: the zero state if it has none.
+func WebhookState(ctx context.Context, env *Env, o StoreOptions, uri string) (*subscriptions.State, error) {
+	s, err := openWebhooks(ctx, env, o, uri, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close() //nolint:errcheck // it was only read
+	return s.read(ctx)
+}

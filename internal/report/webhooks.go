@@ -1,0 +1,251 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/subscriptions"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
+)
+
+// maxStepsShown is the number of changes of one kind that are printed; --json has all.
+const maxStepsShown = 20
+
+// webhookActions are the actions in the order in which they are printed, with their mark and name.
+var webhookActions = []struct {
+	action   subscriptions.Action
+	mark     string
+	to, done string
+}{
+	{subscriptions.Create, "+", "to create", "created"},
+	{subscriptions.Change, "~", "to change", "changed"},
+	{subscriptions.Adopt, "~", "to adopt", "adopted"},
+	{subscriptions.Unblock, "!", "to unblock", "unblocked"},
+	{subscriptions.Delete, "-", "to delete", "deleted"},
+	{subscriptions.Refuse, "x", "of another lake", "of another lake"},
+	{subscriptions.Keep, "=", "unchanged", "unchanged"},
+}
+
+// PrintWebhookSync says what a sync changes, or has changed.
+func PrintWebhookSync(w io.Writer, r *app.WebhookSync) {
+	format.Fprintf(w, "Webhooks of %s (%s), list %s, delivered to %s\n\n", r.Lake, r.LakeID, r.Name, r.URL)
+	format.Fprintf(w, "  %-10s %9s   %s\n", "Lines", format.Thousands(r.Lines), webhookLinesText(r))
+	for _, o := range slices.Sorted(maps.Keys(r.Signals)) {
+		if keys := r.Signals[o]; len(keys) > 0 {
+			format.Fprintf(w, "  %-10s %9s   of each %s: %s\n", "Signals", format.Thousands(int64(len(keys))), o, format.List(keys, 5))
+		}
+	}
+	printWebhookRejects(w, r.Rejects, r.ByStatus[schema.Rejected])
+	if s := r.Search; s != nil && !r.Done {
+		format.Fprintf(w, "  %-10s %9s   lines with an id that the lake does not know: %s, at most %s\n", "Search", format.Thousands(s.Lines), format.Count(s.Calls, "call"), format.Count(s.MaxCredits, "credit"))
+		for _, note := range s.Notes {
+			format.Fprintf(w, "             %s\n", note)
+		}
+	}
+	format.Fprintf(w, "\n")
+	printWebhookChanges(w, &r.WebhookChanges, r.Done)
+	if !r.Done {
+		format.Fprintf(w, "Nothing was changed. Add --yes to carry this out.\n")
+	}
+}
+
+func webhookLinesText(r *app.WebhookSync) string {
+	parts := []string{format.Count(int64(r.Entities), "entity")}
+	names := map[schema.Status]string{schema.Duplicate: "duplicate", schema.Rejected: "rejected", schema.NotFound: "not found", schema.Restricted: "restricted", schema.Deferred: "with an unknown id", schema.InDoubt: "in doubt", schema.WrittenOff: "written off"}
+	for _, s := range slices.Sorted(maps.Keys(r.ByStatus)) {
+		if n := r.ByStatus[s]; n > 0 {
+			parts = append(parts, format.Thousands(n)+" "+cmp.Or(names[s], string(s)))
+		}
+	}
+	return strings.Join(parts, " · ")
+}
+
+func printWebhookRejects(w io.Writer, rejects []pipeline.RejectLine, total int64) {
+	const shown = 5
+	for _, r := range rejects[:min(shown, len(rejects))] {
+		format.Fprintf(w, "             %s:%d  %s\n", r.File, r.Line, r.Reason)
+	}
+	if total > shown {
+		format.Fprintf(w, "             … and %s; siglake check --rejects FILE writes them all\n", format.Count(total-shown, "more line"))
+	}
+}
+
+// PrintWebhookChanges says what changes, or has changed, of a lake's subscriptions.
+func PrintWebhookChanges(w io.Writer, c *app.WebhookChanges, done bool) {
+	printWebhookChanges(w, c, done)
+	if !done {
+		format.Fprintf(w, "Nothing was changed. Add --yes to carry this out.\n")
+	}
+}
+
+func printWebhookChanges(w io.Writer, c *app.WebhookChanges, done bool) {
+	shown := map[subscriptions.Action]int{}
+	for _, a := range webhookActions {
+		for i := range c.Steps {
+			s := &c.Steps[i]
+			if s.Action != a.action {
+				continue
+			}
+			if shown[a.action]++; shown[a.action] > maxStepsShown {
+				format.Fprintf(w, "  %s … and %s; --json lists all\n", a.mark, format.Thousands(int64(c.Actions[a.action]-maxStepsShown)))
+				break
+			}
+			format.Fprintf(w, "  %s %-7s %s\n", a.mark, s.Object, strings.Join(nonEmpty(s.EntityID, s.AccountKey, s.Reason), "  "))
+		}
+	}
+	if len(c.Steps) > 0 {
+		format.Fprintf(w, "\n")
+	}
+	var parts []string
+	for _, a := range webhookActions {
+		if n := c.Actions[a.action]; n > 0 {
+			word := a.to
+			if done {
+				word = a.done
+			}
+			parts = append(parts, format.Thousands(int64(n))+" "+word)
+		}
+	}
+	title := "Plan"
+	if done {
+		title = "Done"
+	}
+	if len(parts) == 0 {
+		parts = []string{"nothing to do"}
+	}
+	format.Fprintf(w, "%s: %s.\n", title, strings.Join(parts, ", "))
+	if c.Calls > 0 && !done {
+		format.Fprintf(w, "It takes %s. Subscriptions are free; each delivery is charged.\n", c.EstimateText())
+	}
+	if c.Replaces {
+		format.Fprintf(w, "More than 200 change: siglake deletes and creates them, 25 a call, since one call can change only one.\n")
+	}
+	printWebhookNotes(w, c)
+}
+
+func printWebhookNotes(w io.Writer, c *app.WebhookChanges) {
+	for _, text := range nonEmpty(app.PauseText(c.Pause), app.GapsText(c.Gaps), c.StraysText()) {
+		format.Fprintf(w, "Note: %s.\n", text)
+	}
+	for i, p := range c.Problems {
+		if i == maxStepsShown {
+			format.Fprintf(w, "  … and %s; --json lists all\n", format.Count(int64(len(c.Problems)-maxStepsShown), "more"))
+			break
+		}
+		format.Fprintf(w, "  refused: %s\n", strings.Join(nonEmpty(string(p.Object), p.EntityID, p.AccountKey, p.Code, p.Message), "  "))
+	}
+}
+
+// nonEmpty are the texts that are not empty.
+func nonEmpty(texts ...string) []string {
+	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+}
+
+// PrintWebhookList lists subscriptions.
+func PrintWebhookList(w io.Writer, l *app.WebhookList) {
+	for i := range l.Subscriptions {
+		s := &l.Subscriptions[i]
+		state := "active"
+		if !s.Active {
+			state = "off"
+			if s.Blocked != "" {
+				state = "blocked (" + s.Blocked + ")"
+			}
+			if s.BlockedAt != nil {
+				state += " since " + s.BlockedAt.Format("2006-01-02 15:04 UTC")
+			}
+		}
+		format.Fprintf(w, "%s  %-7s %s\n", s.ID, s.Object, strings.Join(nonEmpty(s.EntityID, s.AccountKey, state, s.Name, format.List(s.Signals, 3)), "  "))
+	}
+	if len(l.Subscriptions) > 0 {
+		format.Fprintf(w, "\n")
+	}
+	format.Fprintf(w, "%s of %s, %s of them blocked or off; the account has %s that %s not its own.\n", format.Count(int64(l.Own), "subscription"), l.Lake,
+		format.Thousands(int64(l.Blocked)), format.Thousands(int64(l.Others)), map[bool]string{true: "is", false: "are"}[l.Others == 1])
+	for _, list := range l.Lists {
+		synced := "never completely"
+		if !list.Synced.IsZero() {
+			synced = list.Synced.Format("2006-01-02 15:04 UTC")
+		}
+		format.Fprintf(w, "List %s (%s): synced %s; signals %s\n", list.Name, list.URI, synced, strings.Join(list.Signals, ","))
+	}
+	var pending, blocked string
+	if l.Pending > 0 {
+		pending = fmt.Sprintf("%s wanted and not there: run siglake webhooks sync again", format.Count(int64(l.Pending), "subscription"))
+	}
+	if l.Blocked > 0 {
+		blocked = "siglake webhooks sync LIST --yes switches blocked subscriptions on again, and notes what to poll"
+	}
+	for _, text := range nonEmpty(app.PauseText(l.Pause), pending, blocked, app.GapsText(len(l.Gaps))) {
+		format.Fprintf(w, "Note: %s.\n", text)
+	}
+}
+
+// PrintWebhookTests says how test deliveries went.
+func PrintWebhookTests(w io.Writer, tests []lusha.HookTest) {
+	for _, t := range tests {
+		result := "delivered"
+		if !t.Success {
+			result = "not delivered"
+		}
+		if t.Status >= 0 {
+			result += fmt.Sprintf(", answer %d", t.Status)
+		}
+		if t.Duration >= 0 {
+			result += " after " + t.Duration.Round(time.Millisecond).String()
+		}
+		format.Fprintf(w, "%s  %s  %s\n", t.SubscriptionID, t.URL, result)
+	}
+}
+
+// PrintWebhookTotals prints the vendor's totals.
+func PrintWebhookTotals(w io.Writer, t *app.WebhookTotals) {
+	number := func(n int64) string {
+		if n < 0 {
+			return "not stated"
+		}
+		return format.Thousands(n)
+	}
+	format.Fprintf(w, "Deliveries of the account, as the vendor counts them (successes of 90 days, failures of 180):\n")
+	for _, line := range []struct {
+		name string
+		n    int64
+	}{{"attempts", t.Vendor.Total}, {"successful", t.Vendor.Success}, {"failed", t.Vendor.Failed}, {"given up", t.Vendor.PermanentFailure}, {"credits", t.Vendor.Credits}} {
+		format.Fprintf(w, "  %-11s %12s\n", line.name, number(line.n))
+	}
+	if t.Vendor.SuccessRate != "" {
+		format.Fprintf(w, "  %-11s %12s\n", "success", t.Vendor.SuccessRate)
+	}
+	format.Fprintf(w, "%s subscribes to %s in %s.\n", t.Lake, format.Count(int64(t.Wanted), "entity"), format.Count(int64(t.Lists), "list"))
+	if text := app.GapsText(t.Gaps); text != "" {
+		format.Fprintf(w, "Note: %s.\n", text)
+	}
+}
+
+// PrintSecret says what was done with the signing secret.
+func PrintSecret(w io.Writer, r *app.SecretReport) {
+	switch {
+	case !r.Until.IsZero() && r.Old > 0:
+		format.Fprintf(w, "The account has a new signing secret, which is the first line of %s. The old one stays there until %s, for deliveries that are under way; then this command removes it. siglake listen reads the file again by itself.\n", r.File, r.Until.Format("15:04 UTC"))
+	case !r.Until.IsZero():
+		format.Fprintf(w, "The old secret is removed from %s.\n", r.File)
+	case r.Replaced:
+		format.Fprintf(w, "The account has a new signing secret, which is in %s.\n", r.File)
+	default:
+		format.Fprintf(w, "%s has the account's present secret, and no other one.\n", r.File)
+	}
+}
+
+// PrintOptOutSubscription says that notices of opt-outs are ordered.
+func PrintOptOutSubscription(w io.Writer, s *lusha.Subscription) {
+	format.Fprintf(w, "The vendor delivers notices of contacts that opt out to %s (subscription %s).\n", s.URL, s.ID)
+}
