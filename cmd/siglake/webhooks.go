@@ -20,7 +20,7 @@ func webhooksCommand() *cli.Command {
 			"the list, its signals, and siglake webhooks pause. Subscriptions themselves are free.",
 		Subcommands: []*cli.Command{
 			webhooksSyncCommand(), webhooksRemoveCommand(), webhooksListCommand(), webhooksPauseCommand(), webhooksResumeCommand(), webhooksTestCommand(),
-			webhooksSecretCommand(), webhooksOptOutsCommand(), webhooksStatsCommand(),
+			webhooksSecretCommand(), webhooksOptOutsCommand(), webhooksStatsCommand(), webhooksPublishCommand(),
 		},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/siglake/siglake/internal/inbox"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/subscriptions"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -86,7 +87,7 @@ func PublishInbox(ctx context.Context, env *Env, o PublishOptions) (*PublishRepo
 		return nil, err
 	}
 	defer l.close() //nolint:errcheck // what matters is durable before
-	return newPublisher(l, received, o.Simulated).publish(ctx)
+	return newPublisher(l, received, o.Store, o.Simulated).publish(ctx)
 }
 
 // openInbox opens the inbox of a lake to read it. A lake without one has an empty one.
@@ -122,18 +123,19 @@ type publisher struct {
 	lake      *lake
 	inbox     *inbox.Reader
 	simulated bool
-	keys      func(subscription string) (accountKey string)
+	options   StoreOptions
+	state     *subscriptions.State // of the lake's webhooks
 
 	part   pipeline.InboxRange
 	known  map[string]bool // calls of other publications
 	report *PublishReport
 }
 
-func newPublisher(l *lake, received *inbox.Reader, simulated bool) *publisher {
+func newPublisher(l *lake, received *inbox.Reader, o StoreOptions, simulated bool) *publisher {
 	if runs := l.ledger.Runs(); len(runs) > 0 {
 		simulated = runs[0].Simulated // all runs of a lake agree
 	}
-	return &publisher{lake: l, inbox: received, simulated: simulated, keys: func(string) string { return "" }, report: &PublishReport{Lake: l.uri}}
+	return &publisher{lake: l, inbox: received, simulated: simulated, options: o, report: &PublishReport{Lake: l.uri}}
 }
 
 // lastPublication is the newest run that publishes deliveries; nil: there is none.
@@ -271,6 +273,10 @@ func (p *publisher) run(ctx context.Context, spec pipeline.RunSpec, resumed *led
 	if err != nil {
 		return err
 	}
+	if p.state, err = WebhookState(ctx, l.env, p.options, l.uri); err != nil {
+		l.env.Log.Warn("deliveries get the ids of their entities as account keys: the state of the webhooks cannot be read", "error", err)
+		p.state = new(subscriptions.State)
+	}
 	run, received := recorder.Run(), new(receivedDelivery)
 	runner := &pipeline.Runner{
 		Fetcher: recorder.RecordOutcomes(lusha.Decode(recorder.RecordDeliveries(received))), Sink: sink, Spec: run.Spec(), Now: l.env.clientClock(),
@@ -329,15 +335,15 @@ func (p *publisher) batches(ctx context.Context, current *receivedDelivery, tari
 	}
 }
 
-// batch is the batch of one delivery. Its line has the key that the analyst's list has for the subscription, if it is
-// known, else the entity's id.
+// batch is the batch of one delivery. Its line has the key of the line because of which the entity is subscribed to, if
+// it is known, else the entity's id.
 func (p *publisher) batch(d *inbox.Delivery, row int64, tariff pipeline.Tariff) *pipeline.Batch {
 	read := lusha.ReadDelivery(d.Body)
 	day := d.Received.UTC().Format(time.DateOnly)
 	queries := []pipeline.Query{{Object: read.Entity.Object, Ask: pipeline.DeliveriesAsk{Type: read.Type}, Since: day, Until: day}}
 	priceQueries(queries, tariff)
 	account := schema.Account{Row: row, File: inboxURI, Line: row, Object: read.Entity.Object, ID: read.Entity.ID}
-	account.Key = cmp.Or(p.keys(read.Subscription), account.ID, callOf(d))
+	account.Key = cmp.Or(p.state.AccountKey(account.Object, account.ID), account.ID, callOf(d))
 	return &pipeline.Batch{ID: fmt.Sprintf("%09d", row), Query: &queries[0], ByID: true, Items: []pipeline.Item{{Ref: "1", Account: account}}}
 }
 

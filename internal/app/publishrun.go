@@ -21,7 +21,7 @@ func (s *session) publishInbox(ctx context.Context) error {
 		return err
 	}
 	defer received.Close() //nolint:errcheck // it was only read
-	_, err = newPublisher(l, received, j.isSimulated()).publish(ctx)
+	_, err = newPublisher(l, received, j.Store, j.isSimulated()).publish(ctx)
 	return err
 }
 

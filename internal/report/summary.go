@@ -157,7 +157,11 @@ func PrintSummary(w io.Writer, lake string, m *pipeline.Manifest, undecided app.
 	} else {
 		format.Fprintf(w, "\nRun %s: %s; took %s%s\n\n", m.Run.ID, outcome, took, simulated)
 	}
-	for i, line := range readingLines(&m.Input) {
+	reading := readingLines(&m.Input)
+	if m.Run.Inbox != nil {
+		reading = []string{"the inbox of webhooks"}
+	}
+	for i, line := range reading {
 		format.Fprintf(w, "  %-13s %s\n", map[bool]string{true: "List"}[i == 0], line)
 	}
 	printTotals(w, lake, m)

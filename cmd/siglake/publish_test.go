@@ -1,0 +1,232 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/inbox"
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/schema"
+)
+
+// delivered is a delivery of an event that the simulator's API returned.
+type delivered struct {
+	uid, digest, entity, signal string
+	credits                     int64
+	delivery                    inbox.Delivery
+}
+
+// deliveriesOf turns the events of a rig's lake into deliveries of them, each in the form that webhooks have: the ids
+// of people are numbers, departments are a list of objects, and the seniority is absent.
+func (r *rig) deliveriesOf(received time.Time) (all []delivered) {
+	r.t.Helper()
+	var rows []map[string]any
+	for _, m := range r.generations() {
+		rows = append(rows, (&rig{t: r.t, lake: r.lake, manifest: m}).events()...)
+	}
+	for i, row := range rows {
+		var record map[string]json.RawMessage
+		r.decode([]byte(row["raw"].(string)), &record)
+		object := row["object_type"].(string)
+		if object == "contact" {
+			delete(record, "currentSeniorityLabel")
+			record["personId"] = json.RawMessage(strings.Trim(string(record["personId"]), `"`))
+			if name, ok := record["currentDepartments"]; ok {
+				record["currentDepartments"] = json.RawMessage(`[{"id":4,"value":` + string(name) + `}]`)
+			}
+		}
+		data, err := json.Marshal(record)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		d := delivered{uid: row["event_uid"].(string), digest: row[schema.ContentDigest].(string), entity: row["entity_id"].(string), signal: row["signal_type"].(string), credits: 1}
+		id := fmt.Sprintf("5a0d2a58-3f0c-4c55-9f43-%012d", i)
+		d.delivery = inbox.Delivery{ID: id, Kind: inbox.Event, Received: received.Add(time.Duration(i) * time.Second).UTC(), Stamp: "1", Body: fmt.Appendf(nil,
+			`{"id":%q,"type":%q,"entityType":%q,"entityId":%q,"subscriptionId":"66aa","data":%s,"timestamp":"2026-04-02T08:15:30.120Z","billing":{"creditsCharged":%d}}`, id, d.signal, object, d.entity, data, d.credits)}
+		all = append(all, d)
+	}
+	if len(all) == 0 {
+		r.t.Fatal("the lake has no events")
+	}
+	return all
+}
+
+// receive appends deliveries to the inbox of a lake, as siglake listen does.
+func receive(t *testing.T, lake string, deliveries ...delivered) {
+	t.Helper()
+	i, err := inbox.Open(t.Context(), lake, inbox.Options{MaxWaiting: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	for _, d := range deliveries {
+		if _, err := i.Append(t.Context(), &d.delivery); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// publish runs siglake webhooks publish on a lake.
+func publish(t *testing.T, lake string) (r app.PublishReport) {
+	t.Helper()
+	code, stdout, stderr := runProgram(t, "webhooks", "publish", "--lake", lake, "--json")
+	if code != exitComplete {
+		t.Fatalf("publish: exit %d: %s", code, stderr)
+	}
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+		t.Fatalf("%s: %v", stdout, err)
+	}
+	return r
+}
+
+// polledRig is a rig with a lake that has bought contacts, and companies with every signal.
+func polledRig(t *testing.T) *rig {
+	t.Helper()
+	r := newRig(t, simulator.Config{Seed: 11})
+	for object, line := range map[string]string{"company": "company-11-%04d.example", "contact": "https://www.linkedin.com/in/sample-%d"} {
+		list := "key," + map[string]string{"company": "domain", "contact": "linkedin"}[object] + "\n"
+		for i := range 12 {
+			list += fmt.Sprintf("%s%d,"+line+"\n", object, i, i)
+		}
+		if v := r.exec(t.Context(), []string{"run", "-"}, list, "--signals", "all", "--since", "180d", "--object", object); v.code != exitComplete {
+			t.Fatalf("exit %d: %s", v.code, v.stderr)
+		}
+	}
+	return r
+}
+
+// eventsOf are the uids with their digests of all generations of a lake, and of how many rows.
+func eventsOf(t *testing.T, lake string) (digests map[string][]string) {
+	t.Helper()
+	digests = map[string][]string{}
+	for _, m := range (&rig{t: t, lake: lake}).generations() {
+		for _, row := range (&rig{t: t, lake: lake, manifest: m}).events() {
+			uid := row["event_uid"].(string)
+			digests[uid] = append(digests[uid], row[schema.ContentDigest].(string))
+		}
+	}
+	return digests
+}
+
+// TestPublishKnownEvents: an event that was polled is delivered as well: it is charged for, and has one row.
+func TestPublishKnownEvents(t *testing.T) {
+	t.Parallel()
+	r := polledRig(t)
+	before := eventsOf(t, r.lake)
+	deliveries := r.deliveriesOf(time.Now())
+	byType := map[string]bool{}
+	for _, d := range deliveries {
+		byType[d.signal] = true
+	}
+	if len(byType) < 20 {
+		t.Fatalf("the lake has %d types, want nearly all", len(byType))
+	}
+	receive(t, r.lake, deliveries...)
+	got := publish(t, r.lake)
+	n := int64(len(deliveries))
+	if got.Deliveries != n || got.Known != n || got.New != 0 || got.Changed != 0 || got.Credits != n {
+		t.Errorf("published %+v, want %d known events and credits", got, n)
+	}
+	if diff := cmp.Diff(before, eventsOf(t, r.lake)); diff != "" {
+		t.Errorf("events (-before +after):\n%s", diff)
+	}
+	if again := publish(t, r.lake); again.Run != "" || again.Deliveries != 0 {
+		t.Errorf("published again: %+v", again)
+	}
+	verifyLake(t, r.lake)
+}
+
+// TestPublishNewEvents: a delivered event has the id that a polled one has. What is polled afterwards, as the API
+// returns it, is known. A copy of a delivery counts once, and the lake can be rebuilt from its journal alone.
+func TestPublishNewEvents(t *testing.T) {
+	t.Parallel()
+	r := polledRig(t)
+	deliveries := r.deliveriesOf(time.Now())
+	lake := t.TempDir() + "/pushed"
+	half := len(deliveries) / 2
+	receive(t, lake, deliveries[:half]...)
+	first := publish(t, lake)
+	copied := slices.Clone(deliveries[:half])
+	for i := range copied { // long after, when the inbox has forgotten the ids
+		copied[i].delivery.Received = copied[i].delivery.Received.Add(48 * time.Hour)
+	}
+	var log []delivered
+	log = append(append(log, copied...), deliveries[half:]...)
+	receiveAgain(t, lake, log)
+	second := publish(t, lake)
+	if n := int64(len(deliveries)); first.New+second.New != n || first.Credits+second.Credits != n || second.Copies != int64(half) || first.Deliveries+second.Deliveries != n {
+		t.Errorf("published %+v and %+v, want %d events and credits, %d copies", first, second, n, half)
+	}
+	polled, pushed := eventsOf(t, r.lake), eventsOf(t, lake)
+	if diff := cmp.Diff(keysOf(polled), keysOf(pushed)); diff != "" {
+		t.Errorf("events (-polled +delivered):\n%s", diff)
+	}
+	differing := 0
+	for uid, digests := range pushed {
+		if len(digests) != 1 {
+			t.Errorf("event %s has %d rows", uid, len(digests))
+		}
+		if !slices.Equal(digests, polled[uid]) {
+			differing++
+		}
+	}
+	if contacts := differingContacts(deliveries); differing > contacts {
+		t.Errorf("%d events have other digests than the polled ones, want those of at most %d people", differing, contacts)
+	}
+	verifyLake(t, lake)
+	rebuilt := t.TempDir() + "/rebuilt"
+	if code, _, stderr := runProgram(t, "rebuild", "--lake", lake, "--into", rebuilt); code != exitComplete {
+		t.Fatalf("rebuild: exit %d: %s", code, stderr)
+	}
+	if diff := cmp.Diff(pushed, eventsOf(t, rebuilt)); diff != "" {
+		t.Errorf("rebuilt events (-before +after):\n%s", diff)
+	}
+	verifyLake(t, rebuilt)
+}
+
+// differingContacts is the number of delivered events of people: their records lack a field.
+func differingContacts(deliveries []delivered) (n int) {
+	for _, d := range deliveries {
+		if s, _ := schema.LookupSignal(d.signal); s.Object == schema.Contact {
+			n++
+		}
+	}
+	return n
+}
+
+func keysOf(events map[string][]string) (uids []string) {
+	for uid := range events {
+		uids = append(uids, uid)
+	}
+	slices.Sort(uids)
+	return uids
+}
+
+// receiveAgain appends deliveries of which the inbox knows the ids, as a second listener would that has forgotten them.
+func receiveAgain(t *testing.T, lake string, deliveries []delivered) {
+	t.Helper()
+	i, err := inbox.Open(t.Context(), lake, inbox.Options{Now: func() time.Time { return time.Now().Add(72 * time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	for _, d := range deliveries {
+		if fresh, err := i.Append(t.Context(), &d.delivery); err != nil || !fresh {
+			t.Fatalf("%v, %v", fresh, err)
+		}
+	}
+}
+
+func verifyLake(t *testing.T, lake string) {
+	t.Helper()
+	if code, stdout, stderr := runProgram(t, "verify", "--lake", lake); code != exitComplete {
+		t.Errorf("verify: exit %d\n%s%s", code, stdout, stderr)
+	}
+}

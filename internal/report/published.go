@@ -1,0 +1,31 @@
+package report
+
+import (
+	"io"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
+)
+
+// PrintPublished says what siglake webhooks publish did, apart from the summary of its run.
+func PrintPublished(w io.Writer, r *app.PublishReport) {
+	if r.Manifest == nil {
+		format.Fprintf(w, "Nothing to publish: all that the inbox of %s holds is in the lake.\n", r.Lake)
+	} else {
+		PrintSummary(w, r.Lake, r.Manifest)
+	}
+	for _, n := range []struct {
+		count int64
+		noun  string
+		why   string
+	}{
+		{r.Copies, "copy", "of deliveries that the lake has"},
+		{r.Tests, "test", "of siglake webhooks test"},
+		{r.OptOuts, "opt-out notice", "in the inbox"},
+		{r.Lost, "delivery", "removed from the inbox before it was published"},
+	} {
+		if n.count > 0 {
+			format.Fprintf(w, "  %s %s\n", format.Count(n.count, n.noun), n.why)
+		}
+	}
+}
