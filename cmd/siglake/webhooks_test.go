@@ -1,0 +1,576 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/internal/subscriptions"
+	"github.com/siglake/siglake/schema"
+)
+
+// oddVendor answers requests about webhooks as the vendor does, and oddly on demand. Other requests go to a simulator.
+type oddVendor struct {
+	next http.RoundTripper
+
+	mu       sync.Mutex
+	subs     []map[string]any // newest first
+	made     int
+	requests []time.Time
+	refused  int                        // requests beyond the quota
+	paths    map[string]int             // requests, by method and path without ids
+	odd      func(*http.Request) string // an answer as "status body", or "lose": carried out, and the answer lost; empty: as usual
+	secret   string
+}
+
+func newOddVendor(t *testing.T) *oddVendor {
+	t.Helper()
+	useSimulator(t, simulator.Config{Plan: "unlimited"}, 0)
+	v := &oddVendor{next: envFor(t).Transport, paths: map[string]int{}}
+	envFor(t).Transport = v
+	return v
+}
+
+func (v *oddVendor) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !strings.HasPrefix(req.URL.Path, "/api/subscriptions") && !strings.HasPrefix(req.URL.Path, "/api/account/") && !strings.HasPrefix(req.URL.Path, "/api/audit-logs") {
+		return v.next.RoundTrip(req)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	w := httptest.NewRecorder()
+	now := time.Now()
+	v.requests = slices.DeleteFunc(v.requests, func(t time.Time) bool { return now.Sub(t) >= time.Minute })
+	if len(v.requests) >= 100 {
+		v.refused++
+		answer(w, 429, map[string]any{"statusCode": 429, "message": "too many requests"})
+		return w.Result(), nil
+	}
+	v.requests = append(v.requests, now)
+	v.paths[req.Method+" "+req.URL.Path]++
+	odd := ""
+	if v.odd != nil {
+		odd = v.odd(req)
+	}
+	if status, body, ok := strings.Cut(odd, " "); ok {
+		code, _ := strconv.Atoi(status)
+		w.WriteHeader(code)
+		_, _ = w.WriteString(body)
+		return w.Result(), nil
+	}
+	v.serve(w, req)
+	if odd == "lose" {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return w.Result(), nil
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func (v *oddVendor) serve(w http.ResponseWriter, req *http.Request) {
+	var body map[string]any
+	if req.Body != nil {
+		_ = json.NewDecoder(req.Body).Decode(&body)
+	}
+	id, isOne := strings.CutPrefix(req.URL.Path, "/api/subscriptions/")
+	switch {
+	case req.URL.Path == "/api/account/secret/regenerate":
+		v.made++
+		v.secret = fmt.Sprintf("whsec_%016d", v.made)
+		answer(w, 201, map[string]any{"secret": v.secret})
+	case req.URL.Path == "/api/account/secret" && v.secret == "":
+		answer(w, 404, map[string]any{"statusCode": 404, "message": "no secret"})
+	case req.URL.Path == "/api/account/secret":
+		answer(w, 200, map[string]any{"secret": v.secret})
+	case req.URL.Path == "/api/audit-logs/stats":
+		answer(w, 200, map[string]any{"total": 20, "success": 19, "failed": 1, "successRate": "95.00%"})
+	case req.Method == http.MethodGet:
+		v.page(w, req.URL.Query())
+	case id == "delete":
+		v.delete(w, body)
+	case id == "opt-out":
+		v.made++
+		answer(w, 201, map[string]any{"id": fmt.Sprintf("%024x", v.made), "signalTypes": []string{"optOut"}, "url": body["url"], "isActive": true})
+	case strings.HasSuffix(id, "/test"):
+		answer(w, 200, map[string]any{"url": "u", "isSuccess": true, "flowCheck": map[string]any{"success": true, "statusCode": 201, "durationMs": 12}})
+	case isOne:
+		i := slices.IndexFunc(v.subs, func(s map[string]any) bool { return s["id"] == id })
+		if i < 0 {
+			answer(w, 404, map[string]any{"statusCode": 404, "message": "no such subscription"})
+			return
+		}
+		for key, value := range body {
+			v.subs[i][key] = value
+		}
+		if body["isActive"] == true {
+			v.subs[i]["blockReason"], v.subs[i]["blockedAt"] = nil, nil
+		}
+		answer(w, 200, v.subs[i])
+	default:
+		v.create(w, body)
+	}
+}
+
+func (v *oddVendor) page(w http.ResponseWriter, q url.Values) {
+	limit, _ := strconv.Atoi(q.Get("limit"))
+	offset, _ := strconv.Atoi(q.Get("offset"))
+	from, to := min(offset, len(v.subs)), min(offset+limit, len(v.subs))
+	answer(w, 200, map[string]any{"data": v.subs[from:to], "pagination": map[string]any{"total": len(v.subs), "limit": limit, "offset": offset, "hasMore": to < len(v.subs)}})
+}
+
+func (v *oddVendor) create(w http.ResponseWriter, body map[string]any) {
+	items := body["subscriptions"].([]any)
+	hookURL := body["defaults"].(map[string]any)["url"]
+	var results []map[string]any
+	for i, item := range items {
+		item := item.(map[string]any)
+		switch {
+		case slices.ContainsFunc(v.subs, func(s map[string]any) bool { return s["entityId"] == item["entityId"] && s["url"] == hookURL }):
+			results = append(results, map[string]any{"index": i, "success": false, "error": map[string]any{"code": "DUPLICATE_SUBSCRIPTION", "message": "already watched"}})
+		case item["entityId"] == "666":
+			results = append(results, map[string]any{"index": i, "success": false, "error": map[string]any{"code": "VALIDATION_ERROR", "message": "no such entity"}})
+		default:
+			v.made++
+			s := map[string]any{"id": fmt.Sprintf("%024x", v.made), "url": hookURL, "isActive": true, "createdAt": time.Now().UTC().Format(time.RFC3339), "blockReason": nil, "blockedAt": nil}
+			for key, value := range item {
+				s[key] = value
+			}
+			v.subs = slices.Insert(v.subs, 0, s)
+			results = append(results, map[string]any{"index": i, "success": true, "subscription": s})
+		}
+	}
+	answer(w, 201, map[string]any{"results": results})
+}
+
+func (v *oddVendor) delete(w http.ResponseWriter, body map[string]any) {
+	var results []map[string]any
+	for i, id := range body["ids"].([]any) {
+		before := len(v.subs)
+		v.subs = slices.DeleteFunc(v.subs, func(s map[string]any) bool { return s["id"] == id })
+		r := map[string]any{"index": i, "success": true}
+		if len(v.subs) == before {
+			r = map[string]any{"index": i, "success": false, "error": map[string]any{"code": "NOT_FOUND", "message": "gone"}}
+		}
+		results = append(results, r)
+	}
+	answer(w, 200, map[string]any{"results": results})
+}
+
+// entities are the ids of the entities that are subscribed to, sorted.
+func (v *oddVendor) entities() (ids []string) {
+	for _, s := range v.subs {
+		ids = append(ids, s["entityId"].(string))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// hookTest runs commands about the webhooks of one lake.
+type hookTest struct {
+	*testing.T
+	vendor *oddVendor
+	lake   string
+	list   string
+}
+
+func newHookTest(t *testing.T) *hookTest {
+	t.Helper()
+	return &hookTest{t, newOddVendor(t), filepath.Join(t.TempDir(), "lake"), filepath.Join(t.TempDir(), "accounts.csv")}
+}
+
+// writeIDs writes a list of company ids with keys.
+func (h *hookTest) writeIDs(ids ...string) {
+	h.Helper()
+	text := "lusha company id,account_id\n"
+	for _, id := range ids {
+		text += id + ",acct-" + id + "\n"
+	}
+	if err := os.WriteFile(h.list, []byte(text), 0o600); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// hookURL is the receiver's address in these tests.
+const hookURL = "https://hooks.siglake.example/in"
+
+// sync runs siglake webhooks sync, and gives what it printed as JSON.
+func (h *hookTest) sync(wantCode int, flags ...string) app.WebhookSync {
+	h.Helper()
+	args := append([]string{"webhooks", "sync", h.list, "--lake", h.lake, "--signals", "news", "--url", hookURL, "--json", "--quiet", "--rate", "0", "--plan", "unlimited"}, flags...)
+	code, stdout, stderr := runProgram(h.T, args...)
+	if code != wantCode {
+		h.Fatalf("sync %v: exit %d, want %d: %s", flags, code, wantCode, stderr)
+	}
+	var r app.WebhookSync
+	if stdout != "" {
+		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+			h.Fatalf("sync printed %q: %v", stdout, err)
+		}
+	}
+	return r
+}
+
+// command runs another command about webhooks.
+func (h *hookTest) command(wantCode int, args ...string) string {
+	h.Helper()
+	code, stdout, stderr := runProgram(h.T, append(append([]string{"webhooks"}, args...), "--lake", h.lake)...)
+	if code != wantCode {
+		h.Fatalf("webhooks %v: exit %d, want %d: %s", args, code, wantCode, stderr)
+	}
+	return stdout + stderr
+}
+
+func (h *hookTest) state() *subscriptions.State {
+	h.Helper()
+	text, err := os.ReadFile(filepath.Join(h.lake, "_state", "webhooks.json"))
+	if err != nil {
+		h.Fatal(err)
+	}
+	s, err := subscriptions.Decode(text)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return s
+}
+
+// wantEntities checks what is subscribed to.
+func (h *hookTest) wantEntities(ids ...string) {
+	h.Helper()
+	if got := h.vendor.entities(); !slices.Equal(got, ids) {
+		h.Errorf("the vendor has subscriptions of %v, want %v", got, ids)
+	}
+}
+
+// TestWebhookSync: a plan changes nothing, --yes carries it out, a second sync has nothing to do, and lines that come,
+// change and go are created, changed and deleted.
+func TestWebhookSync(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	h.writeIDs("101", "102", "103")
+	if r := h.sync(exitComplete); r.Actions[subscriptions.Create] != 3 || r.Done {
+		t.Errorf("plan: %+v, want 3 to create", r)
+	}
+	h.wantEntities()
+	if r := h.sync(exitComplete, "--yes"); r.Actions[subscriptions.Create] != 3 || !r.Done || r.Pending != 0 {
+		t.Errorf("sync: %+v, want 3 created", r)
+	}
+	h.wantEntities("101", "102", "103")
+	if key := h.state().AccountKey(schema.Company, "102"); key != "acct-102" {
+		t.Errorf("account key of 102 is %q", key)
+	}
+	before := len(h.vendor.paths)
+	if r := h.sync(exitComplete, "--yes"); r.Calls != 0 || r.Actions[subscriptions.Keep] != 3 {
+		t.Errorf("second sync: %+v, want nothing to do", r)
+	}
+	if got := h.vendor.paths["POST /api/subscriptions"]; got != 1 || len(h.vendor.paths) != before {
+		t.Errorf("the vendor was asked %v, want one creation", h.vendor.paths)
+	}
+	h.writeIDs("102", "104")
+	if r := h.sync(exitComplete, "--yes", "--signals", "growth"); r.Actions[subscriptions.Change] != 1 || r.Actions[subscriptions.Create] != 1 || r.Actions[subscriptions.Delete] != 2 {
+		t.Errorf("edited list: %+v, want one changed, one created and two deleted", r.Actions)
+	}
+	h.wantEntities("102", "104")
+}
+
+// TestWebhookSyncSearches: ids that the lake does not know are bought once, at the price of the plan, and the list is
+// read as other commands read it.
+func TestWebhookSyncSearches(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	sim := useSimulator(t, simulator.Config{Plan: "unlimited"}, 0)
+	h.vendor.next, envFor(t).Transport = envFor(t).Transport, h.vendor
+	list := "Website,Ref\n" + strings.ReplaceAll(domainLines(60), "\n", ",x\n") + "not a domain,y\n"
+	if err := os.WriteFile(h.list, []byte(list), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := []string{"--map", "domain=Website,key=Ref"}
+	plan := h.sync(exitRejects, flags...)
+	if plan.Search == nil || plan.Search.Lines != 60 || plan.Search.MaxCredits != 3 || sim.Bill().Credits != 0 {
+		t.Fatalf("plan: search %+v and a bill of %d credits, want 60 lines, at most 3 credits and no bill", plan.Search, sim.Bill().Credits)
+	}
+	if len(plan.Rejects) != 1 || plan.Rejects[0].Line != 62 || !strings.Contains(plan.Rejects[0].Reason, "Website") {
+		t.Errorf("rejects %+v, want that of line 62 with its column", plan.Rejects)
+	}
+	if r := h.sync(exitDeferred, append(flags, "--yes", "--max-credits", "1", "--batch-size", "25")...); r.ByStatus[schema.Deferred] == 0 || sim.Bill().Credits > 1 {
+		t.Errorf("with a cap of 1 credit: %+v and a bill of %d", r, sim.Bill().Credits)
+	}
+	r := h.sync(exitRejects, append(flags, "--yes")...)
+	spent := sim.Bill().Credits
+	if r.Entities == 0 || len(h.vendor.subs) != r.Entities || spent > 4 {
+		t.Errorf("%d entities, %d subscriptions, %d credits", r.Entities, len(h.vendor.subs), spent)
+	}
+	if again := h.sync(exitRejects, append(flags, "--yes")...); again.Search != nil || again.Calls != 0 || sim.Bill().Credits != spent {
+		t.Errorf("again: search %+v, %d calls, %d credits; want none, none and %d", again.Search, again.Calls, sim.Bill().Credits, spent)
+	}
+	if code, _, stderr := runProgram(t, "verify", "--lake", h.lake); code != exitComplete {
+		t.Errorf("verify: exit %d: %s", code, stderr)
+	}
+}
+
+// TestWebhookSyncOwnIDs: a line that states its id is not searched for.
+func TestWebhookSyncOwnIDs(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	sim := useSimulator(t, simulator.Config{Plan: "unlimited"}, 0)
+	h.vendor.next, envFor(t).Transport = envFor(t).Transport, h.vendor
+	if err := os.WriteFile(h.list, []byte("lusha company id,domain,account_id\n101,,a\n,company-0001.example,b\n101,,c\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if plan := h.sync(exitComplete); plan.Search == nil || plan.Search.Lines != 1 || plan.Search.MaxCredits != 1 || plan.ByStatus[schema.Duplicate] != 1 {
+		t.Errorf("plan: %+v, search %+v; want one line searched and one duplicate", plan, plan.Search)
+	}
+	h.sync(exitComplete, "--yes")
+	for _, e := range sim.Bill().Entries {
+		if strings.HasSuffix(e.Path, "/search") && e.Entities != 1 {
+			t.Errorf("%d entities were searched for, want 1", e.Entities)
+		}
+	}
+	if keys := h.state().Find(schema.Company, "101").Wants[0].AccountKeys; !slices.Equal(keys, []string{"a", "c"}) {
+		t.Errorf("account keys %v, want those of both lines", keys)
+	}
+}
+
+// TestWebhookOddAnswers: one bad entity does not stop the others, what exists is adopted or left to its owner, and a
+// lost answer repeats nothing.
+func TestWebhookOddAnswers(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	foreign := func(entity, name, hookURL string) map[string]any {
+		h.vendor.made++
+		return map[string]any{"id": fmt.Sprintf("%024x", h.vendor.made), "entityId": entity, "entityType": "company", "signalTypes": []string{"x"}, "url": hookURL, "name": name, "isActive": true}
+	}
+	h.vendor.subs = []map[string]any{foreign("103", "by hand", hookURL), foreign("104", "siglake:00000000:other", hookURL), foreign("105", "elsewhere", "https://other.example")}
+	h.writeIDs("101", "666", "103", "104", "105")
+	r := h.sync(exitRejects, "--yes")
+	if r.Actions[subscriptions.Create] != 3 || r.Actions[subscriptions.Adopt] != 1 || r.Actions[subscriptions.Refuse] != 1 || len(r.Problems) != 2 {
+		t.Errorf("%+v, problems %+v", r.Actions, r.Problems)
+	}
+	h.wantEntities("101", "103", "104", "105", "105")
+	for _, s := range h.vendor.subs {
+		if own := strings.HasPrefix(s["name"].(string), "siglake:"+r.LakeID+":accounts"); s["entityId"] == "103" != own && s["entityId"] == "103" {
+			t.Errorf("subscription of 103 is named %v", s["name"])
+		}
+	}
+
+	h.writeIDs("101", "103", "105", "107", "108")
+	lost := false
+	h.vendor.odd = func(req *http.Request) string {
+		if req.Method == http.MethodPost && req.URL.Path == "/api/subscriptions" && !lost {
+			lost = true
+			return "lose"
+		}
+		return ""
+	}
+	if r := h.sync(exitComplete, "--yes"); r.Pending != 0 || len(r.Problems) != 0 {
+		t.Errorf("after a lost answer: %+v", r)
+	}
+	h.wantEntities("101", "103", "104", "105", "105", "107", "108")
+	for _, u := range h.state().Subscriptions {
+		if u.ID == "" {
+			t.Errorf("%s has no subscription in the state", u.EntityID)
+		}
+	}
+}
+
+// TestWebhookWholeRefusal: the vendor refuses a call because of one entity.
+func TestWebhookWholeRefusal(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	h.vendor.odd = func(req *http.Request) string {
+		if req.Method != http.MethodPost || req.URL.Path != "/api/subscriptions" {
+			return ""
+		}
+		body, _ := io.ReadAll(req.Body)
+		req.Body = io.NopCloser(strings.NewReader(string(body)))
+		if strings.Contains(string(body), `"105"`) {
+			return `400 {"statusCode":400,"message":"Validation failed","errors":["entityId"]}`
+		}
+		return ""
+	}
+	h.writeIDs("101", "102", "103", "104", "105", "106")
+	if r := h.sync(exitRejects, "--yes"); len(r.Problems) != 1 || r.Problems[0].EntityID != "105" {
+		t.Errorf("problems %+v, want that of 105", r.Problems)
+	}
+	h.wantEntities("101", "102", "103", "104", "106")
+
+	h.vendor.odd = func(req *http.Request) string {
+		if req.Method == http.MethodPost {
+			return `400 {"statusCode":400,"message":"WEBHOOK_VERIFICATION_FAILED: no challenge"}`
+		}
+		return ""
+	}
+	h.writeIDs("101", "102", "103", "104", "106", "109", "110")
+	if out := h.command(exitDeferred, "sync", h.list, "--signals", "news", "--yes"); !strings.Contains(out, "siglake listen") {
+		t.Errorf("an unreachable receiver: %s, want advice", out)
+	}
+}
+
+// TestWebhookBlocked: a blocked subscription is switched on again, and what it missed is noted.
+func TestWebhookBlocked(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	h.writeIDs("101", "102")
+	h.sync(exitComplete, "--yes")
+	h.vendor.subs[0]["isActive"], h.vendor.subs[0]["blockReason"], h.vendor.subs[0]["blockedAt"] = false, "Max retries exceeded", "2026-03-04T05:06:07.000Z"
+	if out := h.command(exitComplete, "list"); !strings.Contains(out, "blocked (Max retries exceeded) since 2026-03-04 05:06 UTC") {
+		t.Errorf("list: %s", out)
+	}
+	if r := h.sync(exitComplete, "--yes"); r.Actions[subscriptions.Unblock] != 1 || h.vendor.subs[0]["isActive"] != true {
+		t.Errorf("%+v, want it switched on", r)
+	}
+	if gaps := h.state().Gaps; len(gaps) != 1 || gaps[0].EntityID != h.vendor.subs[0]["entityId"] || gaps[0].From != "2026-03-03" {
+		t.Errorf("gaps %+v, want one from 2026-03-03", gaps)
+	}
+}
+
+// TestWebhookPause: a pause deletes, a sync meanwhile creates nothing, and resume creates what is wanted then.
+func TestWebhookPause(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	h.writeIDs("101", "102")
+	h.sync(exitComplete, "--yes")
+	h.command(exitComplete, "pause")
+	h.wantEntities()
+	h.writeIDs("102", "103")
+	h.sync(exitComplete, "--yes")
+	h.wantEntities()
+	h.command(exitComplete, "resume")
+	h.wantEntities("102", "103")
+	if gaps := h.state().Gaps; len(gaps) != 2 {
+		t.Errorf("gaps %+v, want those of both", gaps)
+	}
+	h.command(exitComplete, "remove", "accounts")
+	h.wantEntities("102", "103")
+	h.command(exitComplete, "remove", "accounts", "--yes")
+	h.wantEntities()
+}
+
+// TestWebhookTwoLists: an entity in two lists has one subscription with the signals of both.
+func TestWebhookTwoLists(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	h.writeIDs("101", "102")
+	h.sync(exitComplete, "--yes")
+	h.writeIDs("102", "103")
+	if r := h.sync(exitComplete, "--yes", "--name", "more", "--signals", "growth"); r.Actions[subscriptions.Change] != 1 || r.Actions[subscriptions.Create] != 1 || r.Actions[subscriptions.Keep] != 1 {
+		t.Errorf("%+v", r.Actions)
+	}
+	h.wantEntities("101", "102", "103")
+	h.command(exitComplete, "remove", "accounts", "--yes")
+	h.wantEntities("102", "103")
+	for _, s := range h.vendor.subs {
+		if !strings.HasSuffix(s["name"].(string), ":more") {
+			t.Errorf("%v is named %v", s["entityId"], s["name"])
+		}
+	}
+}
+
+// TestRotateSecret: the file gets the new secret first, readable by its owner alone; nothing prints it.
+func TestRotateSecret(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	file := filepath.Join(t.TempDir(), "secrets")
+	during := ""
+	rotate := func(flags ...string) string {
+		t.Helper()
+		code, stdout, stderr := runProgram(t, append([]string{"webhooks", "rotate-secret", "--secret-file", file}, flags...)...)
+		if code != exitComplete || strings.Contains(stdout+stderr, "whsec_") {
+			t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if got, want := rotate("--overlap", "0"), "whsec_0000000000000001\n"; got != want {
+		t.Errorf("file %q, want %q", got, want)
+	}
+	envFor(t).Sleep = func(_ context.Context, d time.Duration) bool {
+		text, _ := os.ReadFile(file)
+		during = string(text)
+		return d == 15*time.Minute
+	}
+	if got, want := rotate(), "whsec_0000000000000002\n"; got != want || during != want+"whsec_0000000000000001\n" {
+		t.Errorf("file %q, and meanwhile %q; want %q and both", got, during, want)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+	}
+	_ = os.Remove(file)
+	if got := rotate("--existing"); got != "whsec_0000000000000002\n" || h.vendor.made != 2 {
+		t.Errorf("--existing: file %q after %d secrets", got, h.vendor.made)
+	}
+}
+
+// TestWebhookQuota: 10,000 subscriptions take less than five minutes and meet no 429; a second sync only lists.
+func TestWebhookQuota(t *testing.T) {
+	onVirtualTime(t, func(t *testing.T) {
+		h := newHookTest(t)
+		ids := make([]string, 10_000)
+		for i := range ids {
+			ids[i] = strconv.Itoa(1_000_000 + i)
+		}
+		h.writeIDs(ids...)
+		began := time.Now()
+		h.sync(exitComplete, "--yes")
+		if took := time.Since(began); len(h.vendor.subs) != len(ids) || h.vendor.refused > 0 || took > 5*time.Minute {
+			t.Errorf("%d subscriptions, %d refusals, %s; want %d, none, at most 5m", len(h.vendor.subs), h.vendor.refused, took, len(ids))
+		}
+		clear(h.vendor.paths)
+		h.sync(exitComplete, "--yes")
+		if len(h.vendor.paths) != 1 || h.vendor.paths["GET /api/subscriptions"] != 100 || h.vendor.refused > 0 {
+			t.Errorf("second sync: %v, want 100 pages of the list", h.vendor.paths)
+		}
+		began = time.Now()
+		if r := h.sync(exitComplete, "--yes", "--signals", "growth"); !r.Replaces || r.Gaps != len(ids) || len(h.vendor.subs) != len(ids) || h.vendor.refused > 0 || time.Since(began) > 11*time.Minute {
+			t.Errorf("other signals: replaces %v, %d gaps, %d subscriptions, %d refusals, %s", r.Replaces, r.Gaps, len(h.vendor.subs), h.vendor.refused, time.Since(began))
+		}
+	})
+}
+
+// TestWebhookInterrupted: a sync that is stopped in the middle is finished by the same command.
+func TestWebhookInterrupted(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	ids := make([]string, 90)
+	for i := range ids {
+		ids[i] = strconv.Itoa(1000 + i)
+	}
+	h.writeIDs(ids...)
+	ctx, stop := context.WithCancel(t.Context())
+	h.vendor.odd = func(req *http.Request) string {
+		if h.vendor.paths["POST /api/subscriptions"] == 2 {
+			stop()
+		}
+		return ""
+	}
+	var out, problems strings.Builder
+	args := []string{"siglake", "webhooks", "sync", h.list, "--lake", h.lake, "--signals", "news", "--url", hookURL, "--yes"}
+	if code := envFor(t).execute(ctx, args, nil, &out, &problems); code != exitDeferred || len(h.vendor.subs) != 50 {
+		t.Fatalf("exit %d with %d subscriptions, want %d with 50: %s", code, len(h.vendor.subs), exitDeferred, problems.String())
+	}
+	h.vendor.odd = nil
+	if r := h.sync(exitComplete, "--yes"); r.Actions[subscriptions.Keep] != 50 || r.Actions[subscriptions.Create] != 40 || len(h.vendor.subs) != 90 {
+		t.Errorf("%+v, want 50 unchanged and 40 created", r.Actions)
+	}
+	if h.state().FindList("accounts").Synced.IsZero() {
+		t.Error("the list does not count as synced")
+	}
+}
