@@ -239,7 +239,7 @@ func (s *WebhookSyncer) plan(ctx context.Context) (err error) {
 	if s.report.Search, err = s.planSearch(ctx); err != nil {
 		return err
 	}
-	if err := s.want(); err != nil {
+	if err := s.want(); err != nil || s.options.Yes { // what is carried out is compared then
 		return err
 	}
 	changes, err := planWebhookChanges(ctx, s.conn.client.Webhooks(), s.state, "", s.env.Now())

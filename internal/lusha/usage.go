@@ -107,6 +107,23 @@ func (l *minuteLimiter) isReady() bool {
 	return l.delay() <= 0
 }
 
+// observe takes over how many requests of the last minute the API counts: those that are not of this limiter
+// are another process's, and may have been made just now.
+func (l *minuteLimiter) observe(used int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, own := time.Now(), int64(0)
+	for _, at := range l.requests {
+		if now.Sub(at) < time.Minute {
+			own++
+		}
+	}
+	for ; own < min(used, int64(len(l.requests))); own++ {
+		l.requests[l.oldest] = now
+		l.oldest = (l.oldest + 1) % len(l.requests)
+	}
+}
+
 // hold allows no request for so long.
 func (l *minuteLimiter) hold(d time.Duration) {
 	l.mu.Lock()

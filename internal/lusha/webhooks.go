@@ -368,6 +368,9 @@ func (w Webhooks) send(ctx context.Context, method, path string, body any, repea
 		if c.onFreeRequest != nil && call.Outcome != pipeline.NotCharged {                                    // otherwise it never left
 			c.onFreeRequest(1)
 		}
+		if call.Rate.Minute.Limit == HooksPerMinute {
+			c.hookLimiter.observe(call.Rate.Minute.Used)
+		}
 		v := classifyCall(call)
 		switch {
 		case call.Status/100 == 2 && call.Problem == "" && v.Status == call.Status:
