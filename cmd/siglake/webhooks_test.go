@@ -525,24 +525,52 @@ func TestRotateSecret(t *testing.T) {
 	}
 }
 
-// TestWebhookQuota: 10,000 subscriptions take less than five minutes and meet no 429; a second sync only lists.
+// challenged answers the vendor's question whether a URL is the customer's, and counts the questions.
+func challenged(asked *int) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		*asked++
+		w := httptest.NewRecorder()
+		answer(w, 200, map[string]string{"challenge": req.URL.Query().Get("challenge")})
+		return w.Result(), nil
+	})
+}
+
+// TestWebhookQuota: on the simulator, 10,000 subscriptions take less than five minutes and meet no 429, and a second
+// sync only lists.
 func TestWebhookQuota(t *testing.T) {
 	onVirtualTime(t, func(t *testing.T) {
-		h := newHookTest(t)
+		h, asked := newHookTest(t), 0
+		sim := useSimulator(t, simulator.Config{Plan: "scale", Transport: challenged(&asked)}, 0)
 		ids := make([]string, 10_000)
 		for i := range ids {
 			ids[i] = strconv.Itoa(1_000_000 + i)
 		}
 		h.writeIDs(ids...)
-		began := time.Now()
-		h.sync(exitComplete, "--yes")
-		if took := time.Since(began); len(h.vendor.subs) != len(ids) || h.vendor.refused > 0 || took > 5*time.Minute {
-			t.Errorf("%d subscriptions, %d refusals, %s; want %d, none, at most 5m", len(h.vendor.subs), h.vendor.refused, took, len(ids))
+		requests := func(from int) (lists, creations, others, refused int) {
+			for _, e := range sim.Bill().Entries[from:] {
+				switch {
+				case e.Status == http.StatusTooManyRequests:
+					refused++
+				case e.Path == "/api/subscriptions" && e.Method == http.MethodGet:
+					lists++
+				case e.Path == "/api/subscriptions":
+					creations++
+				case strings.HasPrefix(e.Path, "/api/subscriptions"):
+					others++
+				}
+			}
+			return lists, creations, others, refused
 		}
-		clear(h.vendor.paths)
-		h.sync(exitComplete, "--yes")
-		if len(h.vendor.paths) != 1 || h.vendor.paths["GET /api/subscriptions"] != 100 || h.vendor.refused > 0 {
-			t.Errorf("second sync: %v, want 100 pages of the list", h.vendor.paths)
+		began := time.Now()
+		r := h.sync(exitComplete, "--yes")
+		lists, creations, others, refused := requests(0)
+		if took := time.Since(began); r.Pending > 0 || lists != 1 || creations != 400 || others > 0 || refused > 0 || took > 5*time.Minute || asked == 0 {
+			t.Errorf("%d lists, %d creations, %d others, %d refusals, %d challenges, %s; want 1, 400, none, none, some, at most 5m", lists, creations, others, refused, asked, took)
+		}
+		before := sim.Bill().Requests
+		r = h.sync(exitComplete, "--yes")
+		if lists, creations, others, refused := requests(before); r.Actions[subscriptions.Keep] != len(ids) || lists != 100 || creations+others+refused > 0 {
+			t.Errorf("second sync: %v, %d lists, %d others, want 100 lists alone", r.Actions, lists, creations+others+refused)
 		}
 	})
 }

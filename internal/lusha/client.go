@@ -90,8 +90,8 @@ func New(cfg Config) (*Client, error) {
 		transport:      cfg.Transport,
 		onRetirement:   cfg.OnRetirement,
 		retirements:    map[pipeline.APIVersion]Retirement{},
-		usageLimiter:   newMinuteLimiter(usagePerMinute),
-		hookLimiter:    newMinuteLimiter(HooksPerMinute),
+		usageLimiter:   newMinuteLimiter(usagePerMinute, 0),
+		hookLimiter:    newMinuteLimiter(HooksPerMinute, hookSpacing),
 	}
 	if c.userAgent == "" {
 		c.userAgent = "siglake (+https://github.com/siglake/siglake)"

@@ -67,13 +67,14 @@ const usagePerMinute = 5
 // minuteLimiter keeps requests within a quota of so many in any period of a minute.
 type minuteLimiter struct {
 	mu       sync.Mutex
-	requests []time.Time // the last ones, as many as the quota has, in a ring
-	oldest   int         // the oldest of them
-	held     time.Time   // none before, since the API refused one
+	requests []time.Time   // the last ones, as many as the quota has, in a ring
+	oldest   int           // the oldest of them
+	held     time.Time     // none before, since the API refused one
+	spacing  time.Duration // between two requests; 0: none
 }
 
-func newMinuteLimiter(perMinute int) *minuteLimiter {
-	return &minuteLimiter{requests: make([]time.Time, perMinute)}
+func newMinuteLimiter(perMinute int, spacing time.Duration) *minuteLimiter {
+	return &minuteLimiter{requests: make([]time.Time, perMinute), spacing: spacing}
 }
 
 // acquire waits until the quota allows a request, and counts it; false when ctx
@@ -97,7 +98,8 @@ func (l *minuteLimiter) acquire(ctx context.Context) bool {
 
 // delay is how long the quota allows no request. A request arrives a little later than it leaves.
 func (l *minuteLimiter) delay() time.Duration {
-	return max(time.Until(l.requests[l.oldest].Add(time.Minute+time.Second)), time.Until(l.held))
+	newest := l.requests[(l.oldest+len(l.requests)-1)%len(l.requests)]
+	return max(time.Until(l.requests[l.oldest].Add(time.Minute+time.Second)), time.Until(newest.Add(l.spacing)), time.Until(l.held))
 }
 
 // isReady reports whether acquire would return at once.

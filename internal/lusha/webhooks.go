@@ -21,6 +21,9 @@ import (
 // HooksPerMinute is the quota of the endpoints that manage webhooks, in requests a minute and account.
 const HooksPerMinute = 100
 
+// hookSpacing keeps these requests within those that the API allows in a second.
+const hookSpacing = 50 * time.Millisecond
+
 // MaxHookItems is the number of subscriptions that one request can create or delete.
 const MaxHookItems = 25
 
