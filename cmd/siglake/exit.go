@@ -25,6 +25,7 @@ const (
 	exitInDoubt     = app.ExitInDoubt
 	exitStale       = app.ExitStale
 	exitDrift       = app.ExitDrift
+	exitUndelivered = app.ExitUndelivered
 	exitAuth        = app.ExitAuth
 	exitStorage     = app.ExitStorage
 	exitLocked      = app.ExitLocked

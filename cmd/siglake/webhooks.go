@@ -20,7 +20,7 @@ func webhooksCommand() *cli.Command {
 			"the list, its signals, and siglake webhooks pause. Subscriptions themselves are free.",
 		Subcommands: []*cli.Command{
 			webhooksSyncCommand(), webhooksRemoveCommand(), webhooksListCommand(), webhooksPauseCommand(), webhooksResumeCommand(), webhooksTestCommand(),
-			webhooksSecretCommand(), webhooksOptOutsCommand(), webhooksStatsCommand(), webhooksPublishCommand(),
+			webhooksSecretCommand(), webhooksOptOutsCommand(), webhooksStatsCommand(), webhooksAuditCommand(), webhooksCapCommand(), webhooksPublishCommand(),
 		},
 	}
 }
@@ -317,6 +317,49 @@ func webhooksStatsCommand() *cli.Command {
 				return nil, nil, err
 			}
 			return t, func() { report.PrintWebhookTotals(env.Stdout, t) }, nil
+		}),
+	}
+}
+
+func webhooksAuditCommand() *cli.Command {
+	w, since := newWebhookCommand("audit"), app.DefaultAuditSince
+	return &cli.Command{
+		Name: "audit", Usage: "compare the vendor's log of deliveries with what the lake has received",
+		Description: "Lists deliveries that the vendor counts as successful and that are neither in the lake's inbox nor in its journal,\n" +
+			"and notes their entities: the next nightly run polls them. Exit codes: 0 nothing is missing, 24 deliveries are missing.",
+		Flags: w.flags(&cli.StringFlag{Name: "since", Value: since, Destination: &since, EnvVars: []string{"SIGLAKE_SINCE"},
+			Usage: "first day of the audit, as `DATE` or age (7d); the vendor keeps successes for 90 days, and the lake what was not published within 7"}),
+		Action: w.action(0, func(ctx context.Context, env *app.Env, _ []string) (any, func(), error) {
+			a, err := app.AuditWebhooks(ctx, env, w.o, since)
+			if err != nil {
+				return nil, nil, err
+			}
+			if len(a.Missing) > 0 {
+				err = statusOf(exitUndelivered)
+			}
+			return a, func() { report.PrintWebhookAudit(env.Stdout, a) }, err
+		}),
+	}
+}
+
+func webhooksCapCommand() *cli.Command {
+	w, limit := newWebhookCommand("cap"), ""
+	return &cli.Command{
+		Name: "cap", Usage: "pause deliveries when those of the day have cost enough",
+		Description: "For a scheduler, every ten minutes or so. At the cap it pauses the lake's webhooks, as siglake webhooks pause does, and\n" +
+			"on the next day (UTC) it resumes them. From 80 % on it warns. A push cannot be refused before it is charged: what\n" +
+			"is delivered between two of these commands can exceed the cap. Exit codes: 0 below the cap, 20 paused.",
+		Flags: w.flags(&cli.StringFlag{Name: "max-credits-per-day", Destination: &limit, EnvVars: []string{"SIGLAKE_MAX_CREDITS_PER_DAY"},
+			Usage: "the most that the deliveries of a day (UTC) shall cost: a `NUMBER` of credits"}),
+		Action: w.action(0, func(ctx context.Context, env *app.Env, _ []string) (any, func(), error) {
+			c, err := app.CapWebhooks(ctx, env, w.o, limit)
+			if c == nil {
+				return nil, nil, err
+			}
+			if c.Pause != nil && err == nil {
+				err = statusOf(exitDeferred)
+			}
+			return c, func() { report.PrintWebhookCap(env.Stdout, c) }, err
 		}),
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/inbox"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/internal/subscriptions"
 	"github.com/siglake/siglake/schema"
@@ -30,6 +31,7 @@ type oddVendor struct {
 	mu       sync.Mutex
 	subs     []map[string]any // newest first
 	watched  map[string]bool  // entity and URL of each
+	attempts []map[string]any // of the log of deliveries
 	made     int
 	requests []time.Time
 	refused  int                        // requests beyond the quota
@@ -103,8 +105,16 @@ func (v *oddVendor) serve(w http.ResponseWriter, req *http.Request) {
 		answer(w, 200, map[string]any{"secret": v.secret})
 	case req.URL.Path == "/api/audit-logs/stats":
 		answer(w, 200, map[string]any{"total": 20, "success": 19, "failed": 1, "successRate": "95.00%"})
+	case req.URL.Path == "/api/audit-logs":
+		var listed []map[string]any
+		for _, a := range v.attempts {
+			if status := req.URL.Query().Get("status"); status == "" || a["status"] == status {
+				listed = append(listed, a)
+			}
+		}
+		page(w, req.URL.Query(), listed)
 	case req.Method == http.MethodGet:
-		v.page(w, req.URL.Query())
+		page(w, req.URL.Query(), v.subs)
 	case id == "delete":
 		v.delete(w, body)
 	case id == "opt-out":
@@ -130,11 +140,11 @@ func (v *oddVendor) serve(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-func (v *oddVendor) page(w http.ResponseWriter, q url.Values) {
+func page(w http.ResponseWriter, q url.Values, all []map[string]any) {
 	limit, _ := strconv.Atoi(q.Get("limit"))
 	offset, _ := strconv.Atoi(q.Get("offset"))
-	from, to := min(offset, len(v.subs)), min(offset+limit, len(v.subs))
-	answer(w, 200, map[string]any{"data": v.subs[from:to], "pagination": map[string]any{"total": len(v.subs), "limit": limit, "offset": offset, "hasMore": to < len(v.subs)}})
+	from, to := min(offset, len(all)), min(offset+limit, len(all))
+	answer(w, 200, map[string]any{"data": slices.Clone(all[from:to]), "pagination": map[string]any{"total": len(all), "limit": limit, "offset": offset, "hasMore": to < len(all)}})
 }
 
 func (v *oddVendor) create(w http.ResponseWriter, body map[string]any) {
@@ -627,4 +637,80 @@ func TestWebhookInterrupted(t *testing.T) {
 	if h.state().FindList("accounts").Synced.IsZero() {
 		t.Error("the list does not count as synced")
 	}
+}
+
+// eventDelivery is a delivery of an event of a company that costs so many credits.
+func eventDelivery(n int, entity, received string, credits int) delivered {
+	at, err := time.Parse(time.DateTime, received)
+	if err != nil {
+		panic(err)
+	}
+	id := fmt.Sprintf("00000000-0000-4000-8000-%012d", n)
+	return delivered{delivery: inbox.Delivery{ID: id, Kind: inbox.Event, Received: at, Stamp: "1", Body: fmt.Appendf(nil,
+		`{"id":%q,"type":"ipoNews","entityType":"company","entityId":%q,"subscriptionId":"66aa","data":{"companyId":%q,"signalId":"s%d","signalDate":"2026-04-01"},"timestamp":"2026-04-02T08:15:30.120Z","billing":{"creditsCharged":%d}}`, id, entity, entity, n, credits)}}
+}
+
+// TestWebhookAudit: what the vendor has delivered and the lake does not have is an alarm, and is polled later.
+func TestWebhookAudit(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	setNow(t, func() time.Time { return time.Date(2026, 4, 8, 12, 0, 0, 0, time.UTC) })
+	h.writeIDs("101", "102", "103")
+	h.sync(exitComplete, "--yes")
+	ids := map[string]string{}
+	for _, s := range h.vendor.subs {
+		ids[s["entityId"].(string)] = s["id"].(string)
+	}
+	attempt := func(d delivered, entity, status, url string) {
+		h.vendor.attempts = append(h.vendor.attempts, map[string]any{"id": "a", "subscriptionId": ids[entity], "payloadId": d.delivery.ID, "status": status, "statusCode": 201, "url": url, "deliveredAt": "2026-04-07T10:00:00.000Z"})
+	}
+	here, lost, other, gaveUp := eventDelivery(1, "101", "2026-04-07 10:00:00", 1), eventDelivery(2, "102", "2026-04-07 10:00:00", 1), eventDelivery(3, "9", "2026-04-07 10:00:00", 1), eventDelivery(4, "103", "2026-04-07 10:00:00", 1)
+	receive(t, h.lake, here)
+	attempt(here, "101", "failed", hookURL)
+	attempt(here, "101", "success", hookURL)
+	attempt(other, "", "success", "https://other.example/in")
+	h.command(exitComplete, "audit")
+	publish(t, h.lake)
+	attempt(lost, "102", "success", hookURL)
+	attempt(gaveUp, "103", "permanent_failure", hookURL)
+	out := h.command(exitUndelivered, "audit")
+	if !strings.Contains(out, lost.delivery.ID) || !strings.Contains(out, "102") || strings.Contains(out, other.delivery.ID) {
+		t.Errorf("audit: %s, want the delivery that is missing", out)
+	}
+	gaps := h.state().Gaps
+	if len(gaps) != 2 || gaps[0].EntityID != "102" || gaps[0].From != "2026-04-06" || gaps[1].EntityID != "103" {
+		t.Errorf("gaps %+v, want those of 102 and 103 from 2026-04-06", gaps)
+	}
+}
+
+// TestWebhookCap: at the cap of a day deliveries are paused, and the next day they are resumed.
+func TestWebhookCap(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	now := time.Date(2026, 4, 7, 12, 0, 0, 0, time.UTC)
+	setNow(t, func() time.Time { return now })
+	h.writeIDs("101", "102")
+	h.sync(exitComplete, "--yes")
+	receive(t, h.lake, eventDelivery(1, "101", "2026-04-06 23:00:00", 50), eventDelivery(2, "101", "2026-04-07 10:00:00", 4))
+	if out := h.command(exitComplete, "cap", "--max-credits-per-day", "10"); strings.Contains(out, "WARN") {
+		t.Errorf("at 4 of 10: %s", out)
+	}
+	publish(t, h.lake)
+	receive(t, h.lake, eventDelivery(3, "102", "2026-04-07 11:00:00", 4))
+	if out := h.command(exitComplete, "cap", "--max-credits-per-day", "10"); !strings.Contains(out, "80%") {
+		t.Errorf("at 8 of 10: %s, want a warning", out)
+	}
+	h.wantEntities("101", "102")
+	h.command(exitDeferred, "cap", "--max-credits-per-day", "8")
+	h.wantEntities()
+	h.command(exitDeferred, "cap", "--max-credits-per-day", "8")
+	h.sync(exitComplete, "--yes")
+	h.wantEntities()
+	now = now.AddDate(0, 0, 1)
+	h.command(exitComplete, "cap", "--max-credits-per-day", "8")
+	h.wantEntities("101", "102")
+	h.command(exitComplete, "pause")
+	now = now.AddDate(0, 0, 1)
+	h.command(exitDeferred, "cap", "--max-credits-per-day", "8")
+	h.wantEntities()
 }

@@ -14,6 +14,7 @@ const (
 	ExitInDoubt      = 21 // some calls may or may not have been charged; a person should look. Part may be left as with 20
 	ExitStale        = 22 // of status --max-age: the last good run of a job or list is too old
 	ExitDrift        = 23 // answers differ from what this version knows, and --contract is freeze
+	ExitUndelivered  = 24 // of webhooks audit: the lake lacks what the vendor has delivered
 	ExitAuth         = 30 // key, account or plan
 	ExitStorage      = 40 // disk or lake
 	ExitLocked       = 50 // another run is at work on the lake

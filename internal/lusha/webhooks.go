@@ -218,12 +218,19 @@ func (w Webhooks) SubscribeOptOuts(ctx context.Context, hookURL, name string) (*
 	return &s, nil
 }
 
+// The statuses of attempts that are the last ones of their delivery.
+const (
+	HookDelivered = "success"
+	HookGivenUp   = "permanent_failure"
+)
+
 // HookAttempt is an entry of the API's log of deliveries.
 type HookAttempt struct {
 	ID             string    `json:"id"`
 	SubscriptionID string    `json:"subscription"`
 	DeliveryID     string    `json:"delivery"`
-	Status         string    `json:"status"` // success, failed or permanent_failure
+	URL            string    `json:"url"`
+	Status         string    `json:"status"` // HookDelivered, HookGivenUp or failed
 	StatusCode     int64     `json:"status_code"`
 	DeliveredAt    time.Time `json:"delivered_at"`
 	Error          string    `json:"error,omitempty"`
@@ -561,6 +568,8 @@ func decodeHookAttempt(body []byte) (a HookAttempt, err error) {
 			a.SubscriptionID = text
 		case "payloadId":
 			a.DeliveryID = text
+		case "url":
+			a.URL = text
 		case "status":
 			a.Status = text
 		case "statusCode":

@@ -249,3 +249,28 @@ func PrintSecret(w io.Writer, r *app.SecretReport) {
 func PrintOptOutSubscription(w io.Writer, s *lusha.Subscription) {
 	format.Fprintf(w, "The vendor delivers notices of contacts that opt out to %s (subscription %s).\n", s.URL, s.ID)
 }
+
+// PrintWebhookAudit says what the lake lacks of what the vendor has delivered.
+func PrintWebhookAudit(w io.Writer, a *app.WebhookAudit) {
+	for i := range a.Missing {
+		m := &a.Missing[i]
+		format.Fprintf(w, "  missing: %s\n", strings.Join(nonEmpty(m.DeliveryID, m.DeliveredAt.Format("2006-01-02 15:04:05 UTC"), string(m.Object), m.EntityID, "subscription "+m.SubscriptionID), "  "))
+	}
+	format.Fprintf(w, "Since %s the vendor has delivered %s to %s, and %s there; %s missing. It gave up %s.\n", a.Since.Format(time.DateOnly), format.Count(int64(a.Delivered), "event"), a.Lake,
+		format.Thousands(int64(a.Received))+map[bool]string{true: " is", false: " are"}[a.Received == 1], format.Thousands(int64(len(a.Missing)))+map[bool]string{true: " is", false: " are"}[len(a.Missing) == 1],
+		format.Count(int64(a.GivenUp), "delivery"))
+	if text := app.GapsText(a.Gaps); text != "" {
+		format.Fprintf(w, "Note: %s.\n", text)
+	}
+}
+
+// PrintWebhookCap says how far the deliveries of the day are from the cap.
+func PrintWebhookCap(w io.Writer, c *app.WebhookCap) {
+	format.Fprintf(w, "Today's deliveries to %s have cost %s, %d%% of the cap of %s.\n", c.Lake, format.Count(c.Spent, "credit"), c.Share(), format.Count(c.Cap, "credit"))
+	switch {
+	case c.Changed == "resumed":
+		format.Fprintf(w, "Webhooks are resumed.\n")
+	case c.Pause != nil:
+		format.Fprintf(w, "Webhooks are %s.\n", app.PauseText(c.Pause))
+	}
+}

@@ -40,8 +40,6 @@ type State struct {
 	// The subscription to notices of contacts that opt out; empty: none is known.
 	OptOut string `json:"opt_out,omitempty"`
 	Pause  *Pause `json:"pause,omitempty"` // nil: deliveries are wanted
-	// The most that the deliveries of a day (UTC) shall cost, in credits; 0: there is no cap.
-	MaxPerDay int64 `json:"max_credits_per_day,omitempty"`
 }
 
 // List is a list that is subscribed to.

@@ -1,0 +1,252 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/siglake/siglake/internal/inbox"
+	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/subscriptions"
+	"github.com/siglake/siglake/schema"
+)
+
+// WebhookAudit compares what the vendor says that it has delivered with what the lake has received.
+type WebhookAudit struct {
+	Lake  string    `json:"lake"`
+	Since time.Time `json:"since"`
+	// Deliveries to the lake's URL, each once whatever the attempts.
+	Delivered int `json:"delivered"` // that the vendor counts as successful
+	Received  int `json:"received"`  // of those, that the lake has
+	GivenUp   int `json:"given_up"`  // that the vendor does not attempt any more
+	// Delivered according to the vendor, and not in the lake, oldest first.
+	Missing []MissingDelivery `json:"missing"`
+	// Entities that the next nightly run polls because of this audit.
+	Gaps int `json:"gaps"`
+}
+
+// MissingDelivery is a delivery that the vendor counts as successful and that the lake does not have.
+type MissingDelivery struct {
+	lusha.HookAttempt
+	Object   schema.Object `json:"object,omitempty"` // of the subscription, if it exists
+	EntityID string        `json:"entity_id,omitempty"`
+}
+
+// DefaultAuditSince is how far an audit looks back: as long as an inbox keeps what is published.
+const DefaultAuditSince = "7d"
+
+// AuditWebhooks compares the vendor's log of deliveries since an age or date with the inbox and the journal. What is
+// missing, or was given up, is noted, so that the next nightly run polls those entities.
+func AuditWebhooks(ctx context.Context, env *Env, o WebhookOptions, since string) (*WebhookAudit, error) {
+	day, err := parseSince("--since", since, env.Now())
+	if err != nil {
+		return nil, err
+	}
+	from, err := time.Parse(time.DateOnly, day)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openWebhookSession(ctx, env, o, true)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	if err := s.mustHaveLists(); err != nil {
+		return nil, err
+	}
+	a := &webhookAuditor{session: s, report: &WebhookAudit{Lake: o.Lake, Since: from, Missing: []MissingDelivery{}}}
+	return a.audit(ctx)
+}
+
+// webhookAuditor audits the webhooks of a lake.
+type webhookAuditor struct {
+	session *webhookSession
+	report  *WebhookAudit
+	// By delivery: the successful attempt, or the last one.
+	delivered, givenUp map[string]lusha.HookAttempt
+	subscriptions      map[string]*lusha.Subscription // by id
+}
+
+func (a *webhookAuditor) audit(ctx context.Context) (*WebhookAudit, error) {
+	// First the vendor's log: what it has by now, the inbox has had before.
+	if err := a.readLog(ctx); err != nil {
+		return nil, webhookError(ctx, err)
+	}
+	received, err := a.session.receivedIDs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	exist, err := listSubscriptions(ctx, a.session.client)
+	if err != nil {
+		return nil, askError(ctx, err)
+	}
+	a.subscriptions = map[string]*lusha.Subscription{}
+	for i := range exist {
+		a.subscriptions[exist[i].ID] = &exist[i]
+	}
+	a.compare(received)
+	return a.report, a.session.store.write(ctx, a.session.state)
+}
+
+// readLog reads the vendor's log of deliveries to the lake's URL.
+func (a *webhookAuditor) readLog(ctx context.Context) error {
+	a.delivered, a.givenUp = map[string]lusha.HookAttempt{}, map[string]lusha.HookAttempt{}
+	for _, status := range []string{lusha.HookDelivered, lusha.HookGivenUp} {
+		for attempt, err := range a.session.client.Attempts(ctx, status) {
+			if err != nil {
+				return err
+			}
+			if attempt.DeliveredAt.Before(a.report.Since) && !attempt.DeliveredAt.IsZero() {
+				break // newest first
+			}
+			if attempt.URL != "" && attempt.URL != a.session.state.URL || attempt.DeliveryID == "" {
+				continue
+			}
+			into := a.delivered
+			if status == lusha.HookGivenUp {
+				into = a.givenUp
+			}
+			into[attempt.DeliveryID] = attempt
+		}
+	}
+	return nil
+}
+
+// compare finds what the lake does not have, and notes it.
+func (a *webhookAuditor) compare(received map[string]bool) {
+	r := a.report
+	noted := map[schema.Entity]bool{}
+	note := func(attempt lusha.HookAttempt, reason string) (e schema.Entity) {
+		sub := a.subscriptions[attempt.SubscriptionID]
+		if sub == nil {
+			return e
+		}
+		e = schema.Entity{Object: sub.Object, ID: sub.EntityID}
+		noted[e] = true
+		a.session.state.NoteGap(e.Object, e.ID, attempt.DeliveredAt.AddDate(0, 0, -1), a.session.env.Now(), reason)
+		return e
+	}
+	for id, attempt := range a.delivered {
+		if r.Delivered++; received[id] {
+			r.Received++
+			continue
+		}
+		e := note(attempt, "the vendor counts a delivery as successful that the lake does not have")
+		r.Missing = append(r.Missing, MissingDelivery{attempt, e.Object, e.ID})
+	}
+	for id, attempt := range a.givenUp {
+		if _, later := a.delivered[id]; !later && !received[id] {
+			r.GivenUp++
+			note(attempt, "the vendor gave a delivery up")
+		}
+	}
+	slices.SortFunc(r.Missing, func(a, b MissingDelivery) int {
+		return cmp.Or(a.DeliveredAt.Compare(b.DeliveredAt), cmp.Compare(a.DeliveryID, b.DeliveryID))
+	})
+	r.Gaps = len(noted)
+}
+
+// receivedIDs are the ids of the deliveries that the lake has: in its inbox, or published.
+func (s *webhookSession) receivedIDs(ctx context.Context) (map[string]bool, error) {
+	known := map[string]bool{}
+	l, err := openLakeIfExists(ctx, s.env, s.o.Store, s.o.Lake)
+	if err != nil {
+		return nil, err
+	}
+	if l != nil {
+		defer l.close() //nolint:errcheck // nothing was written
+		if known, err = l.ledger.Deliveries(ctx, nil); err != nil {
+			return nil, lakeError(err)
+		}
+	}
+	received, err := openInbox(ctx, s.env, s.o.Store, s.o.Lake)
+	if err != nil {
+		return nil, err
+	}
+	defer received.Close() //nolint:errcheck // it was only read
+	end, err := received.End(ctx)
+	if err != nil || end == "" {
+		return known, err
+	}
+	for d, err := range received.Deliveries(ctx, "", end) {
+		if err != nil {
+			return nil, inboxError(s.o.Lake, err)
+		}
+		if known[d.ID] = true; d.Kind == inbox.Event {
+			known[callOf(&d)] = true
+		}
+	}
+	return known, nil
+}
+
+// WebhookCap says how far the deliveries of a day are from a cap.
+type WebhookCap struct {
+	Lake    string               `json:"lake"`
+	Cap     int64                `json:"max_credits_per_day"`
+	Spent   int64                `json:"credits"` // that the deliveries of the day state
+	Pause   *subscriptions.Pause `json:"pause,omitempty"`
+	Changed string               `json:"changed,omitempty"` // paused or resumed, by this command
+}
+
+// Share is what is spent of the cap, in percent.
+func (c *WebhookCap) Share() int64 { return c.Spent * 100 / c.Cap }
+
+// CapWarnsAt is the share of the cap, in percent, from which a command warns.
+const CapWarnsAt = 80
+
+// pausedByCap is the reason of a pause at the cap, which ends with the day.
+const pausedByCap = "siglake webhooks cap"
+
+// CapWebhooks pauses the lake's webhooks if the deliveries of the day (UTC) have cost as much as the cap allows, and
+// resumes them on another day. A push is charged before siglake sees it, so the cap can be exceeded by what is delivered
+// between two of these commands.
+func CapWebhooks(ctx context.Context, env *Env, o WebhookOptions, maxPerDay string) (*WebhookCap, error) {
+	limit, err := parseCap("max-credits-per-day", maxPerDay)
+	if err != nil {
+		return nil, err
+	}
+	if limit == 0 {
+		return nil, UsageErrorf("state the cap with --max-credits-per-day N; to end a pause, use siglake webhooks resume")
+	}
+	s, err := openWebhookSession(ctx, env, o, true)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	if err := s.mustHaveLists(); err != nil {
+		return nil, err
+	}
+	c := &WebhookCap{Lake: o.Lake, Cap: limit}
+	today := env.Now().UTC().Truncate(24 * time.Hour)
+	if c.Spent, err = s.delivered(ctx, today); err != nil {
+		return nil, err
+	}
+	pause := s.state.Pause
+	switch {
+	case c.Spent >= limit && pause == nil:
+		c.Changed = "paused"
+		_, err = s.pause(ctx, pausedByCap)
+	case pause != nil && pause.Reason == pausedByCap && pause.Since.Before(today) && c.Spent < limit:
+		c.Changed = "resumed"
+		_, err = s.resume(ctx)
+	case pause != nil: // one that was interrupted is finished
+		_, err = s.reconcile(ctx, "")
+	}
+	c.Pause = s.state.Pause
+	if c.Share() >= CapWarnsAt {
+		env.Log.Warn(fmt.Sprintf("deliveries have cost %d%% of the cap of the day", c.Share()), "credits", c.Spent, "max_credits_per_day", limit)
+	}
+	return c, err
+}
+
+// delivered is what deliveries have charged since a moment.
+func (s *webhookSession) delivered(ctx context.Context, since time.Time) (int64, error) {
+	l, err := openLake(ctx, s.env, s.o.Store, s.o.Lake, readOnly)
+	if err != nil {
+		return 0, err
+	}
+	defer l.close() //nolint:errcheck // nothing was written
+	return deliveredSince(ctx, l, s.o.Store, since)
+}
