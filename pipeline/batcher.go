@@ -259,6 +259,10 @@ func (s *batcher) classify(ctx context.Context, a schema.Account) (l Line, asks 
 		l.Status, l.Reason = schema.Rejected, fmt.Sprintf("none of the requested signals applies to a %s; add one with --signals", a.Object)
 		return l, nil
 	}
+	if reason := s.purchases.Suppressed(ctx, &a); reason != "" {
+		l.Status, l.Reason = schema.Restricted, reason
+		return l, nil
+	}
 	row := uint32(a.Row) //nolint:gosec // bounded by maxRows
 	if first := s.identities.LoadOrStore(IdentityOf(&a), row); first != row {
 		l.Status, l.DuplicateOf = schema.Duplicate, int64(first)
@@ -523,7 +527,7 @@ func (s *batcher) searchItems(ctx context.Context, accounts iter.Seq2[schema.Acc
 			if identities.LoadOrStore(IdentityOf(&a), row) != row {
 				continue
 			}
-			if s.needsNoCall(ctx, &a, query) {
+			if s.purchases.Suppressed(ctx, &a) != "" || s.needsNoCall(ctx, &a, query) {
 				continue
 			}
 			resolution := s.purchases.Resolve(ctx, &a)

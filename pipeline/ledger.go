@@ -21,6 +21,8 @@ type Purchases interface {
 	// Resolve says what searches have found for an account's identifier, and whether that is still
 	// valid. Answers are read as by Coverage.
 	Resolve(ctx context.Context, a *schema.Account) Resolution
+	// Suppressed says why nothing may be asked about an account, ever; empty: it may.
+	Suppressed(ctx context.Context, a *schema.Account) (reason string)
 	// Entity is the entity of an account as earlier answers state it, however old they are; without an
 	// ID if none states it. Answers are read as by Coverage.
 	Entity(ctx context.Context, a *schema.Account) schema.Entity
@@ -260,6 +262,7 @@ type noLedger struct{}
 func (noLedger) Coverage(context.Context, *schema.Account, *Query) Coverage { return Coverage{} }
 func (noLedger) Resolve(context.Context, *schema.Account) Resolution        { return Resolution{} }
 func (noLedger) Entity(context.Context, *schema.Account) schema.Entity      { return schema.Entity{} }
+func (noLedger) Suppressed(context.Context, *schema.Account) string         { return "" }
 func (noLedger) RecordLines([]Line) error                                   { return nil }
 func (noLedger) Prepare(*Manifest) error                                    { return nil }
 func (noLedger) Commit(*Manifest) error                                     { return nil }

@@ -74,6 +74,8 @@ type coveredRows map[int64]bool
 
 func (coveredRows) Resolve(context.Context, *schema.Account) Resolution { return Resolution{} }
 
+func (coveredRows) Suppressed(context.Context, *schema.Account) string { return "" }
+
 func (coveredRows) Entity(_ context.Context, a *schema.Account) schema.Entity {
 	return schema.Entity{Object: a.Object, ID: fmt.Sprint("known ", a.Row)}
 }

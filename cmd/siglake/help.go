@@ -28,7 +28,7 @@ var commandGroups = []struct {
 }{
 	{"Start here", []string{"demo", "check", "plan", "run", "resume", "job", "config"}},
 	{"Other purchases", []string{"resolve", "score", "lookalikes", "visitors"}},
-	{"Webhooks", []string{"listen", "webhooks"}},
+	{"Webhooks", []string{"webhooks", "listen", "erase"}},
 	{"Lakes", []string{"status", "runs", "held", "verify", "rebuild", "salvage", "compact", "prune", "ddl", "files", "schema", "export", "report"}},
 	{"Account and tools", []string{"doctor", "usage", "signals", "simulate", "examples", "completion", "version", "help"}},
 }

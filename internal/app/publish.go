@@ -226,6 +226,9 @@ func (p *publisher) survey(ctx context.Context, own *ledger.Run) (deliveries int
 			counts.Tests++
 		case d.Kind == inbox.OptOut:
 			counts.OptOuts++
+			if err := p.recordOptOut(ctx, &d); err != nil {
+				return 0, err
+			}
 		case p.known[id] || seen[id]:
 			counts.Copies++
 		case d.Pruned:

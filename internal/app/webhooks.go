@@ -461,6 +461,10 @@ func (s *WebhookSyncer) addLine(ctx context.Context, a *schema.Account, purchase
 		}
 		return
 	}
+	if purchases != nil && purchases.Suppressed(ctx, a) != "" {
+		r.ByStatus[schema.Restricted]++
+		return
+	}
 	e, status := findEntity(ctx, a, purchases)
 	if e.ID == "" && (status == schema.Deferred || status == schema.InDoubt) && before[a.Key].Object == a.Object {
 		e = before[a.Key] // what the line was found to be

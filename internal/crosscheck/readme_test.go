@@ -222,6 +222,8 @@ func (everything) Coverage(_ context.Context, _ *schema.Account, q *pipeline.Que
 	return pipeline.Coverage{Signals: full, Call: "r1/000001-1"}
 }
 
+func (everything) Suppressed(context.Context, *schema.Account) string { return "" }
+
 func (everything) Entity(context.Context, *schema.Account) schema.Entity { return schema.Entity{} }
 
 func (everything) Resolve(context.Context, *schema.Account) pipeline.Resolution {

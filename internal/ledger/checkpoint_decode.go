@@ -66,6 +66,9 @@ func (s restorer) restoreDocument(d *checkpointDocument) bool {
 		}
 		s.repartitioned = &repartition{last.By, last.At.position()}
 	}
+	for i := range d.Erasures {
+		s.erasures.add(&d.Erasures[i])
+	}
 	for i := range d.Runs {
 		r := &d.Runs[i]
 		spec, ok := d.Shared.restore(&r.Spec)

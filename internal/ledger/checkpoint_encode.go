@@ -90,6 +90,7 @@ type checkpointDocument struct {
 
 	// The runs have the partitions of the last repartition already.
 	Repartitioned *checkpointRepartition `json:"repartitioned,omitempty"`
+	Erasures      []Erasure              `json:"erasures,omitempty"`
 }
 
 type checkpointRepartition struct {
@@ -237,6 +238,7 @@ func (k *kept) document(open, recent []int) *checkpointDocument {
 	s := k.state
 	d := &checkpointDocument{
 		Calls: len(s.calls), QueryCount: len(s.queries), Sizes: &s.sizes, Losses: s.losses, LeftUntil: k.past.days, LeftNewest: k.past.newest.UTC(),
+		Erasures: s.erasures.all,
 	}
 	if last := s.repartitioned; last != nil {
 		d.Repartitioned = &checkpointRepartition{last.by, placeOf(last.at)}

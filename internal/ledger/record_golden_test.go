@@ -133,7 +133,7 @@ func TestRecordGolden(t *testing.T) {
 		kindCharged: recode[outcomeRecord](set), kindNotCharged: recode[outcomeRecord](set), kindInDoubt: recode[outcomeRecord](set),
 		kindDecision: recode[decisionRecord](set), kindReconciliation: recode[reconciliationRecord](set), kindLines: recode[linesRecord](set),
 		kindPrepare: recode[prepareRecord](set), kindCommit: recode[Commit](set), kindReread: recode[rereadRecord](set), kindPrune: recode[PruneRecord](set),
-		kindRepartition: recode[repartitionRecord](set),
+		kindRepartition: recode[repartitionRecord](set), kindErasure: recode[Erasure](set),
 	}
 	bodies := map[kind]func([]byte) ([]byte, error){
 		kindIntent: recode[[]pipeline.Item](set), kindLines: recode[[]pipeline.Line](set), kindPrepare: recode[*pipeline.Manifest](set),

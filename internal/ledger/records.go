@@ -31,6 +31,7 @@ const (
 	kindCheckpoint     kind = 16 // what the records before it say; head checkpointHead, body see encodeCheckpoint, zstd
 	kindPrune          kind = 17 // bodies of answers are about to be removed; head PruneRecord
 	kindRepartition    kind = 18 // how the events of all runs before it are partitioned; head repartitionRecord
+	kindErasure        kind = 19 // a person asks to be forgotten; head Erasure
 )
 
 type intentRecord struct {

@@ -76,6 +76,8 @@ func (r *replayer) apply(ctx context.Context, p wal.Position, k kind, head []byt
 		return nil
 	case kindRepartition:
 		return decodeHead(head, func(h *repartitionRecord) error { return r.applyRepartition(p, h) })
+	case kindErasure:
+		return decodeHead(head, r.applyErasure)
 	case kindCommit:
 		return decodeHead(head, func(h *Commit) error { return r.applyCommit(p, h) })
 	}

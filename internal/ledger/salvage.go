@@ -251,7 +251,7 @@ func (s *salvager) write(r wal.SalvagedRecord) error {
 		return s.writeIntent(&r)
 	case k == kindReconciliation:
 		return s.writeReconciliation(&r, h.From)
-	case k == kindLoss || k == kindPrune || k == kindRepartition:
+	case k == kindLoss || k == kindPrune || k == kindRepartition || k == kindErasure:
 		return s.add(k, r.Head, r.Body)
 	case h.Call != "":
 		return s.writeCall(&r, &h)

@@ -31,6 +31,7 @@ type state struct {
 	past        past           // what the checkpoint has left behind
 
 	repartitioned *repartition // nil: it never was
+	erasures      erasures
 
 	// Guards what calls change during a run. Every call to the API takes it, so it is not held
 	// while a record is read or written.
