@@ -55,7 +55,8 @@ func ddlCommand() *cli.Command {
 				return app.UsageErrorf("--lake %q contains control or invisible characters, which a script cannot show; rename it first", address)
 			}
 			return writeScript(c.Context, env, &o, &ddl.Options{
-				Dialect: o.Dialect, Address: address, Snapshot: snapshot, Pinned: o.Generation != 0,
+				OptedOut: app.OptedOut(c.Context, env, o.Store, o.Lake),
+				Dialect:  o.Dialect, Address: address, Snapshot: snapshot, Pinned: o.Generation != 0,
 				Persistent: o.Persistent || o.Into != "", Database: o.Database, Prefix: o.Prefix, Over: o.Over,
 			})
 		},

@@ -105,3 +105,22 @@ func ListErasures(ctx context.Context, env *Env, o StoreOptions, uri string) (re
 	}
 	return requests, pending, nil
 }
+
+// OptedOut are the ids of contacts that have opted out, sorted. A copy of a lake without its journal has none; a journal
+// that cannot be read is warned about.
+func OptedOut(ctx context.Context, env *Env, o StoreOptions, uri string) []string {
+	_, journal, err := findJournal(ctx, env, o, uri)
+	if err == nil && !journal {
+		return nil
+	}
+	var l *lake
+	if err == nil {
+		l, err = openLake(ctx, env, o, uri, readOnly)
+	}
+	if err != nil {
+		env.Log.Warn("the views do not leave out contacts that have opted out: the journal cannot be read", "lake", uri, "error", err)
+		return nil
+	}
+	defer l.close() //nolint:errcheck // nothing was written
+	return l.ledger.Erasures().Contacts()
+}

@@ -37,6 +37,8 @@ type Options struct {
 	Prefix     string // of the name of every table and view
 	// A database with tables that stand already, such as those of siglake-iceberg: the script has the views only.
 	Over string
+	// Ids of contacts that have opted out: no view has their rows.
+	OptedOut []string
 }
 
 // Dialects are the names of the dialects, in display order.

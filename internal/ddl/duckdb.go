@@ -208,7 +208,7 @@ func (s *duckDB) writeAsOf(t schema.Table) {
 	if s.o.Persistent {
 		temp = ""
 	}
-	all, known := s.table(baseName(t)), "epoch_us(fetched_at) < epoch_us(moment::TIMESTAMP)"
+	all, known := s.table(baseName(t)), "epoch_us(fetched_at) < epoch_us(moment::TIMESTAMP)"+s.withoutOptedOut("")
 	s.writeBlock("CREATE OR REPLACE%s MACRO %s(moment) AS TABLE SELECT shown.* FROM (FROM %s WHERE %s) AS shown\n  ANTI JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 AND %s GROUP BY event_uid) AS later\n  ON later.event_uid = shown.event_uid AND later.newest > coalesce(shown.revision, 1);",
 		temp, s.table(t.Name+"_as_of"), all, known, all, known)
 }

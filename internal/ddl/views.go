@@ -114,7 +114,20 @@ func (s *views) peopleView() view {
 	entity := schema.Accounts.Columns[schema.Accounts.ColumnIndex("entity_id")]
 	return view{"people", "Persons with the name and the e-mail address that lists have for them",
 		[]field{{entity, "entity_id"}, {personName, "max(line_name)"}, {personEmail, "max(line_email)"}},
-		s.table(schema.Accounts.Name) + " WHERE object_type = 'contact' AND entity_id IS NOT NULL GROUP BY entity_id"}
+		s.table(schema.Accounts.Name) + " WHERE object_type = 'contact' AND entity_id IS NOT NULL" + s.withoutOptedOut("") + " GROUP BY entity_id"}
+}
+
+// withoutOptedOut is a condition, behind others, that leaves out the rows of contacts that have opted out; empty: there
+// are none. alias is that of the rows, with a dot, or empty.
+func (s *script) withoutOptedOut(alias string) string {
+	if len(s.o.OptedOut) == 0 {
+		return ""
+	}
+	ids := make([]string, len(s.o.OptedOut))
+	for i, id := range s.o.OptedOut {
+		ids[i] = sqlString(id)
+	}
+	return fmt.Sprintf(" AND (%[1]sobject_type <> 'contact' OR %[1]sentity_id IS NULL OR %[1]sentity_id NOT IN (%[2]s))", alias, strings.Join(ids, ", "))
 }
 
 // newestView has the newest revision of each event. Few events have a second one, and few files
@@ -127,7 +140,11 @@ func (s *views) newestView(t schema.Table) view {
 		v.fields = append(v.fields, s.of("p", []schema.Column{personName, personEmail})...)
 		v.from += fmt.Sprintf("\nLEFT JOIN %s AS p ON p.entity_id = e.entity_id AND e.object_type = 'contact'", s.table("people"))
 	}
-	v.from += "\nWHERE r.newest IS NULL OR coalesce(e.revision, 1) >= r.newest"
+	newest := "r.newest IS NULL OR coalesce(e.revision, 1) >= r.newest"
+	if without := s.withoutOptedOut("e."); without != "" {
+		newest = "(" + newest + ")" + without
+	}
+	v.from += "\nWHERE " + newest
 	return v
 }
 

@@ -17,11 +17,11 @@ import (
 type Erasure struct {
 	Contact string `json:"contact"` // the vendor's id of the person
 	// Digests of the person's other identifiers, such as e-mail addresses, as a list would have them, in 12 bytes each.
-	Identities []byte `json:"identities,omitempty"`
-	Requested  time.Time           `json:"requested"` // when the person asked for it; zero: it is not known
-	Received   time.Time           `json:"received"`
-	Reason     string              `json:"why"`
-	Source     string              `json:"source,omitempty"` // what asked for it: the delivery of a notice
+	Identities []byte    `json:"identities,omitempty"`
+	Requested  time.Time `json:"requested"` // when the person asked for it; zero: it is not known
+	Received   time.Time `json:"received"`
+	Reason     string    `json:"why"`
+	Source     string    `json:"source,omitempty"` // what asked for it: the delivery of a notice
 }
 
 // erasures are the requests of a ledger, in the order of their records.
