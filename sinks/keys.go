@@ -18,16 +18,22 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// readKeysOf reads the keys of published files, side by side: of those rows whose uids the filter may
-// have, of some runs only if only is set. A file that is missing or damaged is noted as unread, and the rows of this run are written
+// keysWanted are those that are read of published rows.
+type keysWanted struct {
+	uids     *uidFilter      // which they may be among
+	runs     map[string]bool // of the rows; nil: all
+	channels bool            // keyChannel is wanted
+}
+
+// readKeysOf reads the keys of published files, side by side. A file that is missing or damaged is noted as unread, and the rows of this run are written
 // whatever it may hold: they are paid for, and it may be a copy. So is one that may not be read if nothing is written: a run
 // waits for the permission instead.
-func (c *comparison) readKeysOf(ctx context.Context, files []DataFile, wanted *uidFilter, only map[string]bool) ([]arrow.Record, error) {
+func (c *comparison) readKeysOf(ctx context.Context, files []DataFile, wanted keysWanted) ([]arrow.Record, error) {
 	found, failed := make([]arrow.Record, len(files)), make([]error, len(files))
 	var readers sync.WaitGroup // awaited below
 	for i, f := range files {
 		readers.Go(func() {
-			found[i], failed[i] = readFileKeys(ctx, c.in.published.backend, f.Path, c.options.RunID, wanted, only)
+			found[i], failed[i] = readFileKeys(ctx, c.in.published.backend, f.Path, c.options.RunID, wanted)
 		})
 	}
 	readers.Wait()
@@ -47,7 +53,7 @@ var (
 	errOwnRows = errors.New("it holds rows of this run")
 )
 
-func readFileKeys(ctx context.Context, from backend, path, runID string, wanted *uidFilter, only map[string]bool) (keys arrow.Record, err error) {
+func readFileKeys(ctx context.Context, from backend, path, runID string, wanted keysWanted) (keys arrow.Record, err error) {
 	o, err := from.openObject(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrIntegrity) {
 		return nil, errUnreadable
@@ -57,7 +63,7 @@ func readFileKeys(ctx context.Context, from backend, path, runID string, wanted 
 	}
 	defer func() { err = errors.Join(err, o.Close()) }()
 	tracked := &trackedObject{object: o}
-	keys, err = readKeys(tracked, runID, wanted, only)
+	keys, err = readKeys(tracked, runID, wanted)
 	switch {
 	case err == nil || errors.Is(err, errOwnRows):
 		return keys, err
@@ -98,10 +104,10 @@ func (o *trackedObject) prefetch(from, size int64) error {
 // tailSize is how much of the end of a file on S3 is fetched at once; its footer is smaller.
 const tailSize = 256 << 10
 
-// readKeys reads the keys of those rows of a file whose uids the filter may have. It reads the
+// readKeys reads the keys of those rows of a file that are wanted. It reads the
 // columns of keys only, and of a row group without such a row only the uids. A file from before there
 // were digests has none.
-func readKeys(o *trackedObject, runID string, wanted *uidFilter, only map[string]bool) (keys arrow.Record, err error) {
+func readKeys(o *trackedObject, runID string, wanted keysWanted) (keys arrow.Record, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("not a readable Parquet file: %v", p)
@@ -118,16 +124,16 @@ func readKeys(o *trackedObject, runID string, wanted *uidFilter, only map[string
 	if err != nil {
 		return nil, err
 	}
-	if runs, _ := file.Lookup(metaRuns); only == nil && slices.Contains(strings.Split(runs, ","), runID) {
+	if runs, _ := file.Lookup(metaRuns); wanted.runs == nil && slices.Contains(strings.Split(runs, ","), runID) {
 		return nil, errOwnRows
 	}
-	k := keyReader{object: o, file: file, only: only, builder: array.NewRecordBuilder(memory.DefaultAllocator, keySchema)}
+	k := keyReader{object: o, file: file, wanted: wanted, builder: array.NewRecordBuilder(memory.DefaultAllocator, keySchema)}
 	defer k.builder.Release()
 	if !k.findColumns() {
 		return nil, nil
 	}
 	for group := range file.RowGroups() {
-		if err := k.readGroup(group, wanted); err != nil {
+		if err := k.readGroup(group); err != nil {
 			return nil, err
 		}
 	}
@@ -139,13 +145,13 @@ type keyReader struct {
 	object  *trackedObject
 	file    *parquet.File
 	builder *array.RecordBuilder
-	columns [5]int          // of the file: uid, digest, first_seen_at, revision, run
-	only    map[string]bool // runs; nil: all
+	columns [6]int // of the file: uid, digest, first_seen_at, revision, run, channel
+	wanted  keysWanted
 	rows    []int64
 }
 
 func (k *keyReader) findColumns() bool {
-	names := [...]string{"event_uid", schema.ContentDigest, "first_seen_at", "revision", "run_id"}
+	names := [...]string{"event_uid", schema.ContentDigest, "first_seen_at", "revision", "run_id", channelColumn}
 	found := 0
 	for at, field := range k.file.Schema().Fields() {
 		for i, name := range names {
@@ -158,14 +164,14 @@ func (k *keyReader) findColumns() bool {
 	return found == len(names)
 }
 
-func (k *keyReader) readGroup(group int, wanted *uidFilter) error {
+func (k *keyReader) readGroup(group int) error {
 	k.rows = k.rows[:0]
 	counts, err := k.rowsOfRuns(group)
 	if err != nil {
 		return err
 	}
 	err = k.readColumn(group, k.columns[0], func(row int64, v parquet.Value) {
-		if !v.IsNull() && counts(row) && wanted.mayHave(v.ByteArray()) {
+		if !v.IsNull() && counts(row) && k.wanted.uids.mayHave(v.ByteArray()) {
 			k.rows = append(k.rows, row)
 			appendValue(k.builder.Field(keyUID), v)
 		}
@@ -173,11 +179,16 @@ func (k *keyReader) readGroup(group int, wanted *uidFilter) error {
 	if err != nil || len(k.rows) == 0 {
 		return err
 	}
-	for i, into := range []int{keyDigest, keySeen, keyRevision} {
+	columns := []struct{ from, into int }{{1, keyDigest}, {2, keySeen}, {3, keyRevision}, {5, keyChannel}}
+	if !k.wanted.channels {
+		columns = columns[:3]
+		k.builder.Field(keyChannel).AppendNulls(len(k.rows))
+	}
+	for _, c := range columns {
 		next := 0
-		if err := k.readColumn(group, k.columns[i+1], func(row int64, v parquet.Value) {
+		if err := k.readColumn(group, k.columns[c.from], func(row int64, v parquet.Value) {
 			if next < len(k.rows) && k.rows[next] == row {
-				appendValue(k.builder.Field(into), v)
+				appendValue(k.builder.Field(c.into), v)
 				next++
 			}
 		}); err != nil {
@@ -194,12 +205,12 @@ func (k *keyReader) readGroup(group int, wanted *uidFilter) error {
 
 // rowsOfRuns tells which rows of a group are of runs that count.
 func (k *keyReader) rowsOfRuns(group int) (counts func(row int64) bool, err error) {
-	if k.only == nil {
+	if k.wanted.runs == nil {
 		return func(int64) bool { return true }, nil
 	}
 	of := map[int64]bool{}
 	err = k.readColumn(group, k.columns[4], func(row int64, v parquet.Value) {
-		if !v.IsNull() && k.only[string(v.ByteArray())] {
+		if !v.IsNull() && k.wanted.runs[string(v.ByteArray())] {
 			of[row] = true
 		}
 	})

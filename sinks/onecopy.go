@@ -26,6 +26,9 @@ import (
 // rows of each partition were compared on their own; so are those of such a run when it is written
 // again.
 //
+// A person's event has fewer fields when a webhook delivers it than when it is requested, so that the two have
+// different digests. Neither is a revision of the other: whichever comes second is dropped.
+//
 // The rows to compare are sorted by uid, as keys of a few columns, with those published rows whose
 // uids may be among them. So neither their number nor that of the published ones takes memory, and
 // it does not matter in which order files hold their rows, nor under which entity_id.
@@ -42,7 +45,8 @@ var keyTable = schema.Table{
 		{Name: "call_id", Type: schema.String}, // null: published
 		{Name: "revision", Type: schema.Int64}, // null: new
 		{Name: numberColumn.Name, Type: numberColumn.Type},
-		{Name: "is_new", Type: schema.Bool}, // null: published
+		{Name: "is_new", Type: schema.Bool},        // null: published
+		{Name: channelColumn, Type: schema.String}, // null: it does not matter
 	},
 	Sort: []string{"event_uid", "is_new", "seen", "call_id", numberColumn.Name},
 }
@@ -64,7 +68,14 @@ const (
 	keyRevision
 	keyNumber
 	keyIsNew
+	keyChannel
 )
+
+// channelColumn says how an event came. It matters for the table of person's events only.
+const channelColumn = "ingest_source"
+
+// comparesChannels reports whether it matters for a table how its events came.
+func comparesChannels(table string) bool { return table == string(schema.CategoryContact) }
 
 const publishedRow = -1
 
@@ -78,6 +89,7 @@ type comparer struct {
 	scope   string // a table, or one of its partitions
 	keys    *extsort.Sorter
 	sources []int         // columns of the table for the first of keyTable
+	channel int           // column of the table for keyChannel; -1: none
 	layout  *arrow.Schema // of the table with numberColumn
 	rows    int64         // numbered so far
 	wanted  uidFilter     // their uids
@@ -133,6 +145,10 @@ func newComparer(t *schema.Table, scope string, space *extsort.Space) *comparer 
 	for _, column := range []string{"event_uid", schema.ContentDigest, "fetched_at", "call_id"} {
 		c.sources = append(c.sources, t.ColumnIndex(column))
 	}
+	c.channel = -1
+	if comparesChannels(t.Name) {
+		c.channel = t.ColumnIndex(channelColumn)
+	}
 	return c
 }
 
@@ -151,6 +167,11 @@ func (c *comparer) addRows(rec arrow.Record) (arrow.Record, error) {
 	number, isNew := numbers.NewArray(), truths.NewArray()
 	defer number.Release()
 	defer isNew.Release()
+	channels, err := c.channelsOf(rec)
+	if err != nil {
+		return nil, err
+	}
+	defer channels.Release()
 	columns := make([]arrow.Array, 0, len(keyTable.Columns))
 	for _, at := range c.sources {
 		// A copy: the columns of a record may share one piece of memory, which they would keep alive.
@@ -167,12 +188,20 @@ func (c *comparer) addRows(rec arrow.Record) (arrow.Record, error) {
 			c.wanted.add([]byte(uids.Value(i)))
 		}
 	}
-	keys := array.NewRecord(keySchema, append(columns, revisions, number, isNew), rec.NumRows())
+	keys := array.NewRecord(keySchema, append(columns, revisions, number, isNew, channels), rec.NumRows())
 	defer keys.Release()
 	if err := c.keys.Add(keys); err != nil {
 		return nil, err
 	}
 	return array.NewRecord(c.layout, append(slices.Clip(rec.Columns()), number), rec.NumRows()), nil
+}
+
+// channelsOf is keyChannel of a record's rows, which the caller releases.
+func (c *comparer) channelsOf(rec arrow.Record) (arrow.Array, error) {
+	if c.channel < 0 {
+		return array.MakeArrayOfNull(memory.DefaultAllocator, arrow.BinaryTypes.String, int(rec.NumRows())), nil
+	}
+	return array.Concatenate([]arrow.Array{rec.Column(c.channel)}, memory.DefaultAllocator)
 }
 
 // addPublished adds the keys of published rows, which it releases.
@@ -193,7 +222,7 @@ func (c *comparer) addPublished(ctx context.Context, keys arrow.Record, maxMemor
 // judge compares the rows, and drops their keys.
 func (c *comparer) judge(ctx context.Context) (*verdicts, error) {
 	v := &verdicts{dropped: newRowSet(c.rows), repeated: newRowSet(c.rows), revised: map[int64]revision{}}
-	g := eventGroup{verdicts: v, contents: map[string]knownContent{}}
+	g := eventGroup{verdicts: v, contents: map[string]knownContent{}, byChannel: map[channel]int{}}
 	err := c.keys.Merge(ctx, func(rows []extsort.Row) error {
 		for _, r := range rows {
 			g.addKey(r)
@@ -242,17 +271,47 @@ type eventGroup struct {
 	contents map[string]knownContent
 	newest   int64    // the last revision
 	first    revision // whose first_seen_at all later ones have
-	call     []byte
-	answer   []newKey // rows that one call brought
-	digests  []byte   // of answer, back to back
+	// Contents by the channel through which they came, if that matters.
+	byChannel map[channel]int
+	call      []byte
+	answer    []newKey // rows that one call brought
+	digests   []byte   // of answer, back to back
 }
 
 // knownContent is a content of the event that was met before.
 type knownContent struct{ published bool }
 
+// channel is how an event came.
+type channel byte
+
+// The channels.
+const (
+	noChannel channel = iota // it does not matter
+	polled
+	delivered
+)
+
+// channelAt is keyChannel of a key.
+func channelAt(r extsort.Row) channel {
+	c := &r.View.Columns[keyChannel]
+	switch {
+	case c.IsNull(r.Index):
+		return noChannel
+	case string(c.TextAt(r.Index)) == "webhook":
+		return delivered
+	}
+	return polled
+}
+
+// other is the channel whose records have other fields.
+func (c channel) other() channel {
+	return [...]channel{noChannel: noChannel, polled: delivered, delivered: polled}[c]
+}
+
 // newKey is the key of a row of this run.
 type newKey struct {
 	row    int64
+	from   channel
 	digest []byte // in eventGroup.digests
 	hasOne bool   // a digest
 	seen   int64
@@ -268,7 +327,7 @@ func (g *eventGroup) addKey(r extsort.Row) {
 		g.endEvent()
 		g.uid, g.begun = append(g.uid[:0], uid...), true
 	}
-	k := newKey{row: columns[keyNumber].Int64At(at), hasOne: !columns[keyDigest].IsNull(at), isSeen: !columns[keySeen].IsNull(at)}
+	k := newKey{row: columns[keyNumber].Int64At(at), from: channelAt(r), hasOne: !columns[keyDigest].IsNull(at), isSeen: !columns[keySeen].IsNull(at)}
 	if k.hasOne {
 		k.digest = columns[keyDigest].TextAt(at)
 	}
@@ -296,11 +355,19 @@ func (g *eventGroup) addKey(r extsort.Row) {
 	}
 	g.newest = max(g.newest, number)
 	if k.hasOne {
-		g.contents[string(k.digest)] = knownContent{published: true}
+		g.addContent(k, true)
 	}
 	if k.isSeen && (!g.first.seen || k.seen < g.first.firstSeen) {
 		g.first = revision{firstSeen: k.seen, seen: true}
 	}
+}
+
+// addContent notes a content of the event.
+func (g *eventGroup) addContent(k newKey, published bool) {
+	if _, known := g.contents[string(k.digest)]; !known && k.from != noChannel {
+		g.byChannel[k.from]++
+	}
+	g.contents[string(k.digest)] = knownContent{published}
 }
 
 // endEvent judges what is left of the rows with a uid, and forgets them. Most events have one row.
@@ -311,6 +378,7 @@ func (g *eventGroup) endEvent() {
 	}
 	g.endAnswer()
 	clear(g.contents)
+	clear(g.byChannel)
 	g.newest, g.first = 0, revision{}
 }
 
@@ -325,24 +393,26 @@ func (g *eventGroup) endAnswer() {
 		_, known := g.contents[string(k.digest)]
 		return k.hasOne && known
 	}
-	number, beside := g.newest+1, slices.ContainsFunc(g.answer, isKnown)
+	elsewhere := g.byChannel[g.answer[0].from.other()] // contents of the other channel, with each of which one of the rows agrees
+	number, beside := g.newest+1, elsewhere > 0 || slices.ContainsFunc(g.answer, isKnown)
 	if beside {
 		number = g.newest
 	}
 	for _, k := range g.answer {
-		if isKnown(k) {
+		switch {
+		case isKnown(k) && !g.contents[string(k.digest)].published:
 			g.verdicts.dropped.add(k.row)
-			if g.contents[string(k.digest)].published {
-				g.verdicts.known++
-			} else {
-				g.verdicts.repeated.add(k.row)
+			g.verdicts.repeated.add(k.row)
+		case isKnown(k), elsewhere > 0 && k.hasOne:
+			g.verdicts.dropped.add(k.row)
+			g.verdicts.known++
+			elsewhere--
+		default:
+			if k.hasOne {
+				g.addContent(k, false)
 			}
-			continue
+			g.keep(k, number, beside)
 		}
-		if k.hasOne {
-			g.contents[string(k.digest)] = knownContent{}
-		}
-		g.keep(k, number, beside)
 	}
 	g.newest, g.answer, g.digests = number, g.answer[:0], g.digests[:0]
 }
@@ -556,7 +626,7 @@ func (c *comparison) addPublished(ctx context.Context, rows *comparer) error {
 			continue
 		}
 		for files := range slices.Chunk(earlier[partition], c.in.published.backend.maxParallel()) {
-			found, err := c.readKeysOf(ctx, files, &rows.wanted, c.in.runsOf(partition))
+			found, err := c.readKeysOf(ctx, files, keysWanted{&rows.wanted, c.in.runsOf(partition), rows.channel >= 0})
 			for _, keys := range found {
 				if keys != nil {
 					err = errors.Join(err, rows.addPublished(ctx, keys, c.options.SortMemory))

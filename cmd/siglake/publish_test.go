@@ -90,16 +90,22 @@ func publish(t *testing.T, lake string) (r app.PublishReport) {
 func polledRig(t *testing.T) *rig {
 	t.Helper()
 	r := newRig(t, simulator.Config{Seed: 11})
+	r.poll()
+	return r
+}
+
+// poll buys all signals of companies, and of contacts.
+func (r *rig) poll() {
+	r.t.Helper()
 	for object, line := range map[string]string{"company": "company-11-%04d.example", "contact": "https://www.linkedin.com/in/sample-%d"} {
 		list := "key," + map[string]string{"company": "domain", "contact": "linkedin"}[object] + "\n"
 		for i := range 12 {
 			list += fmt.Sprintf("%s%d,"+line+"\n", object, i, i)
 		}
-		if v := r.exec(t.Context(), []string{"run", "-"}, list, "--signals", "all", "--since", "180d", "--object", object); v.code != exitComplete {
-			t.Fatalf("exit %d: %s", v.code, v.stderr)
+		if v := r.exec(r.t.Context(), []string{"run", "-"}, list, "--signals", "all", "--since", "180d", "--object", object); v.code != exitComplete {
+			r.t.Fatalf("exit %d: %s", v.code, v.stderr)
 		}
 	}
-	return r
 }
 
 // eventsOf are the uids with their digests of all generations of a lake, and of how many rows.
@@ -189,6 +195,12 @@ func TestPublishNewEvents(t *testing.T) {
 		t.Errorf("rebuilt events (-before +after):\n%s", diff)
 	}
 	verifyLake(t, rebuilt)
+	r.lake = lake
+	r.poll() // a window, which nothing that was delivered answers
+	if diff := cmp.Diff(pushed, eventsOf(t, lake)); diff != "" {
+		t.Errorf("events after they were polled (-before +after):\n%s", diff)
+	}
+	verifyLake(t, lake)
 }
 
 // differingContacts is the number of delivered events of people: their records lack a field.
