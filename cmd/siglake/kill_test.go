@@ -212,8 +212,13 @@ func (w *world) args(lake, url string) []string {
 
 // childCommand is the program as a child process.
 func (w *world) childCommand(killAfter int, args ...string) *exec.Cmd {
-	cmd := exec.Command(w.program, args...)
-	cmd.Env = slices.Concat(os.Environ(), envFor(w.t).pairs(), []string{fmt.Sprintf("%s=%d", runAsProgram, killAfter)})
+	return childOf(w.t, w.program, killAfter, args...)
+}
+
+// childOf is a program as a child process.
+func childOf(t *testing.T, program string, killAfter int, args ...string) *exec.Cmd {
+	cmd := exec.Command(program, args...)
+	cmd.Env = slices.Concat(os.Environ(), envFor(t).pairs(), []string{fmt.Sprintf("%s=%d", runAsProgram, killAfter)})
 	return cmd
 }
 
