@@ -242,3 +242,50 @@ func verifyLake(t *testing.T, lake string) {
 		t.Errorf("verify: exit %d\n%s%s", code, stdout, stderr)
 	}
 }
+
+// TestNightAfterDeliveries: what webhooks have delivered, the nightly run does not buy again, although it asks by domain
+// and the deliveries name ids. It publishes the inbox before it asks.
+func TestNightAfterDeliveries(t *testing.T) {
+	t.Parallel()
+	for _, api := range []string{"v2", "v3"} {
+		t.Run(api, func(t *testing.T) {
+			t.Parallel()
+			var companies []string
+			for i := range 12 {
+				companies = append(companies, fmt.Sprintf("company-1-%04d.example", i))
+			}
+			n := newNights(t, simulator.Config{}, companies)
+			flags := []string{"--api", api, "--signals", "news,growth", "--since", "last", "--backfill", "60d", "--max-results", "100", "--nightly-types", "news,growth"}
+			polled, pushed := n.lake, n.lake+"-pushed"
+			n.run(0, flags...)
+			n.lake = pushed
+			n.run(0, flags...)
+			n.lake = polled
+			if n.run(20, flags...); n.manifest.Events.New < 5 {
+				t.Fatalf("%d new events, want some", n.manifest.Events.New)
+			}
+			var deliveries []delivered
+			for _, d := range n.deliveriesOf(n.day(20)) {
+				if n.uids(n.manifest)[d.uid] > 0 {
+					deliveries = append(deliveries, d)
+				}
+			}
+			want := n.manifest.Events.New
+			n.lake = pushed
+			receive(t, pushed, deliveries...)
+			v := n.run(20, flags...)
+			if v.code != exitComplete || v.credits != 0 || n.manifest.Events.Returned != 0 {
+				t.Errorf("exit %d, %d credits for %d events that were delivered: %s", v.code, v.credits, n.manifest.Events.Returned, v.stderr)
+			}
+			generations := n.generations()
+			published := generations[len(generations)-2]
+			if published.Run.Inbox == nil || published.Events.New != want || published.Credits.Charged != want {
+				t.Errorf("published %+v, %+v, want %d new events", published.Run, published.Events, want)
+			}
+			if diff := cmp.Diff(keysOf(eventsOf(t, polled)), keysOf(eventsOf(t, pushed))); diff != "" {
+				t.Errorf("events (-polled +delivered):\n%s", diff)
+			}
+			verifyLake(t, pushed)
+		})
+	}
+}
