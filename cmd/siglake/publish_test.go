@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/inbox"
+	"github.com/siglake/siglake/internal/lease"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/schema"
 )
@@ -250,11 +253,7 @@ func TestNightAfterDeliveries(t *testing.T) {
 	for _, api := range []string{"v2", "v3"} {
 		t.Run(api, func(t *testing.T) {
 			t.Parallel()
-			var companies []string
-			for i := range 12 {
-				companies = append(companies, fmt.Sprintf("company-1-%04d.example", i))
-			}
-			n := newNights(t, simulator.Config{}, companies)
+			n := newNights(t, simulator.Config{}, companyDomains(12))
 			flags := []string{"--api", api, "--signals", "news,growth", "--since", "last", "--backfill", "60d", "--max-results", "100", "--nightly-types", "news,growth"}
 			polled, pushed := n.lake, n.lake+"-pushed"
 			n.run(0, flags...)
@@ -287,5 +286,100 @@ func TestNightAfterDeliveries(t *testing.T) {
 			}
 			verifyLake(t, pushed)
 		})
+	}
+}
+
+// receiveOnCall receives a delivery when the first call about signals is made.
+type receiveOnCall struct {
+	t     *testing.T
+	lake  string
+	once  *sync.Once
+	given delivered
+}
+
+func (r receiveOnCall) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodPost {
+		r.once.Do(func() {
+			r.given.delivery.Received = time.Now().UTC()
+			receive(r.t, r.lake, r.given)
+		})
+	}
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+// TestDeliveredMeanwhile: what webhooks charge while a run is under way explains a part of what the account lost, and is
+// published later.
+func TestDeliveredMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{Seed: 12})
+	given := inventedDelivery(2)
+	receive(t, r.lake, inventedDelivery(1)) // published before the run reads the account
+	envFor(t).Transport = receiveOnCall{t, r.lake, new(sync.Once), given}
+	r.exec(t.Context(), []string{"run", "-"}, "company-12-0001.example\n", "--signals", "news", "--since", "60d")
+	a := r.manifest.Reconciliation
+	if a == nil || a.Delivered != given.credits || a.Unmatched == nil || *a.Unmatched != -given.credits {
+		t.Fatalf("account %+v, want %d delivered credits, which the simulator did not charge", a, given.credits)
+	}
+	if got := publish(t, r.lake); got.Deliveries != 1 || got.Credits != given.credits {
+		t.Errorf("published %+v", got)
+	}
+	verifyLake(t, r.lake)
+}
+
+// TestPublishOdd: what cannot be read is in the table of other events, with its body. Tests and opt-out notices are no
+// events, and an inbox without a delivery makes no run.
+func TestPublishOdd(t *testing.T) {
+	t.Parallel()
+	lake := t.TempDir() + "/lake"
+	odd := func(id string, kind inbox.Kind, body string) delivered {
+		return delivered{delivery: inbox.Delivery{ID: id, Kind: kind, Received: time.Now().UTC(), Body: []byte(body)}}
+	}
+	receive(t, lake, odd("t", inbox.Test, `{}`), odd("o", inbox.OptOut, `{"contactId":"1","contactOptOutDate":"2026-05-06 07:41:02"}`))
+	if got := publish(t, lake); got.Run != "" || got.Tests != 1 || got.OptOuts != 1 {
+		t.Errorf("published %+v, want nothing", got)
+	}
+	receive(t, lake, odd("u", inbox.Unreadable, "\xff\x00no JSON"), odd("a/b", inbox.Event, `{"type":"shareBuyback","entityType":"company","entityId":"9","data":{"amount":5}}`))
+	got := publish(t, lake)
+	if got.Deliveries != 2 || got.Unknown != 2 || got.Credits != 0 || got.Tests != 1 {
+		t.Errorf("published %+v, want two deliveries with unknown charges", got)
+	}
+	m := (&rig{t: t, lake: lake}).readManifest()
+	at := &rig{t: t, lake: lake, manifest: m}
+	for _, row := range at.table(schema.EventTable(schema.CategoryOther)) {
+		if raw := row["raw"].(string); !strings.Contains(raw, "no JSON") && raw != `{"amount":5}` {
+			t.Errorf("raw %q", raw)
+		}
+	}
+	for _, row := range at.table(schema.Credits) {
+		if row["credits"] != nil {
+			t.Errorf("a charge of %v that no delivery states", row["credits"])
+		}
+	}
+	if at := m.Events.Written; at != 2 {
+		t.Errorf("%d events, want 2", at)
+	}
+	verifyLake(t, lake)
+}
+
+// TestPublishBusy: a lake at which another command is at work is refused at once, and nothing is lost.
+func TestPublishBusy(t *testing.T) {
+	t.Parallel()
+	lake := t.TempDir() + "/lake"
+	receive(t, lake, inventedDelivery(1))
+	held, err := lease.AcquireFlock(lake+"/_state", "siglake run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := runProgram(t, "webhooks", "publish", "--lake", lake); code != exitLocked || !strings.Contains(stderr, "siglake run") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := publish(t, lake); got.New != 1 {
+		t.Errorf("published %+v", got)
+	}
+	if code, _, stderr := runProgram(t, "webhooks", "publish", "--lake", t.TempDir()); code != exitUsage {
+		t.Errorf("exit %d without a lake: %s", code, stderr)
 	}
 }

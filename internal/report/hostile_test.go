@@ -168,6 +168,9 @@ var printers = map[string]func(w io.Writer){
 		n.RunID = ""
 		PrintNothingToDo(w, n)
 	},
+	"PrintPublished": func(w io.Writer) {
+		PrintPublished(w, &app.PublishReport{Lake: hostile, Copies: 1, Tests: 2, OptOuts: 3, Lost: 1})
+	},
 	"PrintSummary": func(w io.Writer) {
 		PrintSummary(w, hostile, hostileManifest(), filled[app.UndecidedCalls]())
 		m := hostileManifest()
