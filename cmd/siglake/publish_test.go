@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/inbox"
 	"github.com/siglake/siglake/internal/lease"
 	"github.com/siglake/siglake/internal/simulator"
@@ -381,5 +382,37 @@ func TestPublishBusy(t *testing.T) {
 	}
 	if code, _, stderr := runProgram(t, "webhooks", "publish", "--lake", t.TempDir()); code != exitUsage {
 		t.Errorf("exit %d without a lake: %s", code, stderr)
+	}
+}
+
+// TestPublishOnS3: the inbox of a lake in a bucket is published from any machine.
+func TestPublishOnS3(t *testing.T) {
+	store := buckettest.Start(t)
+	lake, access := store.URI("lakes/pushed"), s3LakeFlags(t, store)
+	i, err := inbox.Open(t.Context(), lake, inbox.Options{Bucket: openTestBucket(t, store, lake)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	for round := range 2 {
+		for n := range 3 {
+			d := inventedDelivery(3*round + n)
+			if fresh, err := i.Append(t.Context(), &d.delivery); err != nil || !fresh {
+				t.Fatalf("%v, %v", fresh, err)
+			}
+		}
+		for _, want := range []int64{3, 0} {
+			code, stdout, stderr := runProgram(t, slices.Concat([]string{"webhooks", "publish", "--lake", lake, "--json"}, access)...)
+			var r app.PublishReport
+			if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != exitComplete || r.New != want {
+				t.Errorf("exit %d, published %+v, %v, want %d events: %s", code, r, err, want, stderr)
+			}
+		}
+	}
+	if code, stdout, stderr := runProgram(t, slices.Concat([]string{"verify", "--lake", lake}, access)...); code != exitComplete {
+		t.Errorf("verify: exit %d\n%s%s", code, stdout, stderr)
+	}
+	if chain := bucketGenerations(t, store, lake); len(chain) != 2 {
+		t.Errorf("%d generations, want 2", len(chain))
 	}
 }
