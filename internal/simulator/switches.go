@@ -188,9 +188,9 @@ var switchTable = []switchDef{
 	{SwitchDoc{"delivery-names", 0, "a delivery has type and subscriptionId, signal_type and subscription_id, or signalType and subscriptionId",
 		[]string{"documented", "snake", "camel"}},
 		func(s *Switches) *string { return &s.DeliveryNames }, false},
-	{SwitchDoc{"delivery", 0, "deliveries arrive as they should; twice; up to an hour late and out of order; with a timestamp of ten minutes before; " +
+	{SwitchDoc{"delivery", 0, "deliveries arrive as they should; twice; twice because the first acknowledgement is lost; up to an hour late and out of order; with a timestamp of ten minutes before; " +
 		"indented by a proxy; or decoded and encoded by a proxy, so that the signature does not fit",
-		[]string{"plain", "twice", "reordered", "old-stamp", "re-indented", "re-encoded"}},
+		[]string{"plain", "twice", "lost-answer", "reordered", "old-stamp", "re-indented", "re-encoded"}},
 		func(s *Switches) *string { return &s.Delivery }, false},
 	{SwitchDoc{"chaos", 0, "draw the harmless switches anew for every answer, from seed and request", []string{"off", "on"}},
 		func(s *Switches) *string { return &s.Chaos }, false},

@@ -778,6 +778,10 @@ func TestDeliverySwitches(t *testing.T) {
 	if len(got) != 2*len(plain) || !bytes.Equal(got[0].body, got[1].body) || h.Bill().Credits != int64(len(plain)) {
 		t.Errorf("twice: %d requests, %d credits, want %d", len(got), h.Bill().Credits, len(plain))
 	}
+	h, got = deliveries(t, 201, "delivery=lost-answer")
+	if counts := h.stateCounts(); len(got) != 2*len(plain) || counts[DeliveryAcknowledged] != len(plain) || h.Bill().Credits != int64(len(plain)) {
+		t.Errorf("lost-answer: %d requests, states %v, %d credits, want %d", len(got), counts, h.Bill().Credits, len(plain))
+	}
 	_, got = deliveries(t, 201, "delivery=reordered")
 	same := len(got) == len(plain)
 	for i := range got {
