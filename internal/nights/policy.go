@@ -39,6 +39,8 @@ type Policy struct {
 	// The share of the pairs with a recent event that are due, of which all days of the look-back are
 	// asked again.
 	Audit float64
+	// Of entities whose deliveries failed; nil: there are none.
+	Gaps *Gaps
 }
 
 // The defaults, in days.
@@ -112,6 +114,7 @@ const (
 	closing       // all days that are not closed, once more
 	audit         // all days of the look-back, although a recent event is known
 	capped        // from the first day of a window that reached a lower cap than tonight's
+	gap           // due or not, because events of it may not have been delivered
 )
 
 // pair is what is due of a pair: its kind, and the first day to ask for; or the day on which it is due.

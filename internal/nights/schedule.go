@@ -61,6 +61,8 @@ type Counts struct {
 	// theirs that the lake has, which are bought again.
 	CappedAgain  int64 `json:"capped_again"`
 	CappedEvents int64 `json:"capped_events_again"`
+	// Of entities whose subscription was blocked.
+	Gaps int64 `json:"not_delivered,omitempty"`
 	// Of which an answer reached a cap, and not asked for older events with tonight's cap.
 	Capped int64 `json:"capped"`
 }
@@ -119,7 +121,9 @@ func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query
 	identities := s.identitiesOf(ctx, a, q)
 	var next ledger.Day
 	for _, signal := range q.ResultTypes() {
-		p := s.policy.audited(s.policy.due(signal, s.cursorOf(identities, q, signal)), identities[0], signal)
+		cursor := s.cursorOf(identities, q, signal)
+		p := s.policy.audited(s.policy.due(signal, cursor), identities[0], signal)
+		s.askGap(&p, identities, cursor, signal)
 		s.probeEdge(&p, q)
 		s.askCapped(&p, identities, q, signal)
 		s.noteUndecided(identities, q, signal)
@@ -130,7 +134,7 @@ func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query
 		case p.kind == notDue && (next == 0 || p.next < next):
 			next = p.next
 		case p.kind == notDue:
-		case p.kind == onward || p.kind == closing || p.kind == audit || p.kind == capped:
+		case p.kind == onward || p.kind == closing || p.kind == audit || p.kind == capped || p.kind == gap:
 			alone[signal] = p
 		default:
 			byWindow[p.since] = append(byWindow[p.since], signal)
@@ -253,7 +257,7 @@ func (s *Schedule) count(p pair, held bool) {
 	case held:
 		n.Held++
 	default:
-		counters := [...]*int64{notDue: &n.NotDue, first: &n.First, lookBack: &n.LookBack, onward: &n.Onward, closing: &n.Closing, audit: &n.Audited, capped: &n.CappedAgain}
+		counters := [...]*int64{notDue: &n.NotDue, first: &n.First, lookBack: &n.LookBack, onward: &n.Onward, closing: &n.Closing, audit: &n.Audited, capped: &n.CappedAgain, gap: &n.Gaps}
 		*counters[p.kind]++
 		if p.probe {
 			n.EdgeProbes++
