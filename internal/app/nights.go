@@ -198,7 +198,7 @@ func signalTypes(queries []pipeline.Query) (types []string) {
 // options, and by what the ledger shows.
 type nightScheduler struct {
 	options *RunOptions
-	ledger  *ledger.Ledger
+	lake    *lake
 	queries []pipeline.Query
 }
 
@@ -207,7 +207,7 @@ func (n *nightScheduler) policy(ctx context.Context) (p nights.Policy, err error
 	if p, err = n.options.Nights.policy(); err != nil {
 		return p, err
 	}
-	cursors, err := n.ledger.Cursors(ctx)
+	cursors, err := n.lake.ledger.Cursors(ctx)
 	if err != nil {
 		return p, lakeError(err)
 	}
@@ -233,8 +233,11 @@ func (n *nightScheduler) schedule(ctx context.Context, purchases pipeline.Purcha
 		return nil, err
 	}
 	p.Backfill = int(p.Today - ledger.DayOf(back))
-	p.Reread = forecast.ChargesEmptyTypes(n.ledger.History())
-	schedule, err := nights.NewSchedule(ctx, n.ledger, purchases, p)
+	p.Reread = forecast.ChargesEmptyTypes(n.lake.ledger.History())
+	if p.Gaps, err = webhookGaps(ctx, n.lake, n.options.Store); err != nil {
+		return nil, err
+	}
+	schedule, err := nights.NewSchedule(ctx, n.lake.ledger, purchases, p)
 	if err != nil {
 		return nil, lakeError(err)
 	}

@@ -35,7 +35,7 @@ func (p *planner) schedule(ctx context.Context) (*nights.Schedule, error) {
 	if r := p.match.resume; r != nil {
 		lateness = r.Lateness
 	}
-	return (&nightScheduler{&p.job.RunOptions, p.lake.ledger, p.report.Queries}).schedule(ctx, p.purchases(), lateness)
+	return (&nightScheduler{&p.job.RunOptions, p.lake, p.report.Queries}).schedule(ctx, p.purchases(), lateness)
 }
 
 // addNight reports what a night asks, how late it expects events, and what it saves.
@@ -128,6 +128,7 @@ func nightText(schedule *nights.Schedule, o *NightOptions, maxResults int) []str
 		add(p.LookBack, "without a recent event: the run looks back as far as events are late")
 	}
 	add(p.Onward, "with a recent event: the run asks from the day after it")
+	add(p.Gaps, "of entities whose events may not have been delivered: the run asks, due or not, from the day after the newest event, or from the day before the subscription was blocked")
 	add(p.EdgeProbes, "of those asked from the day of the event: that shows whether the API counts the first day of a window, and may buy the event again")
 	add(p.Closing, "asked once more for days that may have had late events (--completeness "+o.Completeness+")")
 	add(p.Audited, fmt.Sprintf("with a recent event: the run asks for all days of the look-back, to measure what is missed (--audit %s). It buys their known events again, for at most %s",

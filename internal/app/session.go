@@ -76,6 +76,9 @@ func (s *session) run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if err != nil {
 		return nil, nil, runError(err)
 	}
+	if err := closeGaps(ctx, l, j.Store, recorder.Run()); err != nil {
+		j.env.Log.Warn("gaps in the deliveries of webhooks stay noted: the next night removes those that this one has asked about", "error", err)
+	}
 	j.damage = errors.Join(j.damage, findMissing(ctx, j.env, j.Lake, sink, m))
 	return m, nil, nil
 }
@@ -162,7 +165,7 @@ func (s *session) completeSpec(ctx context.Context) (pipeline.RunSpec, error) {
 		return spec, err
 	}
 	priceQueries(spec.Queries, spec.Tariff)
-	if spec.Lateness, err = (&nightScheduler{&j.RunOptions, s.lake.ledger, spec.Queries}).lateness(ctx); err != nil {
+	if spec.Lateness, err = (&nightScheduler{&j.RunOptions, s.lake, spec.Queries}).lateness(ctx); err != nil {
 		return spec, err
 	}
 	spec.ID, err = newRunID(now, rand.Reader)
@@ -325,7 +328,7 @@ func (s *session) usedBefore(run *ledger.Run) *int64 {
 // setSchedule gives the runner the schedule of a nightly run.
 func (s *session) setSchedule(ctx context.Context, r *pipeline.Runner, queries []pipeline.Query) error {
 	j := s.job
-	schedule, err := (&nightScheduler{&j.RunOptions, s.lake.ledger, queries}).schedule(ctx, r.Purchases, r.Spec.Lateness)
+	schedule, err := (&nightScheduler{&j.RunOptions, s.lake, queries}).schedule(ctx, r.Purchases, r.Spec.Lateness)
 	s.schedule = schedule
 	if err == nil && schedule != nil {
 		r.Schedule = schedule

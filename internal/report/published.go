@@ -12,7 +12,7 @@ func PrintPublished(w io.Writer, r *app.PublishReport) {
 	if r.Manifest == nil {
 		format.Fprintf(w, "Nothing to publish: all that the inbox of %s holds is in the lake.\n", r.Lake)
 	} else {
-		PrintSummary(w, r.Lake, r.Manifest)
+		PrintSummary(w, r.Lake, r.Manifest, app.UndecidedCalls{})
 	}
 	for _, n := range []struct {
 		count int64
