@@ -9,7 +9,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test proof conformance stores engines browser iceberg test-iceberg lint vet-all mutants fuzz bench bench-record bench-peers benchmarks pgo man dist clean
+.PHONY: help build demo test proof conformance stores engines browser proxies iceberg test-iceberg lint vet-all mutants fuzz bench bench-record bench-peers benchmarks pgo man dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -53,7 +53,7 @@ test-readers:
 	@cd internal/crosscheck && $(GO) tool -modfile=../tools/go.mod $(SUM) -timeout $(LIMIT) ./...
 
 proof: export SIGLAKE_PROOF ?= short
-proof: test test-iceberg mutants conformance ## make test with long proofs: kill loops, Iceberg, mutants, conformance; SIGLAKE_PROOF=full for all cases
+proof: test test-iceberg mutants conformance proxies ## make test with long proofs: kill loops, Iceberg, mutants, conformance, proxies; SIGLAKE_PROOF=full for all cases
 
 stores: ## a lake on every store, plain and behind front ends; moto needs python3 and PyPI
 	@cd internal/storematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
@@ -72,6 +72,9 @@ test-iceberg: # a lake replayed into a catalogue in SQLite
 
 conformance: ## the client against a mock made from a description of the API; needs Node
 	@cd internal/conformance && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
+
+proxies: ## webhooks through nginx and Caddy to siglake listen; needs both
+	@cd internal/proxymatrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
 
 lint: ## vet and lint
 	@$(GO) vet ./... && $(GO) vet -tags man ./cmd/siglake

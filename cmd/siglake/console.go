@@ -87,7 +87,7 @@ func (c *console) warnVariables(env *app.Env, program *cli.App) {
 	if env.Environ == nil {
 		return
 	}
-	known := []string{publishedRunVariable, publishedGenerationVariable}
+	known := []string{publishedRunVariable, publishedGenerationVariable, app.SecretVariable}
 	var walk func(commands []*cli.Command)
 	walk = func(commands []*cli.Command) {
 		for _, cmd := range commands {

@@ -423,6 +423,7 @@ func TestListenTLS(t *testing.T) {
 	makeCertificate(t, cert, key, 1)
 	env := envFor(t)
 	env.set(app.SecretVariable, "  "+testSecret+"\nwhsec_another_one ")
+	env.Environ = env.pairs
 	l := startListening(t, env, filepath.Join(dir, "lake"), "--tls-cert", cert, "--tls-key", key)
 	if !strings.HasPrefix(l.url, "https://127.0.0.1:") {
 		t.Fatalf("it receives at %s, want https", l.url)
@@ -442,6 +443,9 @@ func TestListenTLS(t *testing.T) {
 	}
 	if got := serial(); got != 1 {
 		t.Errorf("certificate %d, want 1", got)
+	}
+	if strings.Contains(l.stderr.String(), app.SecretVariable) {
+		t.Errorf("the variable of the secret is warned about: %s", l.stderr)
 	}
 	makeCertificate(t, cert, key, 2)
 	if got := serial(); got != 2 {

@@ -73,13 +73,13 @@ type Env struct {
 	BucketMaxBackoff time.Duration
 }
 
-// ChildEnviron are the variables of a program that siglake starts: its own without the API key, and without some
-// others. Case does not matter, as on Windows.
+// ChildEnviron are the variables of a program that siglake starts: its own without the API key and the secrets of
+// webhooks, and without some others. Case does not matter, as on Windows.
 func (env *Env) ChildEnviron(without ...string) []string {
 	if env.Environ == nil {
 		return []string{}
 	}
-	without = append(without, KeyVariable)
+	without = append(without, KeyVariable, SecretVariable)
 	return slices.DeleteFunc(env.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.ContainsFunc(without, func(other string) bool { return strings.EqualFold(name, other) })

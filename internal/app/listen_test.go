@@ -92,6 +92,15 @@ func TestPublishLoop(t *testing.T) {
 	})
 }
 
+// TestChildEnviron: a program that siglake starts gets no secret.
+func TestChildEnviron(t *testing.T) {
+	t.Parallel()
+	env := &Env{Environ: func() []string { return []string{"A=1", KeyVariable + "=x", SecretVariable + "=x", "B=2"} }}
+	if got := strings.Join(env.ChildEnviron("B"), " "); got != "A=1" {
+		t.Errorf("ChildEnviron(B) = %s, want A=1", got)
+	}
+}
+
 // lockedText is text that goroutines write.
 type lockedText struct {
 	mu sync.Mutex
