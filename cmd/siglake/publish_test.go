@@ -416,3 +416,37 @@ func TestPublishOnS3(t *testing.T) {
 		t.Errorf("%d generations, want 2", len(chain))
 	}
 }
+
+// TestPublishSample: the delivery in the vendor's documentation is a row, although it lacks fields that polled ones have.
+func TestPublishSample(t *testing.T) {
+	t.Parallel()
+	lake := t.TempDir() + "/lake"
+	receive(t, lake, delivered{delivery: inbox.Delivery{ID: "5a0d2a58-3f0c-4c55-9f43-5f7c3a7f1d20", Kind: inbox.Event, Received: time.Date(2026, 4, 2, 8, 15, 31, 0, time.UTC), Body: []byte(
+		`{"id":"5a0d2a58-3f0c-4c55-9f43-5f7c3a7f1d20","type":"promotion","entityType":"contact","entityId":"70114455","subscriptionId":"66aa00112233445566778899",` +
+			`"data":{"personId":70114455,"currentCompanyId":88003321,"currentTitle":"Head of Finance","currentDepartments":[{"id":4,"value":"Finance"}],"signalDate":"2026-04-01"},` +
+			`"timestamp":"2026-04-02T08:15:30.120Z","billing":{"creditsCharged":1}}`)}})
+	publish(t, lake)
+	m := (&rig{t: t, lake: lake}).readManifest()
+	at := &rig{t: t, lake: lake, manifest: m}
+	if m.Drift != nil {
+		t.Errorf("drift %+v, want none", m.Drift.Found)
+	}
+	row := at.events()[0]
+	for column, want := range map[string]any{
+		"entity_id": "70114455", "account_key": "70114455", "call_id": "5a0d2a58-3f0c-4c55-9f43-5f7c3a7f1d20", "ingest_source": "webhook", "object_type": "contact",
+		"current_title": "Head of Finance", "current_departments": "Finance", "notes": nil,
+	} {
+		if row[column] != want {
+			t.Errorf("%s is %v, want %v", column, row[column], want)
+		}
+	}
+	call := at.table(schema.Calls)[0]
+	for column, want := range map[string]any{"endpoint": "webhook", "credits": int64(1), "entities": int64(1), "events": int64(1)} {
+		if call[column] != want {
+			t.Errorf("%s of the call is %v, want %v", column, call[column], want)
+		}
+	}
+	if line := at.accountRows()[0]; line["status"] != "enriched" || line["command"] != "webhooks" || line["credits"] != int64(1) {
+		t.Errorf("line %v", line)
+	}
+}

@@ -314,7 +314,10 @@ func statusText(m *pipeline.Manifest) string {
 
 func callText(m *pipeline.Manifest) string {
 	var parts []string
-	if m.Calls.Total > 0 {
+	switch {
+	case m.Run.Inbox != nil:
+		return "each a delivery"
+	case m.Calls.Total > 0:
 		parts = append(parts, fmt.Sprintf("%.1f a second", m.Calls.PerSecond))
 	}
 	if m.Calls.Retries > 0 {
@@ -378,6 +381,9 @@ func eventText(m *pipeline.Manifest) string {
 
 func chargeText(m *pipeline.Manifest) string {
 	parts := []string{"as charged by the API"}
+	if m.Run.Inbox != nil {
+		parts[0] = "as the deliveries state"
+	}
 	type cost struct {
 		signal  string
 		credits int64
