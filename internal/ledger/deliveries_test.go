@@ -242,3 +242,34 @@ func TestDeliveredTwice(t *testing.T) {
 	}
 	r.close()
 }
+
+// TestDeliverySalvage: a salvage keeps deliveries, the part of the inbox that the run is about, and a delivery that a
+// crash has cut.
+func TestDeliverySalvage(t *testing.T) {
+	t.Parallel()
+	r := newDeliveryRig(t)
+	r.record(1, "2026-11-18", "2")
+	r.record(2, "2026-11-19", "3")
+	b, call := deliveryOf(3, "2026-11-19", "3")
+	items, err := encodeBody(b.Items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.recorder.writeJSON(kindIntent, intentRecord{Run: "published", Call: call.ID, Batch: b.ID, Attempt: 1, ByID: true, Query: 1, Entities: 1, Ceiling: 1, Time: call.Sent}, items); err != nil {
+		t.Fatal(err)
+	}
+	r.close()
+	salvaged := filepath.Join(t.TempDir(), "journal")
+	from, to := openStore(t, r.dir, nil), openStore(t, salvaged, nil)
+	result, err := Salvage(t.Context(), from, to, SalvageOptions{Decode: r.ledger.archive.decode})
+	if err != nil || !result.IsComplete() || result.Charged != 5 {
+		t.Errorf("Salvage() = %+v, %v", result, err)
+	}
+	r.dir = salvaged
+	r.open(2)
+	r.check(5, "delivery-1", "delivery-2")
+	if got := r.ledger.Runs()[0].Inbox; got == nil || *got != (pipeline.InboxRange{From: "a", To: "b"}) {
+		t.Errorf("the run publishes %v", got)
+	}
+	r.close()
+}
