@@ -12,7 +12,7 @@ import (
 )
 
 // SecretVariable holds secrets by which deliveries are signed, separated by white space. They are never in argv.
-const SecretVariable = "SIGLAKE_WEBHOOK_SECRET"
+const SecretVariable = "SIGLAKE_WEBHOOK_SECRET" //nolint:gosec // the name of a variable
 
 const (
 	mostSecrets    = 8

@@ -116,15 +116,6 @@ func sign(secret, stamp, body string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-func compact(t testing.TB, text string) string {
-	t.Helper()
-	var out bytes.Buffer
-	if err := json.Compact(&out, []byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
-}
-
 func indent(t testing.TB, text string) string {
 	t.Helper()
 	var out bytes.Buffer
