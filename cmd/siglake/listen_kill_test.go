@@ -19,27 +19,32 @@ import (
 	"github.com/siglake/siglake/internal/proof"
 )
 
-// TestListenKills: a listener is killed with SIGKILL while deliveries arrive from several connections, at random
-// instants and at chosen operations on its files, and started again; the vendor repeats what was not acknowledged.
-// Whatever was acknowledged is in the inbox, and everything is there once.
+// TestListenKills: a listener, which publishes what it receives, is killed with SIGKILL while deliveries arrive from
+// several connections, at random instants and at chosen operations on its files, and started again; the vendor repeats
+// what was not acknowledged. Whatever was acknowledged is in the inbox and in the lake, and everything is there once,
+// with its charge.
 func TestListenKills(t *testing.T) {
 	t.Parallel()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	lakes, kills := proof.Size(1, 4, 20), proof.Size(4, 25, 100) // kills of each lake
+	for seed := range lakes {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			killListener(t, rand.New(rand.NewPCG(uint64(seed), 4)), kills)
+		})
 	}
+}
+
+func killListener(t *testing.T, rng *rand.Rand, kills int) {
 	lake := filepath.Join(t.TempDir(), "lake")
-	env := envFor(t)
+	env := ownEnv(t)
 	env.set(app.SecretVariable, testSecret)
-	rng := rand.New(rand.NewPCG(17, 4))
 	sender := &killSender{acknowledged: map[string]bool{}}
-	kills, lives := proof.Size(4, 60, 2000), 0
-	for landed := 0; landed < kills; lives++ {
+	for life := range kills {
 		killAfter := 0
-		if lives%2 == 0 { // at an operation, else after so many acknowledgements
-			killAfter = (1 + rng.IntN(60)) * (1 - 2*rng.IntN(2))
+		if life%2 == 0 { // at an operation, else after so many acknowledgements
+			killAfter = (1 + rng.IntN(50+350*rng.IntN(2))) * (1 - 2*rng.IntN(2))
 		}
-		cmd := exec.Command(program, "listen", "--lake", lake, "--listen", "127.0.0.1:0", "--publish-every", "0")
+		cmd := exec.Command(os.Args[0], "listen", "--lake", lake, "--listen", "127.0.0.1:0", "--publish-every", "1h", "--publish-after", fmt.Sprint(1+rng.IntN(40)))
 		cmd.Env = slices.Concat(os.Environ(), env.pairs(), []string{fmt.Sprintf("%s=%d", runAsProgram, killAfter)})
 		out, err := cmd.StdoutPipe()
 		if err != nil {
@@ -56,54 +61,67 @@ func TestListenKills(t *testing.T) {
 			sender.load(t, url, rng.IntN(80), killAfter == 0, func() { _ = cmd.Process.Kill() })
 		}
 		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != -1 {
-			t.Fatalf("life %d was not killed: %v, %s", lives, err, stderr.String())
+			t.Fatalf("life %d was not killed: %v, %s", life, err, stderr.String())
 		}
-		landed++
 	}
 	// A last life, which nothing disturbs, gets what was not acknowledged.
 	l := startListening(t, env, lake)
 	sender.load(t, l.url, 0, false, nil)
 	l.stop(exitComplete)
+	sender.check(t, lake, kills)
+	if code, _, stderr := runProgram(t, "webhooks", "publish", "--lake", lake, "--quiet"); code != exitComplete {
+		t.Fatalf("webhooks publish: exit %d: %s", code, stderr)
+	}
+	published := &killedPublisher{t: t, lake: lake}
+	for n := range sender.next {
+		published.received = append(published.received, inventedDelivery(n))
+	}
+	published.check()
+}
+
+// check compares what was acknowledged with the inbox.
+func (s *killSender) check(t *testing.T, lake string, kills int) {
+	t.Helper()
 	stored := storedIDs(t, lake)
 	for id, n := range stored {
 		if n != 1 {
 			t.Errorf("%s is %d times in the inbox", id, n)
 		}
 	}
-	for id := range sender.acknowledged {
+	for id := range s.acknowledged {
 		if stored[id] == 0 {
 			t.Errorf("%s was acknowledged, and is not in the inbox", id)
 		}
 	}
-	if len(stored) != sender.next || len(sender.acknowledged) != sender.next || sender.next < kills {
-		t.Errorf("%d deliveries were sent, %d acknowledged, and %d are in the inbox", sender.next, len(sender.acknowledged), len(stored))
+	if len(stored) != s.next || len(s.acknowledged) != s.next || s.next == 0 {
+		t.Errorf("%d deliveries were sent, %d acknowledged, and %d are in the inbox", s.next, len(s.acknowledged), len(stored))
 	}
-	t.Logf("%d kills, %d deliveries, %d sent again; %d acknowledged, %d stored", kills, sender.next, sender.again, len(sender.acknowledged), len(stored))
+	t.Logf("%d kills, %d deliveries, %d sent again; %d acknowledged, %d stored", kills, s.next, s.again, len(s.acknowledged), len(stored))
 }
 
 // killSender delivers to a listener that is killed.
 type killSender struct {
 	mu           sync.Mutex
-	next         int      // number of the next new delivery
-	pending      []string // that were not acknowledged
-	again        int      // deliveries that were sent more than once
+	next         int   // number of the next new delivery
+	pending      []int // that were not acknowledged
+	again        int   // deliveries that were sent more than once
 	acknowledged map[string]bool
 }
 
 // take is the next delivery: one that was not acknowledged, or a new one.
-func (s *killSender) take(isNew bool) (id string, ok bool) {
+func (s *killSender) take(isNew bool) (number int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(s.pending); n > 0 {
-		id, s.pending = s.pending[n-1], s.pending[:n-1]
+		number, s.pending = s.pending[n-1], s.pending[:n-1]
 		s.again++
-		return id, true
+		return number, true
 	}
 	if !isNew {
-		return "", false
+		return 0, false
 	}
 	s.next++
-	return fmt.Sprintf("delivery-%06d", s.next), true
+	return s.next - 1, true
 }
 
 // load delivers from several connections until the listener is gone. It kills it after a number of
@@ -118,19 +136,20 @@ func (s *killSender) load(t *testing.T, url string, after int, killsItself bool,
 	for range connections {
 		wg.Go(func() {
 			for {
-				id, ok := s.take(kill != nil)
+				number, ok := s.take(kill != nil)
 				if !ok {
 					return
 				}
-				status, _, err := v.deliver(ctx, id)
+				d := inventedDelivery(number).delivery
+				status, _, err := v.post(ctx, string(d.Body))
 				s.mu.Lock()
 				if err == nil && status == http.StatusCreated {
-					s.acknowledged[id] = true
+					s.acknowledged[d.ID] = true
 					if acks++; killsItself && acks == after+1 {
 						kill()
 					}
 				} else {
-					s.pending = append(s.pending, id)
+					s.pending = append(s.pending, number)
 				}
 				s.mu.Unlock()
 				if err != nil {

@@ -29,6 +29,7 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/inbox"
+	"github.com/siglake/siglake/internal/lease"
 	"github.com/siglake/siglake/internal/report/metricstest"
 )
 
@@ -505,4 +506,64 @@ func TestListenRefusals(t *testing.T) {
 		checkNoWebhookSecret(t, filepath.Join(dir, "taken"), stdout, stderr)
 	}
 	taken.stop(exitComplete)
+}
+
+// TestListenPublishes: when enough deliveries wait, they are published while others arrive, and the command of
+// --after-publish runs. A run that has the lake does not keep deliveries from arriving.
+func TestListenPublishes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	lake, seen := filepath.Join(dir, "lake"), filepath.Join(dir, "seen")
+	env := envFor(t)
+	env.set(app.SecretVariable, testSecret)
+	l := startListening(t, env, lake, "--publish-every", "1h", "--publish-after", "3", "--after-publish", "echo published >> '"+seen+"'")
+	deliver := func(from, to int) {
+		t.Helper()
+		for n := from; n < to; n++ {
+			if status, answer, err := l.vendor.post(t.Context(), string(inventedDelivery(n).delivery.Body)); err != nil || status != http.StatusCreated {
+				t.Fatalf("delivery %d: %d %s %v", n, status, answer, err)
+			}
+		}
+	}
+	published := func(want string) {
+		t.Helper()
+		for {
+			_, text := l.get("/metrics")
+			if strings.Contains(text, `outcome="done"} `+want+"\n") {
+				return
+			}
+			if !strings.Contains(text, `outcome="failed"} 0`) || t.Context().Err() != nil {
+				t.Fatalf("the inbox is not published: %s", l.stderr)
+			}
+			<-time.After(5 * time.Millisecond)
+		}
+	}
+	deliver(0, 3)
+	published("1")
+	if got := eventsOf(t, lake); len(got) != 3 {
+		t.Errorf("%d events are published, want 3", len(got))
+	}
+	held := filepath.Join(lake, app.StateDir)
+	lock, err := lease.AcquireFlock(held, "siglake run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deliver(3, 6) // which are not published now
+	for _, text := l.get("/metrics"); !strings.Contains(text, `outcome="locked"} 1`); _, text = l.get("/metrics") {
+		<-time.After(5 * time.Millisecond)
+	}
+	deliver(6, 7)
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	deliver(7, 9)
+	published("2")
+	l.stop(exitComplete)
+	if got := eventsOf(t, lake); len(got) != 9 {
+		t.Errorf("%d events are published, want 9: %s", len(got), l.stderr)
+	}
+	if text, err := os.ReadFile(seen); err != nil || strings.Count(string(text), "published") != 2 {
+		t.Errorf("the command of --after-publish left %q, %v, want two lines", text, err)
+	}
+	verifyLake(t, lake)
 }
