@@ -15,6 +15,7 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -200,6 +201,30 @@ var printers = map[string]func(w io.Writer){
 	"LogUndecided": func(w io.Writer) {
 		LogUndecided(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), filled[app.UndecidedCalls]())
 		LogUndecided(slog.New(slog.NewJSONHandler(format.NewWriter(w), nil)), filled[app.UndecidedCalls]())
+	},
+	"PrintErasures": func(w io.Writer) { PrintErasures(w, hostile, filled[[]app.ErasureRequest](), 1) },
+	"PrintWebhookSync": func(w io.Writer) {
+		r := filled[*app.WebhookSync]()
+		for _, a := range webhookActions {
+			r.Actions[a.action], r.Steps[0].Action = 1, a.action
+			r.Done = !r.Done
+			PrintWebhookSync(w, r)
+		}
+	},
+	"PrintWebhookChanges":     func(w io.Writer) { PrintWebhookChanges(w, filled[*app.WebhookChanges](), false) },
+	"PrintWebhookList":        func(w io.Writer) { PrintWebhookList(w, filled[*app.WebhookList]()) },
+	"PrintWebhookTests":       func(w io.Writer) { PrintWebhookTests(w, filled[[]lusha.HookTest]()) },
+	"PrintWebhookTotals":      func(w io.Writer) { PrintWebhookTotals(w, filled[*app.WebhookTotals]()) },
+	"PrintOptOutSubscription": func(w io.Writer) { PrintOptOutSubscription(w, filled[*lusha.Subscription]()) },
+	"PrintWebhookAudit":       func(w io.Writer) { PrintWebhookAudit(w, filled[*app.WebhookAudit]()) },
+	"PrintWebhookCap":         func(w io.Writer) { PrintWebhookCap(w, filled[*app.WebhookCap]()) },
+	"PrintSecret": func(w io.Writer) {
+		r := filled[*app.SecretReport]()
+		PrintSecret(w, r)
+		r.Old = 0
+		PrintSecret(w, r)
+		r.Until = time.Time{}
+		PrintSecret(w, r)
 	},
 	"LogIncomplete": func(w io.Writer) {
 		LogIncomplete(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), hostileManifest())
