@@ -284,6 +284,11 @@ func TestReaderSeesDurable(t *testing.T) {
 	if got := endOf(t, r); got != before {
 		t.Errorf("End() during the sync = %q, want %q: the record can still be lost", got, before)
 	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if fresh, err := i.Append(cancelled, &Delivery{ID: "b", Kind: Event, Received: start}); fresh || !errors.Is(err, context.Canceled) {
+		t.Errorf("Append() of a copy during the sync = %t, %v, want that it waits", fresh, err)
+	}
 	close(proceed)
 	if err := <-done; err != nil {
 		t.Fatal(err)
