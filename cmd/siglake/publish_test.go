@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/inbox"
 	"github.com/siglake/siglake/internal/lease"
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/schema"
 )
@@ -448,5 +451,138 @@ func TestPublishSample(t *testing.T) {
 	}
 	if line := at.accountRows()[0]; line["status"] != "enriched" || line["command"] != "webhooks" || line["credits"] != int64(1) {
 		t.Errorf("line %v", line)
+	}
+}
+
+// pushedTo is the network of a simulator's deliveries: all of it is the inbox of a lake.
+type pushedTo struct {
+	t     *testing.T
+	lake  string
+	now   func() time.Time
+	inbox *inbox.Inbox // open while the simulator delivers
+}
+
+func (p *pushedTo) RoundTrip(req *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	if req.Method == http.MethodGet {
+		fmt.Fprintf(w, `{"challenge":%q}`, req.URL.Query().Get("challenge"))
+		return w.Result(), nil
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	var d struct{ ID string }
+	if err := json.Unmarshal(body, &d); err != nil {
+		return nil, err
+	}
+	if _, err := p.inbox.Append(req.Context(), &inbox.Delivery{ID: d.ID, Kind: inbox.Event, Received: p.now().UTC(), Stamp: req.Header.Get("X-Lusha-Timestamp"), Body: body}); err != nil {
+		return nil, err
+	}
+	w.WriteHeader(http.StatusCreated)
+	fmt.Fprintf(w, `{"received":true,"timestamp":"2026-05-01T12:00:00.000Z","webhookId":%q}`, d.ID)
+	return w.Result(), nil
+}
+
+// TestPushedNights: nights of a list whose entities have subscriptions, as the simulator delivers. The nights buy nothing
+// that was delivered, no event is missed or there twice, and the bill is the ledger's to the credit.
+func TestPushedNights(t *testing.T) {
+	t.Parallel()
+	to := &pushedTo{t: t}
+	n := newNights(t, simulator.Config{Transport: to}, companyDomains(proof.Size(90, 200, 400)))
+	n.watch.Signals = []string{"surgeInHiring", "surgeInHiringByLocation", "financialEventsNews", "peopleNews", "commercialActivityNews", "headcountIncrease1m"}
+	signals := strings.Join(n.watch.Signals, ",")
+	to.lake, to.now = n.lake, func() time.Time { return n.day(int(n.today.Load())).Add(12 * time.Hour) }
+	flags := []string{"--signals", signals, "--since", "last", "--backfill", "60d", "--max-results", "100", "--nightly-types", signals}
+	n.run(0, flags...)
+	n.subscribe()
+	last := proof.Size(12, 30, 30)
+	for night := 1; night <= last; night++ {
+		n.today.Store(int64(night))
+		n.deliver(to)
+		n.run(night, flags...)
+	}
+	bill := n.sim.Bill()
+	if bill.Webhooks < 15 {
+		t.Fatalf("%d credits for deliveries, want some", bill.Webhooks)
+	}
+	var charged, pushed, polled int64
+	for i, m := range n.generations() {
+		charged += m.Credits.Charged
+		switch {
+		case m.Run.Inbox != nil:
+			pushed += m.Credits.Charged
+			if m.Events.New != m.Accounts.Lines {
+				t.Errorf("%d of %d delivered events are new", m.Events.New, m.Accounts.Lines)
+			}
+		case i > 0:
+			polled += m.Credits.Charged
+		}
+	}
+	if charged != bill.Credits || pushed != bill.Webhooks {
+		t.Errorf("the ledger has %d credits, %d of them of deliveries; the bill %d and %d", charged, pushed, bill.Credits, bill.Webhooks)
+	}
+	if polled > pushed/50+1 { // a night may buy an event again to learn about the edges of windows
+		t.Errorf("%d credits for what the nights found besides %d deliveries", polled, pushed)
+	}
+	for uid, digests := range eventsOf(t, n.lake) {
+		if len(digests) != 1 {
+			t.Errorf("event %s has %d rows", uid, len(digests))
+		}
+	}
+	f := n.figures(3, 2)
+	if f.missed > 0 || f.found < 10 || f.copies > 0 {
+		t.Errorf("%s, want no event missed", f)
+	}
+	t.Logf("%d nights: N %d, %d credits for deliveries, %d for polling after the first night", last, f.visible, pushed, polled)
+	verifyLake(t, n.lake)
+}
+
+// subscribe subscribes to the watched signals of the lake's entities.
+func (n *nights) subscribe() {
+	n.t.Helper()
+	var items []string
+	for _, row := range n.accountRows() {
+		if id, ok := row["entity_id"].(string); ok {
+			items = append(items, fmt.Sprintf(`{"entityId":%q}`, id))
+		}
+	}
+	types := `"` + strings.Join(n.watch.Signals, `","`) + `"`
+	n.manage("/api/account/secret/regenerate", `{}`)
+	for block := range slices.Chunk(items, 25) {
+		n.manage("/api/subscriptions", fmt.Sprintf(`{"defaults":{"url":"https://hooks.example/in","entityType":"company","signalTypes":[%s]},"subscriptions":[%s]}`, types, strings.Join(block, ",")))
+	}
+}
+
+// manage makes a call about webhooks.
+func (n *nights) manage(path, body string) {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodPost, n.server.URL+path, strings.NewReader(body))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	req.Header.Set("api_key", app.SimulatedKey)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "siglake-test")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if answer, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode/100 != 2 || strings.Contains(string(answer), `"success":false`) {
+		n.t.Fatalf("%s: %d %s %v", path, resp.StatusCode, answer, err)
+	}
+}
+
+// deliver delivers what is due.
+func (n *nights) deliver(to *pushedTo) {
+	n.t.Helper()
+	var err error
+	if to.inbox, err = inbox.Open(n.t.Context(), to.lake, inbox.Options{Now: to.now}); err != nil {
+		n.t.Fatal(err)
+	}
+	defer to.inbox.Close()
+	if _, err := n.sim.Webhooks.Deliver(n.t.Context()); err != nil {
+		n.t.Fatal(err)
 	}
 }
