@@ -21,8 +21,17 @@ func (s *session) publishInbox(ctx context.Context) error {
 		return err
 	}
 	defer received.Close() //nolint:errcheck // it was only read
+	if _, err := received.End(ctx); l.mayLackInbox(err) {
+		return nil
+	}
 	_, err = newPublisher(l, received, j.Store, j.isSimulated()).publish(ctx)
 	return err
+}
+
+// mayLackInbox reports whether an error says that the inbox must not be read, and nothing says that there is one: the
+// permissions of a lake in a bucket may be from before there were inboxes.
+func (l *lake) mayLackInbox(err error) bool {
+	return isForbidden(err) && lastPublication(l.ledger.Runs()) == nil
 }
 
 // deliveredSince is what webhooks have charged since a time, as the journal and the inbox say. Charges that are unknown
@@ -35,6 +44,9 @@ func deliveredSince(ctx context.Context, l *lake, o StoreOptions, since time.Tim
 	}
 	defer received.Close() //nolint:errcheck // it was only read
 	end, err := received.End(ctx)
+	if l.mayLackInbox(err) {
+		return 0, nil
+	}
 	if err != nil || last == nil && end == "" {
 		return 0, err
 	}
