@@ -90,7 +90,7 @@ func signalKeys(c Category) (keys []string) {
 
 var (
 	objects  = []string{string(Contact), string(Company)}
-	commands = []string{"run", "resolve", "score", "lookalikes", "visitors"}
+	commands = []string{"run", "resolve", "score", "lookalikes", "visitors", "webhooks"}
 
 	// closedLists are the values of columns, by table and column, or by column.
 	closedLists = map[string][]string{

@@ -191,7 +191,7 @@ var (
 			{Name: "input_column", Type: String, Doc: "Column at fault when the line was rejected"},
 			{Name: "notes", Type: String, Doc: "What normalisation changed or set aside, and oddities of the answer", Rare: true},
 			{Name: ExtraColumn, Type: String, Doc: "Columns of the list that --keep named, as a JSON object of texts in the order of the list; before version 4 of the schema what answer_extra holds", Rare: true},
-			{Name: "command", Type: String, Doc: "What the line was given to: run (signals), resolve, score, lookalikes or visitors; a status means another thing for each"},
+			{Name: "command", Type: String, Doc: "What the line was given to: run (signals), resolve, score, lookalikes or visitors; webhooks if it is a delivery. A status means another thing for each"},
 			{Name: "new_events", Type: Int64, Unit: "events", Since: 3, Doc: "Of the events: those that the lake did not have, or with other content; their rows name the run"},
 			{Name: "known_events", Type: Int64, Unit: "events", Since: 3, Doc: "Of the events: those that were paid for and not written again, because the lake or an earlier answer of the run has them with the same content"},
 			{Name: "line_name", Type: String, Since: 4, Rare: true, Doc: "Name on the line: of the company, or of the person"},
@@ -276,7 +276,7 @@ var (
 		Doc: "Every run that was published, with what it requested, brought and cost",
 		Columns: []Column{
 			{Name: "run_id", Type: String, Doc: "The run"},
-			{Name: "command", Type: String, Doc: "run (signals), resolve, score, lookalikes or visitors"},
+			{Name: "command", Type: String, Doc: "run (signals), resolve, score, lookalikes or visitors; webhooks if it published deliveries"},
 			{Name: "job", Type: String, Doc: "Job of the job file"},
 			{Name: "list", Type: String, Doc: "The list, as it was named"},
 			{Name: "list_sha256", Type: String, Doc: "Digest of the list"},

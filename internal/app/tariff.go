@@ -29,7 +29,7 @@ func newTariff(u *lusha.Usage) pipeline.Tariff {
 // began, and the day of that; the day is empty if no run has prices.
 func earlierTariff(runs []*ledger.Run) (t pipeline.Tariff, day string) {
 	for _, r := range slices.Backward(runs) {
-		if len(r.Prices) > 0 {
+		if r.Inbox == nil && len(r.Prices) > 0 { // a publication repeats those of an earlier run
 			return r.Tariff, r.FirstStarted.UTC().Format(time.DateOnly)
 		}
 	}
