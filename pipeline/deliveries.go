@@ -28,7 +28,7 @@ func (r *Runner) RunDeliveries(ctx context.Context, deliveries iter.Seq2[*Batch,
 		if done.has(b.Items[0].Account.Row) {
 			continue
 		}
-		if err := r.recordDelivery(ctx, rec, b); err != nil {
+		if err := recordDelivery(ctx, r.Fetcher, rec, b); err != nil {
 			return nil, err
 		}
 		recorded++
@@ -40,8 +40,8 @@ func (r *Runner) RunDeliveries(ctx context.Context, deliveries iter.Seq2[*Batch,
 }
 
 // recordDelivery records one delivery and writes its rows.
-func (r *Runner) recordDelivery(ctx context.Context, rec *recorder, b *Batch) error {
-	reply, err := r.Fetcher.Fetch(ctx, b)
+func recordDelivery(ctx context.Context, from Fetcher, rec *recorder, b *Batch) error {
+	reply, err := from.Fetch(ctx, b)
 	if err != nil {
 		return err
 	}
