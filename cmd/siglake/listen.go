@@ -8,6 +8,7 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/format"
+	"github.com/siglake/siglake/internal/inbox"
 	"github.com/siglake/siglake/internal/report"
 )
 
@@ -55,6 +56,7 @@ const receiverPath = "/in"
 // listen receives webhooks until ctx ends, and prints where, and what came.
 func listen(ctx context.Context, inv *invocation, env *app.Env, o app.ListenOptions, quiet bool) error {
 	o.WriteMetrics = report.WriteListenMetrics
+	o.Publish = func(ctx context.Context) (inbox.Position, error) { return publishReceived(ctx, inv, env, &o) }
 	o.Ready = func(a *app.ListenAddresses) {
 		if !quiet {
 			report.PrintListening(env.Stdout, a)
@@ -67,11 +69,19 @@ func listen(ctx context.Context, inv *invocation, env *app.Env, o app.ListenOpti
 	return err
 }
 
-// runAfterPublish runs the command of --after-publish when a part of the inbox was published. What goes wrong
-// is warned about: deliveries arrive all the same.
-func runAfterPublish(ctx context.Context, inv *invocation) {
+// publishReceived publishes what is in the inbox, and runs the command of --after-publish. What goes wrong with
+// that is warned about: deliveries arrive all the same.
+func publishReceived(ctx context.Context, inv *invocation, env *app.Env, o *app.ListenOptions) (until inbox.Position, err error) {
+	r, err := app.PublishInbox(ctx, env, app.PublishOptions{Lake: o.Lake, Command: app.ListenHolder, Store: o.Store})
+	if err != nil {
+		return "", err
+	}
+	if r.Manifest != nil {
+		report.LogRun(env.Log, r.Manifest)
+	}
 	if err := inv.afterPublish(ctx); err != nil {
 		inv.console.print(slog.LevelWarn, format.Text(err.Error()))
 	}
 	inv.published = nil
+	return r.Until, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -417,6 +418,68 @@ func TestPublishOnS3(t *testing.T) {
 	}
 	if chain := bucketGenerations(t, store, lake); len(chain) != 2 {
 		t.Errorf("%d generations, want 2", len(chain))
+	}
+}
+
+// TestWaitForListener: a listener that publishes holds the lock for seconds, and no command fails because of that.
+func TestWaitForListener(t *testing.T) {
+	t.Parallel()
+	lake := t.TempDir() + "/lake"
+	receive(t, lake, inventedDelivery(1))
+	held, err := lease.AcquireFlock(lake+"/_state", app.ListenHolder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits, released := &notifyingLog{text: "waiting until", met: make(chan struct{})}, make(chan error, 1)
+	go func() { // ends when the command waits
+		<-waits.met
+		released <- held.Close()
+	}()
+	var stdout bytes.Buffer
+	if code := envFor(t).execute(t.Context(), []string{"siglake", "webhooks", "publish", "--lake", lake}, strings.NewReader(""), &stdout, waits); code != exitComplete || !strings.Contains(stdout.String(), "all new") {
+		t.Errorf("exit %d: %s", code, stdout.String())
+	}
+	waits.once.Do(func() { close(waits.met) })
+	if err := <-released; err != nil {
+		t.Error(err)
+	}
+}
+
+// notifyingLog is a log that notices a text.
+type notifyingLog struct {
+	text string
+	met  chan struct{}
+	once sync.Once
+}
+
+func (l *notifyingLog) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(l.text)) {
+		l.once.Do(func() { close(l.met) })
+	}
+	return len(line), nil
+}
+
+// TestPublishPruned: the bodies of old deliveries can be pruned from the journal. Their charges and ids stay.
+func TestPublishPruned(t *testing.T) {
+	t.Parallel()
+	lake := t.TempDir() + "/lake"
+	receive(t, lake, inventedDelivery(1), inventedDelivery(2))
+	publish(t, lake)
+	envFor(t).Now = func() time.Time { return time.Now().AddDate(0, 2, 0) }
+	receive(t, lake, inventedDelivery(3))
+	publish(t, lake)
+	if code, stdout, stderr := runProgram(t, "prune", "--journal", "--older-than", "40d", "--yes", "--lake", lake); code != exitComplete || !strings.Contains(stdout, "2 answers") {
+		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+	}
+	verifyLake(t, lake)
+	receiveAgain(t, lake, []delivered{inventedDelivery(3)})
+	if got := publish(t, lake); got.Run != "" || got.Copies != 1 {
+		t.Errorf("published %+v, want a copy", got)
+	}
+	var status app.LakeStatus
+	_, stdout, _ := runProgram(t, "status", "--lake", lake, "--json")
+	if err := json.Unmarshal([]byte(stdout), &status); err != nil || status.Credits != 2+3+1 {
+		t.Errorf("%d credits, %v, want 6", status.Credits, err)
 	}
 }
 

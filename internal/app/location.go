@@ -12,9 +12,11 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/lease"
+	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/internal/wal"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
@@ -82,7 +84,7 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 	s.holder = func(context.Context) (*lease.Holder, error) { return lease.FlockHolder(dir) }
 	if holder != readOnly {
 		s.created = missingPaths(path)
-		s.lock, err = lease.AcquireFlock(dir, holder)
+		s.lock, err = waitForListener(ctx, env, s.holder, func() (lease.Lock, error) { return asLock(lease.AcquireFlock(dir, holder)) })
 		if holder == rebuildHolder && isForbidden(err) {
 			s.readOnly, s.created = true, nil
 			s.lock, err = shareLock(dir)
@@ -96,6 +98,43 @@ func openJournalStore(ctx context.Context, env *Env, o StoreOptions, uri, holder
 		return s, err
 	}
 	return s, s.openDir(journal, env.Hook)
+}
+
+// ListenHolder is who holds the lock of a lake while siglake listen publishes.
+const ListenHolder = "siglake listen"
+
+// The listener publishes for seconds, at any time: a command waits that long for its lock, and for no other one.
+const (
+	listenerWait = time.Minute
+	listenerPoll = 100 * time.Millisecond
+)
+
+// waitForListener takes a lock, for which it waits while siglake listen holds it.
+func waitForListener(ctx context.Context, env *Env, holder func(context.Context) (*lease.Holder, error), take func() (lease.Lock, error)) (lease.Lock, error) {
+	for waited := time.Duration(0); ; waited += listenerPoll {
+		lock, err := take()
+		if !errors.Is(err, lease.ErrLocked) || waited >= listenerWait {
+			return lock, err
+		}
+		h, unknown := holder(ctx)
+		if unknown != nil || h != nil && h.Command != ListenHolder { // nil: it was released meanwhile
+			return lock, err
+		}
+		if waited == 0 {
+			env.Log.Info("waiting until siglake listen has published what it received")
+		}
+		if !policy.Sleep(ctx, listenerPoll) {
+			return lock, err
+		}
+	}
+}
+
+// asLock is a lock as the interface: nil if there is none.
+func asLock[L lease.Lock](l L, err error) (lease.Lock, error) {
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 var errStateOfLocalLake = UsageErrorf("--state applies to lakes on S3 only; the journal of a local lake lies in the lake's directory")
@@ -187,7 +226,7 @@ func openBucketJournal(ctx context.Context, env *Env, o StoreOptions, uri, holde
 	}
 	s.holder = func(ctx context.Context) (*lease.Holder, error) { return lease.ObjectHolder(ctx, b, leaseName) }
 	if holder != readOnly {
-		held, err := lease.Acquire(ctx, b, leaseName, holder, lease.Options{})
+		held, err := waitForListener(ctx, env, s.holder, func() (lease.Lock, error) { return asLock(lease.Acquire(ctx, b, leaseName, holder, lease.Options{})) })
 		switch {
 		case holder == rebuildHolder && isForbidden(err):
 			s.readOnly = true
