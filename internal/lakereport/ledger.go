@@ -41,7 +41,7 @@ type group struct {
 	runs                                  int64
 	last                                  number // start
 	calls, returned, newEvents, sum, most number
-	signals                               number // credits of the runs that request signals
+	signals                               number // credits of the runs that request signals or publish delivered ones
 }
 
 func (g *group) add(r *run) {
@@ -52,7 +52,7 @@ func (g *group) add(r *run) {
 	g.newEvents.add(r.newEvents)
 	g.sum.add(r.credits)
 	g.most.add(r.atMost)
-	if r.command == "" || r.command == "run" { // not what ids and scores cost
+	if r.command == "" || r.command == "run" || r.command == "webhooks" { // not what ids and scores cost
 		g.signals.add(r.credits)
 	}
 }

@@ -159,8 +159,9 @@ func (s *Scope) hitSQL(condition string, groups ...string) string {
 		"FROM (SELECT " + strings.Join(groups, ", ") + ", " + countHitsSQL + "  " + s.hitLinesSQL() + where(condition) + " GROUP BY " + numbers(len(groups)) + ")\nORDER BY lines DESC, " + strings.Join(names, ", ")
 }
 
-// ofSignalsSQL is the credits of the runs that request signals: what ids and scores cost bought no event.
-const ofSignalsSQL = "CAST(sum(credits) FILTER (WHERE coalesce(command, 'run') = 'run') AS BIGINT)"
+// ofSignalsSQL is the credits of the runs that request signals or publish delivered ones: what ids and scores cost
+// bought no event.
+const ofSignalsSQL = "CAST(sum(credits) FILTER (WHERE coalesce(command, 'run') IN ('run', 'webhooks')) AS BIGINT)"
 
 // creditsSQL is the charges of the runs of the period: 0 without a run, unless the lake knows of none.
 func (s *Scope) creditsSQL() string {
