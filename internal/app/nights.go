@@ -9,6 +9,7 @@ import (
 	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/nights"
+	"github.com/siglake/siglake/internal/subscriptions"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
@@ -200,6 +201,7 @@ type nightScheduler struct {
 	options *RunOptions
 	lake    *lake
 	queries []pipeline.Query
+	gaps    []subscriptions.Gap // of the lake's webhooks
 }
 
 // policy is that of the options, with what the ledger shows about the signal types of the queries.
@@ -234,8 +236,9 @@ func (n *nightScheduler) schedule(ctx context.Context, purchases pipeline.Purcha
 	}
 	p.Backfill = int(p.Today - ledger.DayOf(back))
 	p.Reread = forecast.ChargesEmptyTypes(n.lake.ledger.History())
-	if p.Gaps, err = webhookGaps(ctx, n.lake, n.options.Store); err != nil {
-		return nil, err
+	p.Gaps = map[pipeline.Identity]nights.Gap{}
+	for _, g := range n.gaps {
+		p.Gaps[pipeline.IdentityByID(g.Object, g.EntityID)] = nights.Gap{From: ledger.DayOf(g.From), Polled: g.Polled}
 	}
 	schedule, err := nights.NewSchedule(ctx, n.lake.ledger, purchases, p)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/nights"
+	"github.com/siglake/siglake/internal/subscriptions"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
@@ -26,7 +27,8 @@ type session struct {
 	match runMatch      // with earlier runs; set by matchRuns
 	built *builtQueries // nil: none yet
 
-	schedule *nights.Schedule // of a nightly run; nil: it asks one window
+	schedule *nights.Schedule    // nil: the run is no night
+	gaps     []subscriptions.Gap // of the lake's webhooks, which the schedule fills
 }
 
 // run makes one run, or continues one.
@@ -67,6 +69,7 @@ func (s *session) run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	j.undecided = s.undecidedCalls(recorder.Run())
 	j.Report(m)
 	if err == nil {
+		s.closeGaps(ctx, m)
 		var after *int64
 		if m.Reconciliation != nil {
 			after = m.Reconciliation.After
@@ -75,9 +78,6 @@ func (s *session) run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	}
 	if err != nil {
 		return nil, nil, runError(err)
-	}
-	if err := closeGaps(ctx, l, j.Store, recorder.Run()); err != nil {
-		j.env.Log.Warn("gaps in the deliveries of webhooks stay noted: the next night removes those that this one has asked about", "error", err)
 	}
 	j.damage = errors.Join(j.damage, findMissing(ctx, j.env, j.Lake, sink, m))
 	return m, nil, nil
@@ -165,7 +165,7 @@ func (s *session) completeSpec(ctx context.Context) (pipeline.RunSpec, error) {
 		return spec, err
 	}
 	priceQueries(spec.Queries, spec.Tariff)
-	if spec.Lateness, err = (&nightScheduler{&j.RunOptions, s.lake, spec.Queries}).lateness(ctx); err != nil {
+	if spec.Lateness, err = (&nightScheduler{options: &j.RunOptions, lake: s.lake, queries: spec.Queries}).lateness(ctx); err != nil {
 		return spec, err
 	}
 	spec.ID, err = newRunID(now, rand.Reader)
@@ -328,10 +328,12 @@ func (s *session) usedBefore(run *ledger.Run) *int64 {
 // setSchedule gives the runner the schedule of a nightly run.
 func (s *session) setSchedule(ctx context.Context, r *pipeline.Runner, queries []pipeline.Query) error {
 	j := s.job
-	schedule, err := (&nightScheduler{&j.RunOptions, s.lake, queries}).schedule(ctx, r.Purchases, r.Spec.Lateness)
-	s.schedule = schedule
+	if j.isNightly() {
+		s.gaps = s.lake.webhookGaps(ctx, j.Store)
+	}
+	schedule, err := (&nightScheduler{&j.RunOptions, s.lake, queries, s.gaps}).schedule(ctx, r.Purchases, r.Spec.Lateness)
 	if err == nil && schedule != nil {
-		r.Schedule = schedule
+		r.Schedule, s.schedule = schedule, schedule
 		if schedule.Rereads() {
 			j.env.Log.Info(rereadText)
 		}

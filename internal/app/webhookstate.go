@@ -13,6 +13,8 @@ import (
 	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/lease"
 	"github.com/siglake/siglake/internal/subscriptions"
+	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sinks"
 )
 
@@ -159,4 +161,45 @@ func WebhookState(ctx context.Context, env *Env, o StoreOptions, uri string) (*s
 	}
 	defer s.close() //nolint:errcheck // it was only read
 	return s.read(ctx)
+}
+
+// webhookGaps are the entities of which webhooks may not have delivered events. A run does not depend on them: what
+// cannot be read is warned about.
+func (l *lake) webhookGaps(ctx context.Context, o StoreOptions) []subscriptions.Gap {
+	state, err := WebhookState(ctx, l.env, o, l.uri)
+	if err != nil {
+		l.env.Log.Warn("events that webhooks have not delivered are not polled: the state of the webhooks cannot be read", "error", err)
+		return nil
+	}
+	return state.Gaps
+}
+
+// closeGaps notes which gaps a nightly run has filled. One that left anything fills them again when it is continued.
+func (s *session) closeGaps(ctx context.Context, m *pipeline.Manifest) {
+	if len(s.gaps) == 0 || s.schedule == nil || m.Run.Stop != nil || m.Accounts.ByStatus[schema.Deferred]+m.Accounts.ByStatus[schema.InDoubt] > 0 {
+		return
+	}
+	err := changeWebhooks(context.WithoutCancel(ctx), s.job.env, s.job.Store, s.lake.uri, "siglake "+s.job.Command, func(state *subscriptions.State) {
+		state.PollGaps(s.gaps, func(g subscriptions.Gap) []string {
+			return s.schedule.Polled(pipeline.IdentityByID(g.Object, g.EntityID))
+		})
+	})
+	if err != nil {
+		s.job.env.Log.Warn("the next nightly run polls again what webhooks have not delivered", "error", err)
+	}
+}
+
+// changeWebhooks changes the state of a lake's webhooks.
+func changeWebhooks(ctx context.Context, env *Env, o StoreOptions, uri, holder string, change func(*subscriptions.State)) error {
+	s, err := openWebhooks(ctx, env, o, uri, holder)
+	if err != nil {
+		return err
+	}
+	defer s.close() //nolint:errcheck // what was written is durable
+	state, err := s.read(ctx)
+	if err != nil {
+		return err
+	}
+	change(state)
+	return s.write(ctx, state)
 }

@@ -2,66 +2,46 @@ package nights
 
 import (
 	"slices"
-	"time"
 
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
 )
 
-// Gap is a time in which events of an entity may not have been delivered: its subscription was blocked.
+// Gap is an entity of which webhooks may not have delivered events since a day. Newer events may have been
+// delivered, so that the newest one says nothing about the days before it.
 type Gap struct {
-	Signals []string   // types that were subscribed
-	Since   ledger.Day // first day whose events may be missing
-	Noted   time.Time  // when the subscription was found blocked
+	From   ledger.Day
+	Polled []string // signal types that were asked from that day on since
 }
 
-// Gaps are the gaps that polling has not closed yet, and how it closes them. A pair in a gap is asked the
-// next night, due or not: from the day after its newest event as ever, and from the first day of the gap
-// if that is earlier. Its events of these days are bought a second time, and they are few: a subscription
-// is blocked because of an event that could not be delivered.
-type Gaps struct {
-	of        map[pipeline.Identity][]Gap
-	lastNight time.Time // start of the last published night
-}
-
-// NewGaps are gaps of identities, in a lake with these runs.
-func NewGaps(of map[pipeline.Identity][]Gap, runs []*ledger.Run) *Gaps {
-	g := &Gaps{of: of}
-	for _, r := range runs {
-		if r.Published != nil && r.SinceLast() && r.FirstStarted.After(g.lastNight) {
-			g.lastNight = r.FirstStarted
-		}
-	}
-	return g
-}
-
-// first is the first day of the gaps of a pair that are open; 0: none is.
-func (g *Gaps) first(identities []pipeline.Identity, signal string, lastAsked ledger.Day) (first ledger.Day) {
-	if g == nil {
-		return 0
-	}
+// fillGap has a pair in a gap asked once, due or not: from the day after its newest event as ever, and from the
+// first day of the gap if that is earlier. An event becomes visible days after its date, so the days of the gap
+// alone would have few of those that were not delivered. Known events of these days are bought a second time,
+// and they are few: a subscription is blocked because of an event that could not be delivered.
+func (s *Schedule) fillGap(p *pair, identities []pipeline.Identity, c ledger.Cursor, signal string) {
 	for _, identity := range identities {
-		for _, gap := range g.of[identity] {
-			open := lastAsked < ledger.DayOf(gap.Noted.UTC().Format(time.DateOnly)) || !g.lastNight.After(gap.Noted)
-			if open && slices.Contains(gap.Signals, signal) && (first == 0 || gap.Since < first) {
-				first = gap.Since
-			}
+		g, known := s.policy.Gaps[identity]
+		if !known || slices.Contains(g.Polled, signal) {
+			continue
+		}
+		if p.kind == notDue {
+			*p = s.policy.dueToday(signal, c)
+		}
+		if p.kind != first {
+			p.kind = gap
+		}
+		p.since = min(p.since, g.From)
+		if s.polled == nil {
+			s.polled = map[pipeline.Identity][]string{}
+		}
+		if !slices.Contains(s.polled[identity], signal) {
+			s.polled[identity] = append(s.polled[identity], signal)
 		}
 	}
-	return first
 }
 
-// askGap makes a pair due that may lack events which were not delivered.
-func (s *Schedule) askGap(p *pair, identities []pipeline.Identity, c ledger.Cursor, signal string) {
-	since := s.policy.Gaps.first(identities, signal, c.LastAsked)
-	if since == 0 || p.kind == first {
-		return
-	}
-	if p.kind == notDue {
-		*p = s.policy.dueToday(signal, c)
-	}
-	*p = pair{kind: gap, since: min(p.since, since)}
-}
+// Polled are the signal types that the schedule has asked of an entity from the first day of its gap on.
+func (s *Schedule) Polled(identity pipeline.Identity) []string { return s.polled[identity] }
 
 // dueToday is what a pair is asked on a night on which it is not due.
 func (p *Policy) dueToday(signal string, c ledger.Cursor) pair {

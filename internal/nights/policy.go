@@ -39,8 +39,8 @@ type Policy struct {
 	// The share of the pairs with a recent event that are due, of which all days of the look-back are
 	// asked again.
 	Audit float64
-	// Of entities whose deliveries failed; nil: there are none.
-	Gaps *Gaps
+	// Of entities with events that webhooks may not have delivered.
+	Gaps map[pipeline.Identity]Gap
 }
 
 // The defaults, in days.

@@ -23,6 +23,7 @@ type Schedule struct {
 	noted     map[*ledger.Call]bool
 	// Webhooks have delivered events, which the ledger has under the ids of their entities.
 	delivered bool
+	polled    map[pipeline.Identity][]string // see Polled
 
 	// What was decided so far.
 	Counts Counts
@@ -75,7 +76,7 @@ func NewSchedule(ctx context.Context, l *ledger.Ledger, purchases pipeline.Purch
 		return nil, err
 	}
 	s := &Schedule{
-		policy: p, cursors: cursors, purchases: purchases, doubts: map[pipeline.Identity][]*ledger.Call{}, noted: map[*ledger.Call]bool{},
+		policy: p, cursors: cursors, purchases: purchases, doubts: map[pipeline.Identity][]*ledger.Call{}, noted: map[*ledger.Call]bool{}, delivered: len(p.Gaps) > 0,
 		edges: map[pipeline.APIVersion]ledger.Edge{pipeline.V2: cursors.Edge(pipeline.V2), pipeline.V3: cursors.Edge(pipeline.V3)},
 	}
 	spent := int64(0)
@@ -123,9 +124,9 @@ func (s *Schedule) Due(ctx context.Context, a *schema.Account, q *pipeline.Query
 	for _, signal := range q.ResultTypes() {
 		cursor := s.cursorOf(identities, q, signal)
 		p := s.policy.audited(s.policy.due(signal, cursor), identities[0], signal)
-		s.askGap(&p, identities, cursor, signal)
 		s.probeEdge(&p, q)
 		s.askCapped(&p, identities, q, signal)
+		s.fillGap(&p, identities, cursor, signal)
 		s.noteUndecided(identities, q, signal)
 		held := s.applyDoubts(&p, &due, identities, q, signal)
 		s.count(p, held)

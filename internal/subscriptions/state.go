@@ -78,6 +78,7 @@ type Gap struct {
 	From     string        `json:"from"` // YYYY-MM-DD
 	Noted    time.Time     `json:"noted"`
 	Reason   string        `json:"why"`
+	Polled   []string      `json:"polled,omitempty"` // signal types that were polled from there since
 }
 
 // Pause says since when no deliveries are wanted, and why.
@@ -217,12 +218,28 @@ func (s *State) NoteGap(object schema.Object, entityID string, from, now time.Ti
 		s.Gaps = slices.Insert(s.Gaps, i, g)
 	case strings.Compare(g.From, s.Gaps[i].From) < 0:
 		s.Gaps[i] = g
-	default:
-		s.Gaps[i].Noted = g.Noted // what was polled before does not close it
+	default: // what was polled before does not close it
+		s.Gaps[i].Noted, s.Gaps[i].Polled = g.Noted, nil
 	}
 }
 
-// CloseGaps forgets gaps that were noted before a moment, of entities that were polled since.
-func (s *State) CloseGaps(before time.Time, polled func(Gap) bool) {
-	s.Gaps = slices.DeleteFunc(s.Gaps, func(g Gap) bool { return g.Noted.Before(before) && polled(g) })
+// PollGaps notes that signal types of entities with gaps were polled. A gap of which all types of the subscription were
+// polled is closed; so is one of an entity without a subscription. Gaps that are not among those given are newer, and stay.
+func (s *State) PollGaps(gaps []Gap, polled func(Gap) []string) {
+	known := map[entityKey]Gap{}
+	for _, g := range gaps {
+		known[entityKey{g.Object, g.EntityID}] = g
+	}
+	for i := range s.Gaps {
+		g := &s.Gaps[i]
+		if before, ok := known[entityKey{g.Object, g.EntityID}]; ok && before.Noted.Equal(g.Noted) && before.From == g.From {
+			g.Polled = append(g.Polled, polled(*g)...)
+			slices.Sort(g.Polled)
+			g.Polled = slices.Compact(g.Polled)
+		}
+	}
+	s.Gaps = slices.DeleteFunc(s.Gaps, func(g Gap) bool {
+		u := s.Find(g.Object, g.EntityID)
+		return len(g.Polled) > 0 && (u == nil || !slices.ContainsFunc(u.Signals(), func(signal string) bool { return !slices.Contains(g.Polled, signal) }))
+	})
 }
