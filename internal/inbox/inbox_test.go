@@ -280,7 +280,11 @@ func TestReaderSeesDurable(t *testing.T) {
 		_, err := i.Append(context.Background(), &Delivery{ID: "b", Kind: Event, Received: start})
 		done <- err
 	}()
-	<-syncing
+	select {
+	case <-syncing:
+	case err := <-done:
+		t.Fatalf("Append() without a sync = %v", err)
+	}
 	if got := endOf(t, r); got != before {
 		t.Errorf("End() during the sync = %q, want %q: the record can still be lost", got, before)
 	}
