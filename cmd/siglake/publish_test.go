@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -480,6 +482,55 @@ func TestPublishPruned(t *testing.T) {
 	_, stdout, _ := runProgram(t, "status", "--lake", lake, "--json")
 	if err := json.Unmarshal([]byte(stdout), &status); err != nil || status.Credits != 2+3+1 {
 		t.Errorf("%d credits, %v, want 6", status.Credits, err)
+	}
+}
+
+// TestPublishReplacedInbox: an inbox that is lost, and begun anew, costs no delivery that arrives later, and brings none
+// twice. So does one that is lost while a publication is unfinished: what was recorded is published.
+func TestPublishReplacedInbox(t *testing.T) {
+	t.Parallel()
+	for _, interrupted := range []bool{false, true} {
+		t.Run(fmt.Sprint("interrupted ", interrupted), func(t *testing.T) {
+			t.Parallel()
+			ownEnv(t)
+			lake := t.TempDir() + "/lake"
+			receive(t, lake, inventedDelivery(1), inventedDelivery(2))
+			if interrupted {
+				begun := false // it is recorded
+				envFor(t).Hook = func(op, path string, do func() error) error {
+					if begun && op == "create" {
+						return errors.New("the disk is full")
+					}
+					begun = begun || op == "sync" && strings.Contains(path, "journal")
+					return do()
+				}
+				if code, _, stderr := runProgram(t, "webhooks", "publish", "--lake", lake); code != exitStorage {
+					t.Fatalf("exit %d: %s", code, stderr)
+				}
+				envFor(t).Hook = nil
+				if _, stdout, _ := runProgram(t, "status", "--lake", lake); !strings.Contains(stdout, "siglake webhooks publish --lake") {
+					t.Errorf("status does not say how to continue: %s", stdout)
+				}
+			} else {
+				publish(t, lake)
+			}
+			if err := os.RemoveAll(lake + "/_state/inbox"); err != nil {
+				t.Fatal(err)
+			}
+			receive(t, lake, inventedDelivery(1), inventedDelivery(3))
+			publish(t, lake)
+			var events int
+			for _, digests := range eventsOf(t, lake) {
+				events += len(digests)
+			}
+			if events != 3 {
+				t.Errorf("%d events, want 3", events)
+			}
+			verifyLake(t, lake)
+			if again := publish(t, lake); again.Run != "" {
+				t.Errorf("published again: %+v", again)
+			}
+		})
 	}
 }
 

@@ -135,6 +135,9 @@ func (s *statusReader) status(ctx context.Context, o *StatusOptions, maxAge time
 			status.Next = append(status.Next, s.continueText(reopened))
 		}
 	}
+	if last := lastPublication(l.ledger.Runs()); last != nil && last.Published == nil && status.Process == nil {
+		status.Next = append(status.Next, "siglake webhooks publish --lake "+l.uri)
+	}
 	if total.InDoubt.Calls > onWire {
 		status.Next = append(status.Next, "siglake held list --lake "+l.uri)
 	}
