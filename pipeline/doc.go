@@ -39,6 +39,9 @@
 // the answer to the previous page, so nothing can run concurrently. A page with a lost answer
 // ends the run.
 //
+// What webhooks deliver is published by a run that requests nothing, in deliveries.go: each delivery is a batch with one
+// item, whose call has its answer from the beginning. So rows, bill and tables come about as they do for a request.
+//
 // # Stopping
 //
 // A stop is not a cancellation. When the context ends, or a fetcher returns a [*Stop], no new call

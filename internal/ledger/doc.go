@@ -88,6 +88,14 @@
 // An answer with as many events as its cap allows may lack older ones. Their window is a [Capped], which
 // few pairs have. It stays until an answer contains all of it.
 //
+// # Deliveries
+//
+// What a webhook delivers is recorded as a call with its answer, under the id of the delivery (deliveries.go).
+// The inbox holds it durably, so its records need not be durable before the run is prepared; the beginning of a
+// delivery that a crash leaves is none, and never in doubt. It moves the newest event of its pair and nothing else of a
+// cursor, covers no question, and is no history: nothing was asked. Its identities lead to it from the index, since an audit
+// of a pair counts it as known.
+//
 // # Checkpoints
 //
 // A run that is published ends with a checkpoint if the records since the last one are many: 4 MiB, or
