@@ -294,7 +294,7 @@ func (w *widening) checkLake(known map[string]*attempts, r *widenRound) {
 		w.t.Errorf("verify: exit %d\n%s%s", code, stdout, stderr)
 	}
 	lake := &rig{t: w.t, lake: w.store.local(w.t, w.lake)}
-	rows, status := lake.signalRows()
+	rows, status := lake.signalRows(r.doneBy)
 	w.checkRows(known, rows)
 	writtenOff := writtenOffKeys(known)
 	for p, events := range w.wanted(r) {
@@ -395,10 +395,12 @@ func schemaSignals(text string) (keys []string) {
 	return keys
 }
 
-// signalRows are the events of a lake by pair, and the status of each line in its last generation.
-func (r *rig) signalRows() (rows map[pair]map[string]bool, status map[string]schema.Status) {
+// signalRows are the events of a lake by pair, and the status of each line in a run, or after it if its calls
+// were read again; empty: in the newest run.
+func (r *rig) signalRows(run string) (rows map[pair]map[string]bool, status map[string]schema.Status) {
 	r.t.Helper()
 	rows, status = map[pair]map[string]bool{}, map[string]schema.Status{}
+	newest := ""
 	for _, r.manifest = range r.generations() {
 		for _, row := range r.events() {
 			var raw struct{ SignalID string }
@@ -409,11 +411,13 @@ func (r *rig) signalRows() (rows map[pair]map[string]bool, status map[string]sch
 			}
 			rows[p][raw.SignalID] = true
 		}
-		switch kind := r.manifest.Run.Kind; {
-		case kind.IsMaintenance(): // its files have the lines of several runs, in any order
-			continue
-		case kind == pipeline.RunGeneration: // a reread has some lines of a run only
+		switch of := r.manifest.Run; {
+		case of.Kind == pipeline.RunGeneration && (run == "" || run == of.ID):
 			clear(status)
+			newest = of.ID
+		case of.Kind == pipeline.RereadGeneration && of.Continues == newest: // it has some lines of the run
+		default: // another run, or a compaction, with the lines of several runs in any order
+			continue
 		}
 		for _, row := range r.accountRows() {
 			if s := schema.Status(row["status"].(string)); s != schema.Duplicate {

@@ -116,12 +116,16 @@ type widenRound struct {
 	inDoubt  string // of --in-doubt
 	printed  strings.Builder
 	finished bool
-	first    int // of its entries on the bill
+	doneBy   string // the run that had requested all of it; empty: it was one of the round
+	first    int    // of its entries on the bill
 	// Of a refresh, those with which the command began anew: the process that died before had published.
 	anew []int
 	// Digests of requests that were released, and written off, before the round.
 	released, lost map[string]bool
 }
+
+// nothingToDo finds the run that requested all that a command asks.
+var nothingToDo = regexp.MustCompile(`Nothing to do: run (\S+) requested all`)
 
 // announces is the largest number of pairs that the round says it buys again.
 func (w *widenRound) announces() (most int) {
@@ -321,6 +325,9 @@ func (w *widening) playRound(r *widenRound) {
 			newRun = false
 		case exitComplete, exitInDoubt:
 			r.finished, w.unfinished = true, false
+			if m := nothingToDo.FindStringSubmatch(text); m != nil {
+				r.doneBy = m[1]
+			}
 			return
 		default:
 			w.t.Fatalf("%v: exit %d: %s", flags, code, text)

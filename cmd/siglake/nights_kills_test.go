@@ -306,7 +306,7 @@ func (n *killedNights) checkEnd() {
 		n.t.Errorf("status: unfinished %q, %d open lines; want none", status.Unfinished, status.OpenLines)
 	}
 	known := n.attempts()
-	rows, _ := lake.signalRows()
+	rows, _ := lake.signalRows("")
 	n.checkRows(known, rows)
 	n.checkWindows(lake)
 	for _, a := range known {
