@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"internal/lease":             {"internal/bucket", "internal/lease/flock"},
 	"internal/inbox":             {"internal/durable", "internal/lease", "internal/wal"},
 	"internal/receiver":          {"internal/inbox", "internal/jsonscan"},
-	"internal/ledger":            {"schema", "pipeline", "internal/wal", "internal/forecast", "internal/idmap"},
+	"internal/ledger":            {"schema", "pipeline", "internal/wal", "internal/forecast", "internal/idmap", "internal/jsonscan"},
 	"internal/nights":            {"schema", "pipeline", "internal/ledger"},
 	"internal/proof":             {}, // for tests
 	"cmd/siglake/manual":         {},

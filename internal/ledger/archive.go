@@ -38,7 +38,11 @@ func (a *archive) readRequest(ctx context.Context, c *Call) (*pipeline.Batch, er
 		return nil, err
 	}
 	b := &pipeline.Batch{ID: c.Batch, Query: c.Query, ByID: c.ByID, NextAttempt: c.Attempt}
-	if err := decodeBody(r.Body, &b.Items); err != nil {
+	text, err := decompressBody(r.Body)
+	if err == nil {
+		b.Items, err = decodeItems(text)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.intentAt, err)
 	}
 	return b, nil
