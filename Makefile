@@ -31,7 +31,7 @@ RACE := ./cmd/siglake ./internal/app ./internal/bench ./internal/bench/plain ./i
 # runs in whole.
 WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/bench/answers ./internal/ddl ./internal/dictionary ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \
 	./internal/columns ./internal/flatten ./internal/forecast ./internal/format ./internal/idmap ./internal/jobfile ./internal/jsonscan ./internal/lakereport ./internal/ledger ./internal/lusha \
-	./internal/mutants ./internal/nights ./internal/proof ./internal/ratelimit ./internal/report ./internal/simulator ./internal/wal \
+	./internal/mutants ./internal/nights ./internal/proof ./internal/ratelimit ./internal/report ./internal/simulator ./internal/subscriptions ./internal/wal \
 	./pipeline ./schema ./sinks ./sources
 
 test: export GOGC ?= 400
