@@ -1,7 +1,8 @@
 // Package extsort is an external merge sort: it sorts the rows of one table, as Arrow
 // records, in bounded memory. A [Sorter] keeps records, spills them to disk as sorted
 // runs on request, and merges runs and memory k ways. The sort is stable. Many runs are
-// merged into one, so that only a few files are open at a time.
+// merged into one, so that only a few files are open at a time; runs that follow one
+// another are joined as they are, as those of rows that come almost sorted do.
 //
 // Rows are read through a [RecordView], which shares the memory of its record.
 package extsort

@@ -2,6 +2,7 @@ package extsort
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,21 +35,22 @@ type Space struct {
 // NewSpace returns a space in an existing folder, which nothing else writes runs to.
 func NewSpace(dir *durable.Dir, folder string) *Space { return &Space{dir: dir, folder: folder} }
 
-// sortedRun is a file of blocks of sorted rows of one sorter. Runs are scratch: they are not
-// synced and do not outlive the process.
+// sortedRun is sorted rows of one sorter: blocks in a file or, where the rows of one file follow those of
+// another one, in several. Runs are scratch: they are not synced and do not outlive the process.
 type sortedRun struct {
-	name  string
-	level int // how many merges its rows went through
+	names       []string
+	first, last []byte // keys of its rows
+	level       int    // how many merges its rows went through
 }
 
 // Spill sorts the rows in memory and moves them to disk.
 func (s *Sorter) Spill(ctx context.Context) error {
-	name, err := s.writeRun(ctx, []cursor{s.sortRecords()})
+	run, err := s.writeRun(ctx, []cursor{s.sortRecords()})
 	if err != nil {
 		return err
 	}
 	s.Release()
-	s.runs = append(s.runs, sortedRun{name: name})
+	s.runs = append(s.runs, run)
 	return s.mergeLevels(ctx)
 }
 
@@ -68,12 +70,21 @@ func (s *Sorter) Merge(ctx context.Context, yield func([]Row) error) error {
 
 // RemoveRuns removes what was spilled.
 func (s *Sorter) RemoveRuns() error {
-	for _, r := range s.runs {
-		if err := s.space.dir.Remove(r.name); err != nil {
-			return err
-		}
+	if err := s.removeRuns(s.runs); err != nil {
+		return err
 	}
 	s.runs = nil
+	return nil
+}
+
+func (s *Sorter) removeRuns(runs []sortedRun) error {
+	for _, r := range runs {
+		for _, name := range r.names {
+			if err := s.space.dir.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -107,32 +118,46 @@ func (s *Sorter) reduceRuns(ctx context.Context) error {
 	return nil
 }
 
-// mergeRuns replaces neighbouring runs by one.
+// mergeRuns replaces neighbouring runs by one. Rows that were added in their order, as those of a list are, are
+// not rewritten for that.
 func (s *Sorter) mergeRuns(ctx context.Context, from, to int) error {
-	cursors, err := s.openRuns(s.runs[from:to])
-	if err != nil {
-		return err
-	}
-	name, err := s.writeRun(ctx, cursors)
-	if err != nil {
-		return err
-	}
-	for _, r := range s.runs[from:to] {
-		if err := s.space.dir.Remove(r.name); err != nil {
+	merged, inOrder := joinRuns(s.runs[from:to])
+	if !inOrder {
+		cursors, err := s.openRuns(s.runs[from:to])
+		if err != nil {
+			return err
+		}
+		if merged, err = s.writeRun(ctx, cursors); err != nil {
+			return err
+		}
+		if err := s.removeRuns(s.runs[from:to]); err != nil {
 			return err
 		}
 	}
-	merged := sortedRun{name: name, level: s.runs[from].level + 1}
+	merged.level = s.runs[from].level + 1
 	s.runs = append(append(s.runs[:from:from], merged), s.runs[to:]...)
 	return nil
 }
 
+// joinRuns makes one run of several, each of which begins where the one before it ended, or later; false: they
+// overlap.
+func joinRuns(runs []sortedRun) (joined sortedRun, inOrder bool) {
+	joined.first, joined.last = runs[0].first, runs[len(runs)-1].last
+	for i, r := range runs {
+		if i > 0 && bytes.Compare(runs[i-1].last, r.first) > 0 {
+			return sortedRun{}, false
+		}
+		joined.names = append(joined.names, r.names...)
+	}
+	return joined, true
+}
+
 // writeRun merges the cursors into a new run, and closes them.
-func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (name string, err error) {
-	name = fmt.Sprintf("%s/run-%06d.tmp", s.space.folder, s.space.runs.Add(1))
+func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (run sortedRun, err error) {
+	name := fmt.Sprintf("%s/run-%06d.tmp", s.space.folder, s.space.runs.Add(1))
 	f, err := s.space.dir.Create(name)
 	if err != nil {
-		return "", errors.Join(err, closeCursors(cursors))
+		return run, errors.Join(err, closeCursors(cursors))
 	}
 	w, _ := s.space.writers.Get().(*blockWriter)
 	if w == nil {
@@ -140,41 +165,45 @@ func (s *Sorter) writeRun(ctx context.Context, cursors []cursor) (name string, e
 	}
 	defer s.space.writers.Put(w)
 	w.out, w.table = f, s.table
+	run.names = []string{name}
 	var rows []Row
-	bytes := 0
+	size := 0
 	flush := func() error {
 		if len(rows) == 0 {
 			return nil
 		}
+		if run.first == nil {
+			run.first = appendKey(nil, s.order, rows[0])
+		}
+		run.last = appendKey(run.last[:0], s.order, rows[len(rows)-1])
 		err := w.writeRows(rows)
-		rows, bytes = rows[:0], 0
+		rows, size = rows[:0], 0
 		return err
 	}
 	err = mergeSorted(ctx, cursors, func(merged []Row) error {
 		for _, r := range merged {
-			size := r.ByteSize()
-			if len(rows) == maxBatchRows || len(rows) > 0 && bytes+size > maxBatchBytes {
+			bytes := r.ByteSize()
+			if len(rows) == maxBatchRows || len(rows) > 0 && size+bytes > maxBatchBytes {
 				if err := flush(); err != nil {
 					return err
 				}
 			}
-			rows, bytes = append(rows, r), bytes+size
+			rows, size = append(rows, r), size+bytes
 		}
 		return flush() // the rows are valid during this call only
 	})
-	return name, errors.Join(err, f.Close())
+	return run, errors.Join(err, f.Close())
 }
 
 // openRuns opens runs for merging.
 func (s *Sorter) openRuns(runs []sortedRun) ([]cursor, error) {
 	var cursors []cursor
 	for _, r := range runs {
-		f, err := s.space.dir.Open(r.name)
-		if err != nil {
+		c := &runCursor{sorter: s, next: r.names}
+		cursors = append(cursors, c)
+		if err := c.openNext(); err != nil {
 			return nil, errors.Join(err, closeCursors(cursors))
 		}
-		blocks := blockReader{in: bufio.NewReaderSize(f, 64<<10), table: s.table}
-		cursors = append(cursors, &runCursor{sorter: s, file: f, blocks: blocks})
 	}
 	return cursors, nil
 }
@@ -190,7 +219,8 @@ func closeCursors(cursors []cursor) error {
 // runCursor is a cursor over a run. [mergeSorted] releases its views.
 type runCursor struct {
 	sorter   *Sorter
-	file     *durable.File
+	file     *durable.File // nil: it could not be opened
+	next     []string      // files behind it
 	blocks   blockReader
 	view     *RecordView
 	keys     sortKeys // of view
@@ -213,8 +243,14 @@ func (s *runCursor) nextRow() (Row, []byte, bool, error) {
 func (s *runCursor) readBlock() (ok bool, err error) {
 	s.view = nil
 	view, err := s.blocks.readRows()
-	if errors.Is(err, io.EOF) {
-		return false, nil
+	for errors.Is(err, io.EOF) {
+		if len(s.next) == 0 {
+			return false, nil
+		}
+		if err := s.openNext(); err != nil {
+			return false, err
+		}
+		view, err = s.blocks.readRows()
 	}
 	if err != nil {
 		return false, fmt.Errorf("read spilled rows of %s: %w", s.sorter.name, err)
@@ -227,4 +263,24 @@ func (s *runCursor) readBlock() (ok bool, err error) {
 	return true, nil
 }
 
-func (s *runCursor) close() error { return s.file.Close() }
+// openNext opens the next file instead of the one that is read to its end.
+func (s *runCursor) openNext() error {
+	if err := s.close(); err != nil {
+		return err
+	}
+	f, err := s.sorter.space.dir.Open(s.next[0])
+	if err != nil {
+		return err
+	}
+	s.file, s.next = f, s.next[1:]
+	s.blocks.in, s.blocks.table = bufio.NewReaderSize(f, 64<<10), s.sorter.table
+	return nil
+}
+
+func (s *runCursor) close() error {
+	f := s.file
+	if s.file = nil; f == nil {
+		return nil
+	}
+	return f.Close()
+}

@@ -1,6 +1,7 @@
 package extsort
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -122,5 +123,81 @@ func TestKeep(t *testing.T) {
 		if n != int64(i) || own != text(n) {
 			t.Errorf("row %d that was kept is %d with %.20q", i, n, own)
 		}
+	}
+}
+
+// TestRunsInOrder: rows that are added in their order are written once, however many runs they fill; runs that
+// overlap are merged.
+func TestRunsInOrder(t *testing.T) {
+	t.Parallel()
+	const spills = 3*mergeFanIn + 5
+	for _, tt := range []struct {
+		name    string
+		row     func(i int) int64
+		written int64 // files
+	}{
+		{"in order", func(i int) int64 { return int64(i / 2) }, spills},
+		{"the last one is early", func(i int) int64 { return int64(i % (spills - 1)) }, spills},
+		{"in reverse order", func(i int) int64 { return int64(-i) }, spills + 3},
+	} {
+		table := schema.Credits
+		s := New(&table, "credits", newSpace(t))
+		var want []rowtest.Values
+		for i := range spills {
+			values := make(rowtest.Values, len(table.Columns))
+			values[table.ColumnIndex("call_id")], values[table.ColumnIndex("row")], values[table.ColumnIndex("events")] = "c", tt.row(i), int64(i)
+			want = append(want, values)
+			rec := rowtest.NewRecord(t, table, []rowtest.Values{values})
+			err := errors.Join(s.Add(rec), s.Spill(t.Context()))
+			rec.Release()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := s.space.runs.Load(); got != tt.written {
+			t.Errorf("%s: %d files are written in %d spills, want %d", tt.name, got, spills, tt.written)
+		}
+		b := array.NewRecordBuilder(memory.DefaultAllocator, table.Arrow())
+		defer b.Release()
+		var got []rowtest.Values
+		err := s.Merge(t.Context(), func(merged []Row) error {
+			rec := BuildRecord(b, &table, merged)
+			defer rec.Release()
+			got = append(got, rowtest.ValuesOf(t, rec)...)
+			return nil
+		})
+		if diff := gocmp.Diff(rowtest.Format(rowtest.Sort(table, want)), rowtest.Format(got)); err != nil || diff != "" {
+			t.Errorf("%s: %v, rows (-want +got):\n%.3000s", tt.name, err, diff)
+		}
+		if err := s.RemoveRuns(); err != nil {
+			t.Error(err)
+		}
+		if left, err := s.space.dir.ReadDir("."); err != nil || len(left) > 0 {
+			t.Errorf("%s: after RemoveRuns: %v, %v, want an empty directory", tt.name, left, err)
+		}
+	}
+}
+
+// TestMergeFails: after an error nothing more is handed over, although the next rows are merged meanwhile.
+func TestMergeFails(t *testing.T) {
+	t.Parallel()
+	table := schema.Credits
+	s := New(&table, "credits", newSpace(t))
+	rec := rowtest.NewRecord(t, table, rowtest.AwkwardRows(table, yieldRows, rand.New(rand.NewPCG(5, 6))))
+	defer rec.Release()
+	for range 4 {
+		if err := errors.Join(s.Add(rec), s.Spill(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full, calls := errors.New("no space"), 0
+	err := s.Merge(t.Context(), func([]Row) error {
+		if calls++; calls == 2 {
+			return full
+		}
+		return nil
+	})
+	if !errors.Is(err, full) || calls != 2 {
+		t.Errorf("Merge = %v after %d calls, want the error of the second", err, calls)
 	}
 }
