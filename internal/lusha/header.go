@@ -10,10 +10,14 @@ import (
 	"github.com/siglake/siglake/pipeline"
 )
 
-// parseRate reads the nine rate headers.
+// parseRate reads the nine rate headers. Their names are in canonical form, which costs no memory.
 func parseRate(h http.Header) pipeline.Rate {
 	number := func(name string) int64 {
-		n, err := strconv.ParseInt(strings.TrimSpace(h.Get(name)), 10, 64)
+		text := strings.TrimSpace(h.Get(name))
+		if text == "" {
+			return -1
+		}
+		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 0 {
 			return -1
 		}
@@ -21,12 +25,12 @@ func parseRate(h http.Header) pipeline.Rate {
 	}
 	window := func(long, short string) pipeline.Window {
 		return pipeline.Window{
-			Limit: number("x-rate-limit-" + long),
-			Used:  number("x-" + short + "-usage"),
-			Left:  number("x-" + short + "-requests-left"),
+			Limit: number("X-Rate-Limit-" + long),
+			Used:  number("X-" + short + "-Usage"),
+			Left:  number("X-" + short + "-Requests-Left"),
 		}
 	}
-	return pipeline.Rate{Minute: window("minute", "minute"), Hour: window("hourly", "hourly"), Day: window("daily", "daily")}
+	return pipeline.Rate{Minute: window("Minute", "Minute"), Hour: window("Hourly", "Hourly"), Day: window("Daily", "Daily")}
 }
 
 // recordedHeaders are the answer's header fields that a call keeps: rates, waiting times,
@@ -40,13 +44,25 @@ var recordedHeaders = []string{
 	"x-ratelimit-reset-daily", "x-request-id",
 }
 
+// canonicalHeaders are the names of recordedHeaders as an http.Header has them.
+var canonicalHeaders = func() (names []string) {
+	for _, name := range recordedHeaders {
+		names = append(names, http.CanonicalHeaderKey(name))
+	}
+	return names
+}()
+
 // encodeHeader writes the kept fields as one JSON object, names in lower case.
 func encodeHeader(h http.Header, key Key) []byte {
 	var out jsonscan.ObjectBuilder
-	for _, name := range recordedHeaders {
-		v, limit := h.Get(name), 256
+	for i, name := range recordedHeaders {
+		values, limit := h[canonicalHeaders[i]], 256
+		if len(values) == 0 {
+			continue
+		}
+		v := values[0]
 		if name == "link" { // several fields are one list
-			v, limit = strings.Join(h.Values(name), ", "), 1024
+			v, limit = strings.Join(values, ", "), 1024
 		}
 		if v != "" {
 			text := key.redact(v)
