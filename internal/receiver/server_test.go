@@ -78,6 +78,7 @@ func TestSlow(t *testing.T) {
 			_ = client.Close()
 			_ = server.Close()
 			<-done
+			<-time.After(time.Minute) // until the goroutines of the connection have ended
 		})
 	}
 }
