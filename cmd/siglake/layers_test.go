@@ -55,7 +55,7 @@ var allowed = map[string][]string{
 	"internal/report":            {"internal/app", "internal/format", "schema", "pipeline", "sinks", "internal/lusha", "internal/ledger", "internal/forecast", "internal/subscriptions"},
 	"internal/dictionary":        {"internal/ddl", "internal/format", "schema"},
 	"internal/ddl":               {"internal/app", "internal/format", "schema", "pipeline", "sinks"},
-	"cmd/siglake":                {"internal/ddl", "internal/dictionary", "cmd/siglake/manual", "internal/app", "internal/report", "internal/format", "internal/jobfile", "internal/notify", "internal/simulator", "schema", "pipeline", "internal/lusha", "internal/ledger"},
+	"cmd/siglake":                {"internal/inbox", "internal/ddl", "internal/dictionary", "cmd/siglake/manual", "internal/app", "internal/report", "internal/format", "internal/jobfile", "internal/notify", "internal/simulator", "schema", "pipeline", "internal/lusha", "internal/ledger"},
 
 	// benchmarks, which are not shipped
 	"internal/bench":         {"schema", "internal/bench/answers"},
