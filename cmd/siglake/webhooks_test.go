@@ -714,3 +714,24 @@ func TestWebhookCap(t *testing.T) {
 	h.command(exitDeferred, "cap", "--max-credits-per-day", "8")
 	h.wantEntities()
 }
+
+// TestWebhooksOfRebuiltLake: a rebuilt lake has the webhooks of the original.
+func TestWebhooksOfRebuiltLake(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	h.writeIDs("101", "102")
+	h.sync(exitComplete, "--yes")
+	receive(t, h.lake, eventDelivery(1, "101", "2026-04-07 10:00:00", 1))
+	publish(t, h.lake)
+	into := filepath.Join(t.TempDir(), "rebuilt")
+	if code, _, stderr := runProgram(t, "rebuild", "--lake", h.lake, "--into", into); code != exitComplete {
+		t.Fatalf("rebuild: exit %d: %s", code, stderr)
+	}
+	h.lake = into
+	if r := h.sync(exitComplete, "--yes"); r.Actions[subscriptions.Keep] != 2 || r.Calls != 0 {
+		t.Errorf("%+v, want both kept", r.Actions)
+	}
+	if code, _, stderr := runProgram(t, "verify", "--lake", h.lake); code != exitComplete {
+		t.Errorf("verify: exit %d: %s", code, stderr)
+	}
+}

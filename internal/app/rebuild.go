@@ -90,6 +90,9 @@ func RebuildLake(ctx context.Context, env *Env, o RebuildOptions) (rebuilt Rebui
 		return rebuilt, &Error{KindLocked, fmt.Errorf("a run worked on %s during the rebuild, which lacks it: rebuild again when it has ended", o.Lake)}
 	}
 	err = target.finish(ctx, func(to wal.Store) error { return l.ledger.CopyTo(ctx, to) })
+	if err == nil {
+		err = copyWebhooks(ctx, env, o.Store, o.Lake, o.Into)
+	}
 	if err == nil && newest != nil {
 		env.notePublication(o.Store, o.Into, newest)
 	}

@@ -203,3 +203,12 @@ func changeWebhooks(ctx context.Context, env *Env, o StoreOptions, uri, holder s
 	change(state)
 	return s.write(ctx, state)
 }
+
+// copyWebhooks gives a rebuilt lake the webhooks of the original: whichever of the two is used from then on has them.
+func copyWebhooks(ctx context.Context, env *Env, o StoreOptions, from, to string) error {
+	original, err := WebhookState(ctx, env, o, from)
+	if err != nil || original.Lake == "" {
+		return err
+	}
+	return changeWebhooks(ctx, env, o, to, rebuildHolder, func(state *subscriptions.State) { *state = *original })
+}

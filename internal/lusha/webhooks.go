@@ -79,7 +79,6 @@ const (
 // it states none.
 func (w Webhooks) Subscriptions(ctx context.Context) (all []Subscription, total int64, err error) {
 	known := map[string]bool{}
-	total = -1
 	for offset := 0; ; {
 		call, err := w.send(ctx, http.MethodGet, fmt.Sprintf("/api/subscriptions?limit=%d&offset=%d", maxHookPage, offset), nil, true)
 		if err != nil {
