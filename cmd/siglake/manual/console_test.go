@@ -261,6 +261,7 @@ func examples(t *testing.T, program string) {
 		return out
 	}
 	lines("siglake run accounts.csv --lake lake --signals news")
+	lines("(umask 077; echo whsec_of_the_examples > secrets.txt)")
 	commands, topics := 0, regexp.MustCompile(`^  ([a-z]+) +[^ ]`)
 	for _, line := range lines("siglake --help") {
 		if strings.HasPrefix(line, "Manual") {
@@ -273,6 +274,9 @@ func examples(t *testing.T, program string) {
 		commands++
 		for _, line := range lines("siglake " + m[1] + " --help") {
 			if example, ok := strings.CutPrefix(line, "  $ "); ok {
+				if strings.HasPrefix(example, "siglake listen ") { // which ends when it is stopped
+					example = "timeout --preserve-status --signal=TERM 2 " + example + " --listen 127.0.0.1:0"
+				}
 				lines(example)
 			}
 		}
