@@ -18,7 +18,9 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/bucket/buckettest"
 	"github.com/siglake/siglake/internal/inbox"
+	"github.com/siglake/siglake/internal/lease"
 	"github.com/siglake/siglake/internal/simulator"
 	"github.com/siglake/siglake/internal/subscriptions"
 	"github.com/siglake/siglake/schema"
@@ -455,6 +457,27 @@ func TestWebhookBlocked(t *testing.T) {
 	}
 }
 
+// TestWebhooksLocked: one command at a time changes the webhooks of a lake, and plans do not wait for it.
+func TestWebhooksLocked(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	h.writeIDs("101")
+	h.sync(exitComplete, "--yes")
+	held, err := lease.AcquireFlock(filepath.Join(h.lake, "_state", "webhooks"), "siglake webhooks pause")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := h.command(exitLocked, "resume"); !strings.Contains(out, "siglake webhooks pause") {
+		t.Errorf("resume beside a pause: %s", out)
+	}
+	h.sync(exitLocked, "--yes")
+	h.sync(exitComplete)
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.sync(exitComplete, "--yes")
+}
+
 // TestWebhookPause: a pause deletes, a sync meanwhile creates nothing, and resume creates what is wanted then.
 func TestWebhookPause(t *testing.T) {
 	t.Parallel()
@@ -734,4 +757,29 @@ func TestWebhooksOfRebuiltLake(t *testing.T) {
 	if code, _, stderr := runProgram(t, "verify", "--lake", h.lake); code != exitComplete {
 		t.Errorf("verify: exit %d: %s", code, stderr)
 	}
+}
+
+// TestWebhooksOnS3: the webhooks of a lake in a bucket are the same from any machine, and are changed by one at a time.
+func TestWebhooksOnS3(t *testing.T) {
+	store := buckettest.Start(t)
+	h := newHookTest(t)
+	h.lake = store.URI("lakes/hooks")
+	access := s3LakeFlags(t, store)
+	h.writeIDs("101", "102")
+	h.sync(exitComplete, append(access, "--yes")...)
+	h.writeIDs("102", "103")
+	if r := h.sync(exitComplete, append(access, "--yes")...); r.Actions[subscriptions.Keep] != 1 || r.Actions[subscriptions.Create] != 1 || r.Actions[subscriptions.Delete] != 1 {
+		t.Errorf("%+v", r.Actions)
+	}
+	h.wantEntities("102", "103")
+	b := openTestBucket(t, store, h.lake)
+	held, err := lease.Acquire(t.Context(), b, "_state/webhooks/lock.json", "another", lease.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.sync(exitLocked, append(access, "--yes")...)
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.sync(exitComplete, append(access, "--yes")...)
 }

@@ -51,9 +51,11 @@ func openWebhooks(ctx context.Context, env *Env, o StoreOptions, uri, holder str
 			return s, UsageErrorf("%v", err)
 		}
 		if holder != readOnly {
-			if s.lock, err = lease.Acquire(ctx, s.bucket, webhooksLeaseName, holder, lease.Options{}); err != nil {
+			held, err := lease.Acquire(ctx, s.bucket, webhooksLeaseName, holder, lease.Options{})
+			if err != nil {
 				return s, webhooksLockError(uri, err)
 			}
+			s.lock = held
 		}
 		return s, nil
 	}
@@ -62,9 +64,11 @@ func openWebhooks(ctx context.Context, env *Env, o StoreOptions, uri, holder str
 		return s, notLake(err)
 	}
 	if holder != readOnly {
-		if s.lock, err = lease.AcquireFlock(filepath.Join(path, filepath.FromSlash(webhooksLock)), holder); err != nil {
+		held, err := lease.AcquireFlock(filepath.Join(path, filepath.FromSlash(webhooksLock)), holder)
+		if err != nil {
 			return s, webhooksLockError(uri, err)
 		}
+		s.lock = held
 	}
 	if _, err = os.Stat(path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
