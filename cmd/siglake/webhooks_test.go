@@ -284,7 +284,7 @@ func TestWebhookSync(t *testing.T) {
 		t.Errorf("plan: %+v, want 3 to create", r)
 	}
 	h.wantEntities()
-	if r := h.sync(exitComplete, "--yes"); r.Actions[subscriptions.Create] != 3 || !r.Done || r.Pending != 0 {
+	if r := h.sync(exitComplete, "--yes"); r.Actions[subscriptions.Create] != 3 || !r.Done || r.Pending != 0 || !r.NoSecret {
 		t.Errorf("sync: %+v, want 3 created", r)
 	}
 	h.wantEntities("101", "102", "103")

@@ -59,6 +59,8 @@ type WebhookSync struct {
 	Entities int                        `json:"entities"` // of the list that are to be subscribed to
 	Signals  map[schema.Object][]string `json:"signals"`
 	Search   *WebhookSearch             `json:"search,omitempty"` // nil: every id is known
+	// Subscriptions were created for an account without a signing secret: the vendor delivers nothing.
+	NoSecret bool `json:"no_secret,omitempty"`
 
 	WebhookChanges
 }
@@ -327,7 +329,10 @@ func (s *WebhookSyncer) carryOut(ctx context.Context) (exit int, err error) {
 	if changes != nil {
 		s.report.WebhookChanges = *changes
 	}
-	s.report.Done = err == nil
+	if s.report.Done = err == nil; err == nil && changes.Actions[subscriptions.Create] > 0 {
+		secret, secretErr := s.conn.client.Webhooks().Secret(ctx)
+		s.report.NoSecret = secretErr == nil && secret.IsEmpty() // the vendor may refuse to show it
+	}
 	return exit, err
 }
 

@@ -53,6 +53,9 @@ func PrintWebhookSync(w io.Writer, r *app.WebhookSync) {
 	}
 	format.Fprintf(w, "\n")
 	printWebhookChanges(w, &r.WebhookChanges, r.Done)
+	if r.NoSecret {
+		format.Fprintf(w, "Note: the account has no signing secret, so nothing is delivered: siglake webhooks rotate-secret --secret-file FILE creates one.\n")
+	}
 	if !r.Done {
 		format.Fprintf(w, "Nothing was changed. Add --yes to carry this out.\n")
 	}
