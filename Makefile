@@ -25,11 +25,11 @@ LIMIT = $(if $(filter full,$(SIGLAKE_PROOF)),24h,30m)
 
 # Packages that start goroutines, in their code or their tests: the race detector watches their tests,
 # except for the sequential ones, which the arguments of proof.Main name.
-RACE := ./cmd/siglake ./internal/app ./internal/bench ./internal/bench/plain ./internal/bucket ./internal/inbox ./internal/lease ./internal/ledger ./internal/lusha ./internal/mutants \
-	./internal/notify ./internal/parallel ./internal/policy ./internal/ratelimit ./internal/simulator ./internal/wal ./pipeline ./sinks
+RACE := ./cmd/siglake ./internal/app ./internal/bench ./internal/bench/plain ./internal/bucket ./internal/extsort ./internal/inbox ./internal/lease ./internal/ledger ./internal/lusha ./internal/mutants \
+	./internal/notify ./internal/parallel ./internal/policy ./internal/ratelimit ./internal/receiver ./internal/simulator ./internal/wal ./pipeline ./sinks
 # These run without it: packages without goroutines, and the sequential tests of others; cmd/siglake
 # runs in whole.
-WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/bench/answers ./internal/ddl ./internal/dictionary ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable ./internal/extsort \
+WHOLE := ./cmd/siglake ./cmd/siglake/manual ./internal/bench/answers ./internal/ddl ./internal/dictionary ./internal/export ./internal/bucket ./internal/bucket/buckettest ./internal/durable \
 	./internal/columns ./internal/flatten ./internal/forecast ./internal/format ./internal/idmap ./internal/jobfile ./internal/jsonscan ./internal/lakereport ./internal/ledger ./internal/lusha \
 	./internal/mutants ./internal/nights ./internal/proof ./internal/ratelimit ./internal/report ./internal/simulator ./internal/subscriptions ./internal/wal \
 	./pipeline ./schema ./sinks ./sources

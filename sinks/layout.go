@@ -85,7 +85,7 @@ func (i *Inspector) ReadLayouts(ctx context.Context, s *Snapshot) (tables []sche
 	for _, t := range schema.Tables {
 		var newest schema.Table
 		for _, path := range newestFiles(s.Files, t.Name) {
-			layout, err := i.readLayout(ctx, path)
+			layout, err := readLayout(ctx, i.published.backend, path)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", path, err)
 			}
@@ -100,8 +100,8 @@ func (i *Inspector) ReadLayouts(ctx context.Context, s *Snapshot) (tables []sche
 	return tables, nil
 }
 
-func (i *Inspector) readLayout(ctx context.Context, path string) (t schema.Table, err error) {
-	o, err := i.published.backend.openObject(ctx, path)
+func readLayout(ctx context.Context, b backend, path string) (t schema.Table, err error) {
+	o, err := b.openObject(ctx, path)
 	if err != nil {
 		return t, err
 	}

@@ -134,7 +134,7 @@ func TestAfterPublishOnlyOfPublishers(t *testing.T) {
 		}
 	})
 	slices.Sort(publishers)
-	want := []string{"compact", "held reread", "held retry", "lookalikes", "plan", "prune", "rebuild", "resolve", "resume", "run", "score", "visitors"} // plan takes the flags of run
+	want := []string{"compact", "held reread", "held retry", "listen", "lookalikes", "plan", "prune", "rebuild", "resolve", "resume", "run", "score", "visitors", "webhooks publish", "webhooks sync"} // plan takes the flags of run
 	if diff := cmp.Diff(want, publishers); diff != "" {
 		t.Errorf("commands with --after-publish (-want +got):\n%s", diff)
 	}

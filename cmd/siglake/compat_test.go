@@ -554,7 +554,8 @@ func figures(lines []string) map[string][]string {
 		if m == nil {
 			continue
 		}
-		numbers := figure.FindAllString(m[3], -1)
+		text, _, _ := strings.Cut(m[3], "; merges/") // of a list that earlier versions did not write
+		numbers := figure.FindAllString(text, -1)
 		slices.Sort(numbers)
 		if m[1] == "11" { // bytes, some of which are about the machine
 			numbers = nil

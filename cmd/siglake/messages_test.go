@@ -182,7 +182,7 @@ func TestLakeMessages(t *testing.T) {
 	}
 	commands := [][]string{{"held", "list"}, {"resume"}}
 	for _, cmd := range newCLI(&app.Env{}).Commands {
-		if lake, ok := flagNamed(cmd, "lake").(*cli.StringFlag); ok && lake.Required {
+		if lake, ok := flagNamed(cmd, "lake").(*cli.StringFlag); ok && lake.Required && cmd.Name != "listen" { // which may come before the first run
 			commands = append(commands, []string{cmd.Name})
 		}
 	}

@@ -215,7 +215,7 @@ func TestRefreshContinuedByRefresh(t *testing.T) {
 	clearHook(t)
 	exec("a plan without it", "plan", append(slices.Clone(plain), "--json"), exitComplete, 0, "--refresh is missing")
 	exec("without it", "run", plain, exitUsage, 0, "--refresh is missing")
-	exec("a night without it", "run", append(slices.Clone(plain), "--unattended", "--max-credits", "1000"), exitComplete, 0, "closed an unfinished run")
+	exec("a night without it", "run", append(slices.Clone(plain), "--unattended", "--max-credits", "1000"), exitInDoubt, 0, "closed an unfinished run")
 	exec("a plan of the refresh", "plan", append(slices.Clone(refresh), "--json"), exitComplete, 20, "")
 	exec("the refresh", "run", refresh, exitInDoubt, 20, "pairs_again=20 ")
 	r.mustExit(exitComplete, "held", "retry")

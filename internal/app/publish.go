@@ -211,7 +211,7 @@ func (p *publisher) resume(ctx context.Context, r *ledger.Run) error {
 // survey counts what the part of the inbox holds; deliveries are those to publish. own is the run that publishes
 // them; nil: it has not begun.
 func (p *publisher) survey(ctx context.Context, own *ledger.Run) (deliveries int64, err error) {
-	if p.known, err = p.lake.ledger.Deliveries(ctx, own); err != nil {
+	if p.known, err = p.lake.ledger.Reader().Deliveries(ctx, own); err != nil {
 		return 0, err
 	}
 	counts := p.report

@@ -50,7 +50,7 @@ func deliveredSince(ctx context.Context, l *lake, o StoreOptions, since time.Tim
 	if err != nil || last == nil && end == "" {
 		return 0, err
 	}
-	known, err := l.ledger.Deliveries(ctx, nil)
+	known, err := l.ledger.Reader().Deliveries(ctx, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -379,7 +379,7 @@ func (p *publicationCheck) fileText() string {
 // checkPublished compares what the lake shows with the journal.
 func (p *publicationCheck) checkPublished(ctx context.Context) error {
 	return p.runChecks(ctx, p.chainCheck(), p.filesCheck(), check{oneChain, p.checkGenerations}, check{oneChain, p.checkJournal},
-		check{recordedFirst, publishedRuns{p}.checkRuns}, check{filesIntact, p.checkFiles}, check{keyNowhere, p.findSecret})
+		check{recordedFirst, publishedRuns{p}.checkRuns}, check{filesIntact, fileReader{p}.checkFiles}, check{keyNowhere, p.findSecret})
 }
 
 // check is a part of the verification.
@@ -451,7 +451,7 @@ func (p *publicationCheck) checkGenerations(ctx context.Context) error {
 		if !m.Run.Kind.IsMaintenance() {
 			p.checkTotals(m)
 		} else if p.auditor != nil {
-			p.checkCompaction(m)
+			fileReader{p}.checkCompaction(m)
 		}
 	}
 	violations, err := p.sink.CheckSnapshots(ctx, p.chain)

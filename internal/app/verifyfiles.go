@@ -148,7 +148,7 @@ func (p *publicationCheck) findSecret(ctx context.Context) error {
 }
 
 // checkFiles compares the files that are there with those that manifests name.
-func (p *publicationCheck) checkFiles(context.Context) error {
+func (p fileReader) checkFiles(context.Context) error {
 	contents := newFileContents(p.listed, p.read)
 	for _, path := range slices.Sorted(maps.Keys(p.read)) {
 		f, compacted := p.read[path], sinks.IsCompacted(path)
@@ -217,7 +217,7 @@ func (c *fileContents) misplacedText(got *readFile, f *pipeline.File) (text stri
 
 // addUnlisted reports a file that no manifest lists. One that is not named as a run names its files came from
 // elsewhere: a lake that is rebuilt lacks it, as does this one when it is moved away.
-func (p *publicationCheck) addUnlisted(name string) {
+func (p fileReader) addUnlisted(name string) {
 	ours := p.lake.ledger == nil || slices.ContainsFunc(p.journalRuns(), func(r *ledger.Run) bool { return strings.HasPrefix(path.Base(name), r.ID+"-") })
 	if !ours {
 		name += ", which is not a file of any run: move it out of the lake"
@@ -227,7 +227,7 @@ func (p *publicationCheck) addUnlisted(name string) {
 }
 
 // checkFile compares a file with its entry in the manifest, and removes the entry from those to check.
-func (p *publicationCheck) checkFile(got *readFile, contents *fileContents) {
+func (p fileReader) checkFile(got *readFile, contents *fileContents) {
 	f := p.listed[got.path]
 	p.bytes += f.Bytes
 	delete(p.listed, got.path)
@@ -265,14 +265,14 @@ func (got *readFile) isIntact(f *pipeline.File) bool {
 }
 
 // isPruned reports whether files that a compaction replaced or wrote were removed since.
-func (p *publicationCheck) isPruned(m *pipeline.Manifest) bool {
+func (p fileReader) isPruned(m *pipeline.Manifest) bool {
 	return slices.ContainsFunc(slices.Concat(m.Replaces, filePaths(m)), func(path string) bool { return p.removed[path] })
 }
 
 // checkCompaction compares the rows of a compaction's files with those of the
 // files that it replaced. If a manifest or a file cannot be read, that is the fault, which other invariants
 // report, and the compaction is not compared.
-func (p *publicationCheck) checkCompaction(m *pipeline.Manifest) {
+func (p fileReader) checkCompaction(m *pipeline.Manifest) {
 	if len(m.Replaces) == 0 {
 		return // a pruning
 	}
@@ -311,7 +311,7 @@ func (p *publicationCheck) checkCompaction(m *pipeline.Manifest) {
 }
 
 // isReportedDamaged reports whether a manifest lists a file that is missing or damaged, which checkFiles reports.
-func (p *publicationCheck) isReportedDamaged(path string) bool {
+func (p fileReader) isReportedDamaged(path string) bool {
 	f, listed := p.listed[path]
 	got := p.read[path]
 	return listed && (got == nil || !got.isIntact(&f))

@@ -9,7 +9,7 @@ import (
 // checkQuickly checks what needs no answer: the chain of manifests, the digests of all bytes, and sums.
 func (p *publicationCheck) checkQuickly(ctx context.Context) error {
 	return p.runChecks(ctx, p.chainCheck(), p.filesCheck(), check{oneChain, p.checkGenerations}, check{oneChain, p.checkJournal},
-		check{recordedFirst, publishedRuns{p}.checkRuns}, check{filesIntact, p.checkFiles})
+		check{recordedFirst, publishedRuns{p}.checkRuns}, check{filesIntact, fileReader{p}.checkFiles})
 }
 
 // quickFindings are the findings of a quick check, and what it left out.
@@ -44,7 +44,7 @@ func (p *publicationCheck) preparedText() string {
 
 // checkWithoutJournal checks what needs no journal: the chain of manifests, and the digests of all bytes.
 func (p *publicationCheck) checkWithoutJournal(ctx context.Context) error {
-	return p.runChecks(ctx, p.chainCheck(), p.filesCheck(), check{oneChain, p.checkGenerations}, check{filesIntact, p.checkFiles})
+	return p.runChecks(ctx, p.chainCheck(), p.filesCheck(), check{oneChain, p.checkGenerations}, check{filesIntact, fileReader{p}.checkFiles})
 }
 
 // journalFindings are the findings if the journal cannot be read.

@@ -157,7 +157,7 @@ func (s *webhookSession) receivedIDs(ctx context.Context) (map[string]bool, erro
 	}
 	if l != nil {
 		defer l.close() //nolint:errcheck // nothing was written
-		if known, err = l.ledger.Deliveries(ctx, nil); err != nil {
+		if known, err = l.ledger.Reader().Deliveries(ctx, nil); err != nil {
 			return nil, lakeError(err)
 		}
 	}

@@ -77,16 +77,16 @@ func (r *Recorder) writeJSON(k kind, head any, body []byte) (wal.Position, error
 
 // Deliveries are the ids of the calls that stand for deliveries, of all runs but one; nil stands for none. Those
 // that a checkpoint has left behind are absent: no delivery comes again after so long.
-func (l *Ledger) Deliveries(ctx context.Context, except *Run) (map[string]bool, error) {
-	if err := l.loadRecent(ctx); err != nil {
+func (r Reader) Deliveries(ctx context.Context, except *Run) (map[string]bool, error) {
+	if err := r.loader.loadRecent(ctx); err != nil {
 		return nil, err
 	}
 	known := map[string]bool{}
-	for _, r := range l.state.runs {
-		if r.Inbox == nil || r == except {
+	for _, run := range r.loader.state.runs {
+		if run.Inbox == nil || run == except {
 			continue
 		}
-		for _, c := range r.Calls {
+		for _, c := range run.Calls {
 			if c.unsentAt == nil {
 				known[c.ID] = true
 			}

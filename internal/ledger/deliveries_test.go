@@ -133,7 +133,7 @@ func (r *deliveryRig) check(credits int64, calls ...string) {
 	if got := run.Cost(); got != pipeline.Exactly(credits) || len(r.ledger.CallsInDoubt()) != 0 {
 		r.t.Errorf("cost %v, %d calls in doubt, want %d credits and none", got, len(r.ledger.CallsInDoubt()), credits)
 	}
-	known, err := r.ledger.Deliveries(r.t.Context(), nil)
+	known, err := r.ledger.Reader().Deliveries(r.t.Context(), nil)
 	if err != nil || len(known) != len(calls) {
 		r.t.Errorf("deliveries %v, %v, want %v", known, err, calls)
 	}
@@ -153,7 +153,7 @@ func (r *deliveryRig) check(credits int64, calls ...string) {
 	if err != nil || audit.Charged != credits || audit.Attempts != len(calls) || len(audit.Mismatched)+len(audit.BoughtTwice)+len(audit.AboveCeiling) > 0 {
 		r.t.Errorf("audit %+v, %v", audit, err)
 	}
-	if other, err := r.ledger.Deliveries(r.t.Context(), run); err != nil || len(other) != 0 {
+	if other, err := r.ledger.Reader().Deliveries(r.t.Context(), run); err != nil || len(other) != 0 {
 		r.t.Errorf("deliveries of other runs: %v, %v", other, err)
 	}
 }

@@ -227,7 +227,7 @@ func (l *Ledger) checkAndRecover(ctx context.Context, o Options) (changed bool, 
 			}
 		}
 	}
-	return false, l.recoverCalls(ctx, o.ReadOnly)
+	return false, recoverCalls(ctx, l, o.ReadOnly)
 }
 
 // load reads the ledger in an opened log.

@@ -257,7 +257,7 @@ func (r *replayer) applyCommit(p wal.Position, h *Commit) error {
 
 // recoverCalls settles the calls that a process left without an outcome, and records their
 // outcomes unless the ledger is read-only.
-func (l *Ledger) recoverCalls(ctx context.Context, readOnly bool) error {
+func recoverCalls(ctx context.Context, l *Ledger, readOnly bool) error {
 	recovered, open := false, func(c *Call) bool { return c != nil && c.Outcome == "" }
 	if slices.ContainsFunc(l.state.calls, open) {
 		if err := l.loadRecent(ctx); err != nil {

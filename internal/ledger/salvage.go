@@ -98,7 +98,7 @@ func (s *salvager) salvage(ctx context.Context, from wal.Store, o SalvageOptions
 	if err != nil {
 		return err
 	}
-	if err := l.recoverCalls(ctx, false); err != nil {
+	if err := recoverCalls(ctx, l, false); err != nil {
 		return err
 	}
 	if err := s.comparePublished(ctx, l); err != nil {
