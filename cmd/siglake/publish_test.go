@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -574,12 +576,17 @@ type pushedTo struct {
 	lake  string
 	now   func() time.Time
 	inbox *inbox.Inbox // open while the simulator delivers
+	down  bool         // nothing is received
 }
 
 func (p *pushedTo) RoundTrip(req *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	if req.Method == http.MethodGet {
 		fmt.Fprintf(w, `{"challenge":%q}`, req.URL.Query().Get("challenge"))
+		return w.Result(), nil
+	}
+	if p.down {
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return w.Result(), nil
 	}
 	body, err := io.ReadAll(req.Body)
@@ -649,6 +656,78 @@ func TestPushedNights(t *testing.T) {
 		t.Errorf("%s, want no event missed", f)
 	}
 	t.Logf("%d nights: N %d, %d credits for deliveries, %d for polling after the first night", last, f.visible, pushed, polled)
+	verifyLake(t, n.lake)
+}
+
+// TestPushedOutage: the receiver is down for six hours of a night, in which the vendor gives deliveries up and blocks
+// their subscriptions. The sync of the next night switches them on, and its run has the events that were not delivered,
+// due or not, for hardly more than they cost.
+func TestPushedOutage(t *testing.T) {
+	t.Parallel()
+	var at atomic.Int64 // Unix time
+	now := func() time.Time { return time.Unix(at.Load(), 0).UTC() }
+	at.Store(firstNight.Add(2 * time.Hour).Unix())
+	setNow(t, now)
+	to, companies := &pushedTo{t: t, now: now}, companyDomains(proof.Size(120, 400, 1000))
+	n := &nights{rig: newRig(t, simulator.Config{Seed: 1, Credits: 1 << 40, Now: now, Transport: to}), list: strings.Join(companies, "\n") + "\n", first: firstNight}
+	n.watch.Companies, n.watch.Signals = companies, []string{"surgeInHiring", "surgeInHiringByLocation", "financialEventsNews", "peopleNews", "commercialActivityNews"}
+	signals := strings.Join(n.watch.Signals, ",")
+	to.lake = n.lake
+	run := func() {
+		t.Helper()
+		v := n.exec(t.Context(), []string{"run", "-"}, n.list, "--signals", signals, "--since", "last", "--backfill", "60d", "--max-results", "100")
+		if v.code != exitComplete {
+			t.Fatalf("exit %d: %s", v.code, v.stderr)
+		}
+		n.credits, n.calls = append(n.credits, v.credits), append(n.calls, v.calls)
+	}
+	run()
+	if code, _, stderr := runProgram(t, "webhooks", "rotate-secret", "--secret-file", filepath.Join(t.TempDir(), "secrets"), "--base-url", n.server.URL); code != exitComplete {
+		t.Fatalf("rotate-secret: exit %d: %s", code, stderr)
+	}
+	sync := func() {
+		t.Helper()
+		v := n.exec(t.Context(), []string{"webhooks", "sync", "-", "--name", "companies"}, n.list, "--signals", signals, "--url", "https://hooks.example/in", "--yes")
+		if v.code != exitComplete || v.credits != 0 {
+			t.Fatalf("sync: exit %d, %d credits: %s", v.code, v.credits, v.stderr)
+		}
+	}
+	sync()
+	last, outage, lost := proof.Size(12, 30, 30), proof.Size(7, 15, 15), int64(0)
+	for night := 1; night <= last; night++ {
+		midnight := n.day(night).Unix()
+		to.down = night == outage
+		for hour := range int64(7) {
+			at.Store(midnight + 3600*hour + 1800)
+			n.deliver(to)
+		}
+		to.down = false
+		sync()
+		run()
+		if night == outage {
+			lost = n.manifest.Events.New
+		}
+	}
+	if lost == 0 {
+		t.Errorf("the night of the outage found no event, want those that were not delivered")
+	}
+	var polled, pushed int64
+	for i, m := range n.generations() {
+		switch {
+		case m.Run.Inbox != nil:
+			pushed += m.Credits.Charged
+		case i > 0:
+			polled += m.Credits.Charged
+		}
+	}
+	bill, f := n.sim.Bill(), n.figures(3, 2)
+	if pushed != bill.Webhooks {
+		t.Errorf("%d credits for deliveries in the ledger, the bill has %d", pushed, bill.Webhooks)
+	}
+	if f.missed > 0 || f.copies > 0 || pushed+polled > f.visible+f.visible/50+3 {
+		t.Errorf("%s; want no event missed, and at most 1.02 N credits", f)
+	}
+	t.Logf("%d nights, N %d: %d credits for deliveries, %d for polling (%.3f N); %d events of the outage", last, f.visible, pushed, polled, float64(pushed+polled)/float64(f.visible), lost)
 	verifyLake(t, n.lake)
 }
 
