@@ -302,17 +302,21 @@ func printAppHelp(program *cli.App, w io.Writer) {
 	fmt.Fprint(w, manual.Wrap(program.Name+" - "+program.Usage, helpWidth, "", "  "))
 	fmt.Fprintf(w, "\nUsage:\n  %s COMMAND [ARGUMENTS] [FLAGS]\n", program.Name)
 	for _, g := range commandGroups {
-		fmt.Fprintf(w, "\n%s:\n", g.title)
+		var commands []*cli.Command
 		for _, name := range g.names {
 			if c := program.Command(name); c != nil {
-				fmt.Fprint(w, manual.Wrap(c.Usage, helpWidth, fmt.Sprintf("  %-12s", c.Name), strings.Repeat(" ", 14)))
+				commands = append(commands, c)
 			}
 		}
+		fmt.Fprintf(w, "\n%s:\n", g.title)
+		printUsages(w, commands)
 	}
 	fmt.Fprintf(w, "\nManual (%s help TOPIC):\n", program.Name)
+	var topics [][2]string
 	for _, p := range manual.Pages() {
-		fmt.Fprint(w, manual.Wrap(p.Summary, helpWidth, fmt.Sprintf("  %-12s", p.Topic), strings.Repeat(" ", 14)))
+		topics = append(topics, [2]string{p.Topic, p.Summary})
 	}
+	printColumns(w, topics)
 	fmt.Fprintf(w, "\n%s COMMAND --help shows a command's flags and examples.\n", program.Name)
 }
 
@@ -326,9 +330,7 @@ func printCommandHelp(w io.Writer, cmd *cli.Command, path string) {
 	}
 	if len(cmd.Subcommands) > 0 {
 		fmt.Fprint(w, "\nCommands:\n")
-		for _, sub := range cmd.Subcommands {
-			fmt.Fprint(w, manual.Wrap(sub.Usage, helpWidth, fmt.Sprintf("  %-12s", sub.Name), strings.Repeat(" ", 14)))
-		}
+		printUsages(w, cmd.Subcommands)
 	}
 	g := guides[path]
 	if len(g.examples) > 0 {
@@ -346,6 +348,26 @@ func printCommandHelp(w io.Writer, cmd *cli.Command, path string) {
 	printVariableRule(w, cmd)
 	if len(g.topics) > 0 {
 		fmt.Fprintf(w, "See also: siglake help %s\n", strings.Join(g.topics, ", "))
+	}
+}
+
+// printUsages prints what each command is for.
+func printUsages(w io.Writer, commands []*cli.Command) {
+	var rows [][2]string
+	for _, c := range commands {
+		rows = append(rows, [2]string{c.Name, c.Usage})
+	}
+	printColumns(w, rows)
+}
+
+// printColumns prints names and texts in two columns, of which the first is as wide as the longest name.
+func printColumns(w io.Writer, rows [][2]string) {
+	width := 11
+	for _, row := range rows {
+		width = max(width, len(row[0]))
+	}
+	for _, row := range rows {
+		fmt.Fprint(w, manual.Wrap(row[1], helpWidth, fmt.Sprintf("  %-*s ", width, row[0]), strings.Repeat(" ", width+3)))
 	}
 }
 

@@ -88,6 +88,11 @@ func TestHelpOfCommands(t *testing.T) {
 				t.Errorf("siglake %s --help does not show --%s", path, f.Names()[0])
 			}
 		}
+		for _, sub := range cmd.Subcommands {
+			if !strings.Contains(help, "\n  "+sub.Name+" ") {
+				t.Errorf("siglake %s --help does not list %s in a column of its own", path, sub.Name)
+			}
+		}
 		g, ok := guides[path]
 		if !ok || len(g.examples) == 0 {
 			t.Errorf("siglake %s --help has no examples", path)

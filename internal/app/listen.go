@@ -16,7 +16,6 @@ import (
 	"github.com/siglake/siglake/internal/inbox"
 	"github.com/siglake/siglake/internal/receiver"
 	"github.com/siglake/siglake/internal/wal"
-	"github.com/siglake/siglake/sinks"
 )
 
 // ListenOptions say where webhooks are received, and when they are published.
@@ -165,20 +164,11 @@ func (o *ListenOptions) check() error {
 
 // openInboxToWrite opens the inbox of a lake, and creates it for a new one.
 func openInboxToWrite(ctx context.Context, env *Env, o StoreOptions, uri string) (*inbox.Inbox, error) {
-	options := inbox.Options{Hook: env.Hook, Now: env.Now, Patience: env.JournalRetryFor}
-	path := uri
-	if sinks.OnS3(uri) {
-		b, err := openBucket(ctx, env, o, uri)
-		if err != nil {
-			return nil, UsageErrorf("%v", err)
-		}
-		options.Bucket = b
-	} else {
-		var err error
-		if path, err = sinks.CheckDir(uri); err != nil {
-			return nil, notLake(err)
-		}
+	path, options, err := locateInbox(ctx, env, o, uri)
+	if err != nil {
+		return nil, err
 	}
+	options.Patience = env.JournalRetryFor
 	i, err := inbox.Open(ctx, path, options)
 	switch {
 	case errors.Is(err, inbox.ErrLocked):

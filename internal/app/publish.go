@@ -92,25 +92,30 @@ func PublishInbox(ctx context.Context, env *Env, o PublishOptions) (*PublishRepo
 
 // openInbox opens the inbox of a lake to read it. A lake without one has an empty one.
 func openInbox(ctx context.Context, env *Env, o StoreOptions, uri string) (*inbox.Reader, error) {
-	options := inbox.Options{Hook: env.Hook, Now: env.Now}
-	path := uri
-	if sinks.OnS3(uri) {
-		b, err := openBucket(ctx, env, o, uri)
-		if err != nil {
-			return nil, UsageErrorf("%v", err)
-		}
-		options.Bucket = b
-	} else {
-		var err error
-		if path, err = sinks.CheckDir(uri); err != nil {
-			return nil, notLake(err)
-		}
+	path, options, err := locateInbox(ctx, env, o, uri)
+	if err != nil {
+		return nil, err
 	}
 	received, err := inbox.OpenReader(ctx, path, options)
 	if err != nil {
 		return nil, inboxError(uri, err)
 	}
 	return received, nil
+}
+
+// locateInbox finds the inbox of a lake: its path, and the bucket that has it, if it is in one.
+func locateInbox(ctx context.Context, env *Env, o StoreOptions, uri string) (path string, options inbox.Options, err error) {
+	options = inbox.Options{Hook: env.Hook, Now: env.Now}
+	if !sinks.OnS3(uri) {
+		if path, err = sinks.CheckDir(uri); err != nil {
+			return "", options, notLake(err)
+		}
+		return path, options, nil
+	}
+	if options.Bucket, err = openBucket(ctx, env, o, uri); err != nil {
+		return "", options, UsageErrorf("%v", err)
+	}
+	return uri, options, nil
 }
 
 // inboxError is the error of a lake whose inbox cannot be read.

@@ -48,14 +48,11 @@ func AuditWebhooks(ctx context.Context, env *Env, o WebhookOptions, since string
 	if err != nil {
 		return nil, err
 	}
-	s, err := openWebhookSession(ctx, env, o, true)
+	s, err := openSubscribedSession(ctx, env, o)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	if err := s.mustHaveLists(); err != nil {
-		return nil, err
-	}
 	a := &webhookAuditor{session: s, report: &WebhookAudit{Lake: o.Lake, Since: from, Missing: []MissingDelivery{}}}
 	return a.audit(ctx)
 }
@@ -210,14 +207,11 @@ func CapWebhooks(ctx context.Context, env *Env, o WebhookOptions, maxPerDay stri
 	if limit == 0 {
 		return nil, UsageErrorf("state the cap with --max-credits-per-day N; to end a pause, use siglake webhooks resume")
 	}
-	s, err := openWebhookSession(ctx, env, o, true)
+	s, err := openSubscribedSession(ctx, env, o)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	if err := s.mustHaveLists(); err != nil {
-		return nil, err
-	}
 	c := &WebhookCap{Lake: o.Lake, Cap: limit}
 	today := env.Now().UTC().Truncate(24 * time.Hour)
 	if c.Spent, err = s.delivered(ctx, today); err != nil {

@@ -70,6 +70,19 @@ func (s *webhookSession) close() {
 	}
 }
 
+// openSubscribedSession opens a session that changes the webhooks of a lake, which has some.
+func openSubscribedSession(ctx context.Context, env *Env, o WebhookOptions) (*webhookSession, error) {
+	s, err := openWebhookSession(ctx, env, o, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mustHaveLists(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
 // mustHaveLists refuses a lake without webhooks.
 func (s *webhookSession) mustHaveLists() error {
 	if len(s.state.Lists) == 0 {
@@ -197,14 +210,11 @@ const pausedByHand = "siglake webhooks pause"
 // PauseWebhooks ends all deliveries to the lake: its subscriptions are deleted at the vendor, and the lake remembers
 // them. One call deletes 25; to switch them off would take a call for each.
 func PauseWebhooks(ctx context.Context, env *Env, o WebhookOptions) (*WebhookChanges, error) {
-	s, err := openWebhookSession(ctx, env, o, true)
+	s, err := openSubscribedSession(ctx, env, o)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	if err := s.mustHaveLists(); err != nil {
-		return nil, err
-	}
 	return s.pause(ctx, pausedByHand)
 }
 
@@ -218,14 +228,11 @@ func (s *webhookSession) pause(ctx context.Context, reason string) (*WebhookChan
 // ResumeWebhooks creates the subscriptions again that a pause deleted. What was to be delivered meanwhile is noted, so
 // that the next nightly run polls it.
 func ResumeWebhooks(ctx context.Context, env *Env, o WebhookOptions) (*WebhookChanges, error) {
-	s, err := openWebhookSession(ctx, env, o, true)
+	s, err := openSubscribedSession(ctx, env, o)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	if err := s.mustHaveLists(); err != nil {
-		return nil, err
-	}
 	return s.resume(ctx)
 }
 
