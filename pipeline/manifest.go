@@ -76,6 +76,18 @@ type RunInfo struct {
 	Simulated bool `json:"simulated,omitempty"` // the answers are from the embedded simulator
 	// The part of the inbox of webhooks that the run published: it requested nothing.
 	Inbox *InboxRange `json:"inbox,omitempty"`
+	// How new events of subscribed entities came to the lake; nil: the run is not nightly, or the lake has
+	// no webhooks.
+	Webhooks *WebhookShare `json:"webhooks,omitempty"`
+}
+
+// WebhookShare says how many new events webhooks delivered, and how many a nightly run found nevertheless. Events are
+// counted in rows.
+type WebhookShare struct {
+	// New events of the deliveries that were published since the nightly run before, of any list of the lake.
+	Delivered int64 `json:"delivered"`
+	// New events of this run about entities and signals that the lake is subscribed to.
+	Polled int64 `json:"found_by_polling"`
 }
 
 // GenerationKind says what made a generation.

@@ -52,6 +52,7 @@ type Sink interface {
 type Comparison struct {
 	Known   int64 // rows that were not written, because the lake has them with the same content
 	Changed int64 // rows that were written as a later revision of an event
+	Counted int64 // rows of the new events that the sink was to count
 	// Paths of earlier files that could not be read, so that rows may be written again which they
 	// hold.
 	Unread []string

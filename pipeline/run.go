@@ -68,6 +68,9 @@ type Runner struct {
 	ExitCode func(*Manifest) int
 	// How the run ended that Replay repeats; nil: it ends now.
 	Ended *RunInfo
+	// New events that webhooks delivered since the nightly run before; nil: the run is not nightly, or the
+	// lake has no webhooks. The sink counts the new events about entities that the lake is subscribed to.
+	Delivered *int64
 
 	earlierCalls int64 // of processes that have ended
 }
@@ -329,7 +332,8 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 	rec.describeKept(files)
 	stageEnd := now()
 	m.Timings.Stage = stageEnd.Sub(stageStart).Milliseconds()
-	m.finish(files, r.Sink.Comparison(), stop)
+	compared := r.Sink.Comparison()
+	m.finish(files, compared, stop)
 	m.Drift = rec.drift.report(r.Contract)
 	if r.ReadUsage != nil && m.Calls.Total > 0 {
 		if m.Reconciliation = r.ReadUsage(); m.Reconciliation != nil {
@@ -337,8 +341,11 @@ func (r *Runner) publish(ctx context.Context, rec *recorder, stop *Stop) error {
 		}
 	}
 	m.Run.Finished = now().UTC()
-	if r.Ended != nil {
-		m.Run.Finished, m.Run.Outcome, m.Run.Stop = r.Ended.Finished, r.Ended.Outcome, r.Ended.Stop
+	if r.Delivered != nil {
+		m.Run.Webhooks = &WebhookShare{Delivered: *r.Delivered, Polled: compared.Counted}
+	}
+	if e := r.Ended; e != nil {
+		m.Run.Finished, m.Run.Outcome, m.Run.Stop, m.Run.Webhooks = e.Finished, e.Outcome, e.Stop, e.Webhooks
 	}
 	if m.Files, err = r.stageRun(ctx, rec); err != nil {
 		return err

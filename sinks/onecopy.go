@@ -538,6 +538,7 @@ type comparison struct {
 	known, changed int64
 	// Rows that were dropped, by the line of the list that they are about.
 	dropped map[uint64]int64
+	counted int64 // rows of new events that Options.CountNew picks
 }
 
 // earlierFiles are the files with which new rows are compared, by partition.
@@ -664,7 +665,7 @@ func accountColumns(t *schema.Table) (columns [3]int) {
 // Comparison is what the comparison with the lake found while staging.
 func (l *Lake) Comparison() pipeline.Comparison {
 	c := l.comparison
-	return pipeline.Comparison{Known: c.known, Changed: c.changed, Unread: slices.Sorted(slices.Values(c.unread))}
+	return pipeline.Comparison{Known: c.known, Changed: c.changed, Counted: c.counted, Unread: slices.Sorted(slices.Values(c.unread))}
 }
 
 // cell is a value of a column with integers, instants or texts; null if it is not known.

@@ -61,6 +61,9 @@ type Options struct {
 
 	// Earlier is what the events are compared with; nil: what the lake holds.
 	Earlier *Earlier
+	// CountNew picks new events whose rows are counted, by the kind and the id of the entity and the signal type; nil:
+	// none are. Several goroutines call it.
+	CountNew func(object schema.Object, entityID, signalType string) bool
 
 	// The runs that wrote the rows of a compaction's files, for their metadata.
 	sourceRuns []string

@@ -55,6 +55,38 @@ type eventSelection struct {
 	accounts [3]int
 	number   int   // numberColumn
 	repeats  int64 // rows that were left out because they repeat others of the run
+	counted  newCounter
+}
+
+// newCounter counts the rows of new events that Options.CountNew picks.
+type newCounter struct {
+	wanted  func(object schema.Object, entityID, signalType string) bool // nil: none
+	columns [3]int                                                       // of its arguments
+	rows    int64
+}
+
+func newCounterOf(t *schema.Table, wanted func(schema.Object, string, string) bool) newCounter {
+	c := newCounter{wanted: wanted}
+	for i, name := range []string{"object_type", "entity_id", "signal_type"} {
+		c.columns[i] = t.ColumnIndex(name)
+	}
+	return c
+}
+
+// add counts the row of a new event.
+func (c *newCounter) add(r extsort.Row) {
+	if c.wanted == nil {
+		return
+	}
+	var texts [3]string
+	for i, at := range c.columns {
+		if v := &r.View.Columns[at]; !v.IsNull(r.Index) {
+			texts[i] = string(v.TextAt(r.Index))
+		}
+	}
+	if c.wanted(schema.Object(texts[0]), texts[1], texts[2]) {
+		c.rows++
+	}
 }
 
 // selectEvents selects rows of a partition.
@@ -63,7 +95,10 @@ func (c *comparison) selectEvents(ctx context.Context, p *partition) (*eventSele
 	if err != nil {
 		return nil, err
 	}
-	return &eventSelection{c.dropped, numberedTable(p.table), v, accountColumns(p.table), len(p.table.Columns), 0}, nil
+	return &eventSelection{
+		dropped: c.dropped, table: numberedTable(p.table), verdicts: v, accounts: accountColumns(p.table), number: len(p.table.Columns),
+		counted: newCounterOf(p.table, c.options.CountNew),
+	}, nil
 }
 
 func (s *eventSelection) repeated() int64 { return s.repeats }
@@ -85,7 +120,9 @@ func (s *eventSelection) selectRows(rows []extsort.Row) ([]extsort.Row, error) {
 	for i, r := range rows {
 		if revised, ok := s.verdicts.revised[s.numberOf(r)]; ok {
 			at, revisions = append(at, i), append(revisions, revised)
+			continue
 		}
+		s.counted.add(r)
 	}
 	err := overrideRows(s.table, rows, at, map[int]func(int) cell{
 		s.table.ColumnIndex("revision"):      func(i int) cell { return integer(revisions[i].number) },

@@ -76,6 +76,7 @@ func (l *Lake) stagePartitions(ctx context.Context, partitions []*partition) (st
 			for line, rows := range events.dropped {
 				l.comparison.dropped[line] += rows
 			}
+			l.comparison.counted += events.counted.rows
 		}
 	}
 	l.staged = append(l.staged, staged...)

@@ -21,10 +21,12 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/inbox"
 	"github.com/siglake/siglake/internal/lease"
 	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/internal/simulator"
+	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -673,13 +675,14 @@ func TestPushedOutage(t *testing.T) {
 	n.watch.Companies, n.watch.Signals = companies, []string{"surgeInHiring", "surgeInHiringByLocation", "financialEventsNews", "peopleNews", "commercialActivityNews"}
 	signals := strings.Join(n.watch.Signals, ",")
 	to.lake = n.lake
+	printed := ""
 	run := func() {
 		t.Helper()
 		v := n.exec(t.Context(), []string{"run", "-"}, n.list, "--signals", signals, "--since", "last", "--backfill", "60d", "--max-results", "100")
 		if v.code != exitComplete {
 			t.Fatalf("exit %d: %s", v.code, v.stderr)
 		}
-		n.credits, n.calls = append(n.credits, v.credits), append(n.calls, v.calls)
+		n.credits, n.calls, printed = append(n.credits, v.credits), append(n.calls, v.calls), v.stdout
 	}
 	run()
 	if code, _, stderr := runProgram(t, "webhooks", "rotate-secret", "--secret-file", filepath.Join(t.TempDir(), "secrets"), "--base-url", n.server.URL); code != exitComplete {
@@ -706,18 +709,30 @@ func TestPushedOutage(t *testing.T) {
 		run()
 		if night == outage {
 			lost = n.manifest.Events.New
+			if line := "· " + format.Thousands(lost) + " of subscribed entities found by polling"; !strings.Contains(printed, line) {
+				t.Errorf("the summary lacks %q:\n%s", line, printed)
+			}
 		}
 	}
 	if lost == 0 {
 		t.Errorf("the night of the outage found no event, want those that were not delivered")
 	}
-	var polled, pushed int64
+	var polled, pushed, delivered int64 // credits, and events since the last nightly run
 	for i, m := range n.generations() {
-		switch {
+		switch share := m.Run.Webhooks; {
 		case m.Run.Inbox != nil:
-			pushed += m.Credits.Charged
+			pushed, delivered = pushed+m.Credits.Charged, delivered+m.Events.New
+		case i == 0 && share != nil:
+			t.Errorf("the run before the first subscription counts deliveries: %+v", share)
 		case i > 0:
 			polled += m.Credits.Charged
+			if !m.Run.SinceLast { // a generation of a sync
+				continue
+			}
+			if want := (pipeline.WebhookShare{Delivered: delivered, Polled: m.Events.New}); share == nil || *share != want {
+				t.Errorf("generation %d counts deliveries %+v, want %+v", m.Generation, share, want)
+			}
+			delivered = 0
 		}
 	}
 	bill, f := n.sim.Bill(), n.figures(3, 2)
@@ -727,8 +742,25 @@ func TestPushedOutage(t *testing.T) {
 	if f.missed > 0 || f.copies > 0 || pushed+polled > f.visible+f.visible/50+3 {
 		t.Errorf("%s; want no event missed, and at most 1.02 N credits", f)
 	}
+	rebuilt := t.TempDir() + "/rebuilt"
+	if code, _, stderr := runProgram(t, "rebuild", "--lake", n.lake, "--into", rebuilt); code != exitComplete {
+		t.Fatalf("rebuild: exit %d: %s", code, stderr)
+	}
+	if diff := cmp.Diff(n.shares(), (&nights{rig: &rig{t: t, lake: rebuilt}}).shares()); diff != "" {
+		t.Errorf("what webhooks delivered and polling found, by run (-before +rebuilt):\n%s", diff)
+	}
 	t.Logf("%d nights, N %d: %d credits for deliveries, %d for polling (%.3f N); %d events of the outage", last, f.visible, pushed, polled, float64(pushed+polled)/float64(f.visible), lost)
 	verifyLake(t, n.lake)
+}
+
+// shares are what webhooks delivered and polling found, by run.
+func (n *nights) shares() map[string]*pipeline.WebhookShare {
+	n.t.Helper()
+	shares := map[string]*pipeline.WebhookShare{}
+	for _, m := range n.generations() {
+		shares[m.Run.ID] = m.Run.Webhooks
+	}
+	return shares
 }
 
 // subscribe subscribes to the watched signals of the lake's entities.

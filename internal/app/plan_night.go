@@ -35,7 +35,7 @@ func (p *planner) schedule(ctx context.Context) (*nights.Schedule, error) {
 	if r := p.match.resume; r != nil {
 		lateness = r.Lateness
 	}
-	return (&nightScheduler{&p.job.RunOptions, p.lake, p.report.Queries, p.lake.webhookGaps(ctx, p.job.Store)}).schedule(ctx, p.purchases(), lateness)
+	return (&nightScheduler{&p.job.RunOptions, p.lake, p.report.Queries, p.lake.webhooks(ctx, p.job.Store).Gaps}).schedule(ctx, p.purchases(), lateness)
 }
 
 // addNight reports what a night asks, how late it expects events, and what it saves.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/internal/inbox"
+	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/pipeline"
 )
@@ -32,6 +33,28 @@ func (s *session) publishInbox(ctx context.Context) error {
 // permissions of a lake in a bucket may be from before there were inboxes.
 func (l *lake) mayLackInbox(err error) bool {
 	return isForbidden(err) && lastPublication(l.ledger.Runs()) == nil
+}
+
+// deliveredEvents counts the new events of the deliveries that were published since the last nightly run was. Their order
+// is that of the generations: a nightly run that was interrupted is published long after it began.
+func deliveredEvents(ctx context.Context, l *ledger.Ledger) (events int64, err error) {
+	last := int64(0)
+	for _, r := range l.Runs() {
+		if spec := r.Spec(); r.Published != nil && spec.SinceLast() {
+			last = max(last, r.Published.Generation)
+		}
+	}
+	for _, r := range l.Runs() {
+		if r.Inbox == nil || r.Published == nil || r.Published.Generation < last {
+			continue
+		}
+		m, err := l.Reader().PreparedManifest(ctx, r)
+		if err != nil {
+			return 0, err
+		}
+		events += m.Events.New
+	}
+	return events, nil
 }
 
 // deliveredSince is what webhooks have charged since a time, as the journal and the inbox say. Charges that are unknown

@@ -29,6 +29,10 @@ type session struct {
 
 	schedule *nights.Schedule    // nil: the run is no night
 	gaps     []subscriptions.Gap // of the lake's webhooks, which the schedule fills
+	// Of a nightly run of a lake with webhooks: what is subscribed to, and how many new events were delivered since the
+	// nightly run before. Nil otherwise.
+	subscribed func(object schema.Object, entityID, signalType string) bool
+	delivered  *int64
 }
 
 // run makes one run, or continues one.
@@ -51,7 +55,12 @@ func (s *session) run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, er
 	if err := s.announce(ctx, spec); err != nil {
 		return nil, nil, err
 	}
-	sink, err := l.openSink(ctx, j.Lake, spec.ID)
+	if err := s.countDeliveries(ctx); err != nil {
+		return nil, nil, runError(err)
+	}
+	o := l.options
+	o.RunID, o.SchemaVersion, o.CountNew = spec.ID, schema.Version, s.subscribed
+	sink, err := sinks.Open(ctx, j.Lake, o)
 	if err != nil {
 		return nil, nil, &Error{KindStorage, err}
 	}
@@ -286,8 +295,8 @@ func (s *session) ask(ctx context.Context, recorder *ledger.Recorder, sink *sink
 		Fetcher: fetcher, Sink: sink, Spec: run.Spec(), Concurrency: j.Work.Concurrency, BatchSize: j.Work.BatchSize, LastBatch: run.LastBatch, Now: j.env.clientClock(),
 		MaxEntities: answers.maxEntities(), AnswerMemory: j.memory.Answers, ExitCode: ManifestExit, Contract: j.contract(),
 		Purchases: j.withOwnIDs(purchasesFor(run, l.ledger, ttlOf(&j.spec), j.resolvesIDs())), Ledger: recorder, Progress: meter.Show, Activity: activity,
-		Reopen: func() (pipeline.Source, error) { return s.list, s.list.reopen(ctx) },
-		Input:  s.describeInput, ReadUsage: func() *pipeline.Reconciliation { return s.reconcile(ctx, run) },
+		Reopen: func() (pipeline.Source, error) { return s.list, s.list.reopen(ctx) }, Delivered: s.delivered,
+		Input: s.describeInput, ReadUsage: func() *pipeline.Reconciliation { return s.reconcile(ctx, run) },
 	}
 	runner.Queries, runner.Searches = queriesByObject(run.Queries)
 	if err := s.setSchedule(ctx, runner, run.Queries); err != nil {
@@ -325,12 +334,25 @@ func (s *session) usedBefore(run *ledger.Run) *int64 {
 	return run.UsedCredits
 }
 
+// countDeliveries prepares a nightly run to count how new events of subscribed entities came to the lake, and finds the
+// entities of which webhooks may not have delivered events.
+func (s *session) countDeliveries(ctx context.Context) error {
+	if !s.job.isNightly() {
+		return nil
+	}
+	state := s.lake.webhooks(ctx, s.job.Store)
+	s.gaps = state.Gaps
+	if len(state.Subscriptions) == 0 && lastPublication(s.lake.ledger.Runs()) == nil {
+		return nil
+	}
+	delivered, err := deliveredEvents(ctx, s.lake.ledger)
+	s.subscribed, s.delivered = state.Delivers, &delivered
+	return err
+}
+
 // setSchedule gives the runner the schedule of a nightly run.
 func (s *session) setSchedule(ctx context.Context, r *pipeline.Runner, queries []pipeline.Query) error {
 	j := s.job
-	if j.isNightly() {
-		s.gaps = s.lake.webhookGaps(ctx, j.Store)
-	}
 	schedule, err := (&nightScheduler{&j.RunOptions, s.lake, queries, s.gaps}).schedule(ctx, r.Purchases, r.Spec.Lateness)
 	if err == nil && schedule != nil {
 		r.Schedule, s.schedule = schedule, schedule

@@ -167,15 +167,15 @@ func WebhookState(ctx context.Context, env *Env, o StoreOptions, uri string) (*s
 	return s.read(ctx)
 }
 
-// webhookGaps are the entities of which webhooks may not have delivered events. A run does not depend on them: what
-// cannot be read is warned about.
-func (l *lake) webhookGaps(ctx context.Context, o StoreOptions) []subscriptions.Gap {
+// webhooks is what the lake knows of its webhooks, with the entities of which they may not have delivered events. A run
+// does not depend on it: what cannot be read is warned about.
+func (l *lake) webhooks(ctx context.Context, o StoreOptions) *subscriptions.State {
 	state, err := WebhookState(ctx, l.env, o, l.uri)
 	if err != nil {
 		l.env.Log.Warn("events that webhooks have not delivered are not polled: the state of the webhooks cannot be read", "error", err)
-		return nil
+		return &subscriptions.State{}
 	}
-	return state.Gaps
+	return state
 }
 
 // closeGaps notes which gaps a nightly run has filled. One that left anything fills them again when it is continued.

@@ -61,6 +61,11 @@ type RunSummary struct {
 	Duplicates    int64                      `json:"duplicate_events"`
 	Filtered      int64                      `json:"filtered_events"`
 
+	// New events that webhooks delivered since the nightly run before, and that polling found of what is subscribed to;
+	// absent: the command is not nightly, or the lake has no webhooks.
+	Delivered *int64 `json:"delivered_events,omitempty"`
+	Polled    *int64 `json:"found_by_polling_events,omitempty"`
+
 	Credits        int64 `json:"credits"`
 	UnknownCeiling int64 `json:"credits_unknown_at_most"`
 	InDoubtCeiling int64 `json:"credits_in_doubt_at_most"`
@@ -104,6 +109,9 @@ func (e *RunEnd) Summary() RunSummary {
 	if m := e.last(); m != nil {
 		by := m.Accounts.ByStatus
 		s.Lines, s.Rejected, s.Deferred, s.Held = m.Accounts.Lines, by[schema.Rejected], by[schema.Deferred], by[schema.InDoubt]
+		if w := m.Run.Webhooks; w != nil {
+			s.Delivered, s.Polled = &w.Delivered, &w.Polled
+		}
 		s.Run, s.Generation, s.Outcome, s.Window = m.Run.ID, m.Generation, string(m.Run.Outcome), windowOf(m)
 		if s.Reason == "" {
 			s.Reason = stopReason(m)

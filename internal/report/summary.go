@@ -202,6 +202,9 @@ func printTotals(w io.Writer, lake string, m *pipeline.Manifest) {
 	for _, name := range slices.Sorted(maps.Keys(m.Products)) {
 		row(productLabels[name][0], m.Products[name], productLabels[name][1])
 	}
+	if s := m.Run.Webhooks; s != nil {
+		row("Webhooks", s.Delivered, "new events delivered since the last nightly run · "+format.Thousands(s.Polled)+" of subscribed entities found by polling")
+	}
 	row("Credits", m.Credits.Charged, chargeText(m))
 	var bytes, rows int64
 	for _, f := range m.Files {

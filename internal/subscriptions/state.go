@@ -141,6 +141,12 @@ func (s *State) AccountKey(object schema.Object, entityID string) string {
 	return ""
 }
 
+// Delivers reports whether a signal type of an entity is subscribed to.
+func (s *State) Delivers(object schema.Object, entityID, signalType string) bool {
+	u := s.Find(object, entityID)
+	return u != nil && slices.ContainsFunc(u.Wants, func(w Want) bool { return slices.Contains(w.Signals, signalType) })
+}
+
 // Signals are the signal types of the subscription: those of all lists, sorted.
 func (u *Subscription) Signals() (signals []string) {
 	for _, w := range u.Wants {
