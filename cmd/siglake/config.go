@@ -132,7 +132,7 @@ func (j *job) effective(env *app.Env, own []report.JobSetting) (all []report.Job
 	for _, s := range own {
 		set[s.Flag] = s
 	}
-	cmd := newCLI(env).Command(j.command)
+	cmd := commandOf(newCLI(env), j.command)
 	flags := scratchFlags(cmd)
 	visible := cmd.VisibleFlags()
 	for _, f := range cmd.Flags {

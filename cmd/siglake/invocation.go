@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -56,12 +56,8 @@ func (inv *invocation) run(ctx context.Context, args []string) int {
 	dress(program)
 	inv.end = &report.RunEnd{Job: inv.job}
 	inv.env.Published = func(p app.Publication) { inv.published = &p }
-	var cmd *cli.Command
-	if len(args) > 1 {
-		if cmd = program.Command(args[1]); cmd != nil {
-			inv.end.Command = cmd.Name
-		}
-	}
+	cmd, path, _ := commandOfArgs(program, args[min(1, len(args)):])
+	inv.end.Command = path
 	buys := cmd != nil && isPurchase(cmd)
 	inv.console.buys.Store(buys)
 	inv.presetFlags(cmd)
@@ -100,7 +96,8 @@ func (inv *invocation) presetFlags(cmd *cli.Command) {
 	if cmd == nil || len(inv.settings) == 0 {
 		return
 	}
-	if inv.checkOnly && flagNamed(cmd, "max-credits") == nil && !slices.Contains([]string{"status", "compact"}, cmd.Name) { // these look at their options first
+	looksFirst := flagNamed(cmd, "max-credits") != nil && !strings.HasPrefix(inv.end.Command, "webhooks ") || cmd.Name == "status" || cmd.Name == "compact" // at their options
+	if inv.checkOnly && !looksFirst {
 		cmd.Action = func(*cli.Context) error { return nil }
 	}
 	required := cmd.Before

@@ -90,8 +90,8 @@ type jobLine struct {
 // parseJobLine splits the arguments of siglake job.
 func parseJobLine(env *app.Env, program *cli.App, args []string) (line jobLine, err error) {
 	known := program.Command("job").Flags
-	for _, c := range program.Commands {
-		known = slices.Concat(known, c.Flags)
+	for _, name := range jobCommands {
+		known = slices.Concat(known, commandOf(program, name).Flags)
 	}
 	line.path = cmp.Or(env.Getenv(configVariable), configDefault)
 	zero := env.Getenv(completeVariable)
@@ -136,7 +136,7 @@ func (j *job) run(ctx context.Context, inv *invocation, flags []string) (gravest
 	n.start(ctx)
 	metricsFile, ends := "", []*report.RunEnd(nil)
 	for _, list := range lists {
-		args := slices.Concat([]string{"siglake", j.command}, flags)
+		args := slices.Concat([]string{"siglake"}, strings.Fields(j.command), flags)
 		if list != "" {
 			args = append(args, "--", list)
 		}

@@ -290,7 +290,7 @@ func TestJobPaths(t *testing.T) {
 	var got []string
 	program := newCLI(&app.Env{})
 	for _, name := range jobCommands {
-		for _, f := range program.Command(name).Flags {
+		for _, f := range commandOf(program, name).Flags {
 			if n := f.Names()[0]; isPath(f) && !slices.Contains(got, n) {
 				got = append(got, n)
 			} else if s, ok := f.(*cli.StringFlag); ok && s.TakesFile && !isPath(f) {

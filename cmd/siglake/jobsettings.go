@@ -15,7 +15,16 @@ import (
 )
 
 // jobCommands are the commands that a job can run: those that end, and ask no questions.
-var jobCommands = []string{"run", "resume", "resolve", "score", "lookalikes", "visitors", "plan", "compact", "prune", "verify", "status", "doctor"}
+var jobCommands = []string{
+	"run", "resume", "resolve", "score", "lookalikes", "visitors", "plan", "compact", "prune", "verify", "status", "doctor",
+	"webhooks sync", "webhooks publish", "webhooks audit", "webhooks cap",
+}
+
+// commandOf is the command of a job.
+func commandOf(program *cli.App, name string) *cli.Command {
+	cmd, _, _ := commandOfArgs(program, strings.Fields(name))
+	return cmd
+}
 
 // jobs are the jobs of a file.
 type jobs struct {
@@ -75,7 +84,7 @@ func (c *jobCompiler) checkDefaults() {
 	known := []string{notifyKey}
 	program := newCLI(c.env)
 	for _, name := range jobCommands {
-		known = append(known, longNames(program.Command(name))...)
+		known = append(known, longNames(commandOf(program, name))...)
 	}
 	for _, field := range c.file.Defaults {
 		switch {
@@ -109,14 +118,14 @@ func (c *jobCompiler) job(section jobfile.Job) job {
 			}
 		}
 	}
-	cmd := newCLI(c.env).Command(j.command)
+	cmd := commandOf(newCLI(c.env), j.command)
 	known := append(longNames(cmd), commandKey, listKey, notifyKey)
 	set := scratchFlags(cmd)
 	for _, field := range section.Settings {
 		switch f := flagNamed(cmd, field.Key); {
 		case field.Key == commandKey:
 		case field.Key == listKey && flagNamed(cmd, listKey) == nil: // else it is a flag like others
-			j.lists = c.lists(field, cmd)
+			j.lists = c.lists(field, j.command, cmd)
 		case field.Key == notifyKey:
 			j.notify = c.notifications(field)
 		case !slices.Contains(known, field.Key):
@@ -154,9 +163,9 @@ func (c *jobCompiler) addDefaults(j *job, cmd *cli.Command, set *flag.FlagSet, s
 }
 
 // lists are the lists of a job, as siglake run takes them.
-func (c *jobCompiler) lists(field jobfile.Field, cmd *cli.Command) []string {
+func (c *jobCompiler) lists(field jobfile.Field, command string, cmd *cli.Command) []string {
 	if !strings.Contains(cmd.ArgsUsage, "LIST") {
-		c.file.Report(field.At, "siglake %s takes no list", cmd.Name)
+		c.file.Report(field.At, "siglake %s takes no list", command)
 		return nil
 	}
 	lists := c.file.Strings(field)

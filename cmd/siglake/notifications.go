@@ -28,6 +28,7 @@ type notifier struct {
 	began   time.Time
 
 	checkOnly bool // the job only looks at its options
+	repeats   bool // people have been notified of this end already; a monitor of healthchecks expects it every time
 }
 
 func newNotifier(j *job, inv *invocation) *notifier {
@@ -61,7 +62,15 @@ func (n *notifier) end(ctx context.Context, ends []*report.RunEnd, code int) {
 		report.PrintEnd(&text, e)
 	}
 	title := fmt.Sprintf("siglake job %s: exit %d. %s", n.job.name, code, strings.Join(lines, "; "))
-	n.send(context.WithoutCancel(ctx), &notify.Message{Event: event, ExitCode: code, Title: title, Text: title + "\n\n" + text.String(), Document: n.document(event, ends, code)})
+	ctx = context.WithoutCancel(ctx)
+	for _, e := range ends {
+		if e.Warning != "" {
+			warning := fmt.Sprintf("siglake job %s: %s", n.job.name, format.Text(e.Warning))
+			n.send(ctx, &notify.Message{Event: notify.Warning, ExitCode: code, Title: warning, Text: warning + "\n", Document: n.document(notify.Warning, ends, code)})
+		}
+	}
+	n.repeats = event == notify.Failure && !slices.ContainsFunc(ends, func(e *report.RunEnd) bool { return !e.Repeats })
+	n.send(ctx, &notify.Message{Event: event, ExitCode: code, Title: title, Text: title + "\n\n" + text.String(), Document: n.document(event, ends, code)})
 }
 
 // jobDocument is a notification for machines.
@@ -96,7 +105,7 @@ func (n *notifier) send(ctx context.Context, m *notify.Message) {
 	}
 	sender := notify.Sender{Transport: n.env.Transport, Sleep: n.env.Sleep}
 	for _, target := range n.job.notify {
-		if !slices.Contains(target.On, string(m.Event)) {
+		if !slices.Contains(target.On, string(m.Event)) || n.repeats && target.Format != jobfile.Formats[0] {
 			continue
 		}
 		address, err := addressOf(target)

@@ -763,6 +763,37 @@ func (n *nights) shares() map[string]*pipeline.WebhookShare {
 	return shares
 }
 
+// TestReplayedDeliveries: the events of the past month that the simulator delivers to new subscriptions are those that
+// a run has requested by domain: each is paid for twice, and has one row.
+func TestReplayedDeliveries(t *testing.T) {
+	t.Parallel()
+	var minutes atomic.Int64
+	now := func() time.Time { return firstNight.Add(12*time.Hour + time.Duration(minutes.Load())*time.Minute) }
+	setNow(t, now)
+	to := &pushedTo{t: t, now: now}
+	n := &nights{rig: newRig(t, simulator.Config{Now: now, Transport: to, DeliveryReplay: 30 * 24 * time.Hour})}
+	to.lake = n.lake
+	list := domainLines(30)
+	if v := n.exec(t.Context(), []string{"run", "-"}, list, "--signals", "news,growth", "--since", "60d", "--max-results", "100"); v.code != exitComplete {
+		t.Fatalf("exit %d: %s", v.code, v.stderr)
+	}
+	if code, _, stderr := runProgram(t, "webhooks", "rotate-secret", "--secret-file", filepath.Join(t.TempDir(), "secrets"), "--base-url", n.server.URL); code != exitComplete {
+		t.Fatalf("rotate-secret: exit %d: %s", code, stderr)
+	}
+	if v := n.exec(t.Context(), []string{"webhooks", "sync", "-", "--name", "companies"}, list, "--signals", "news,growth", "--url", "https://hooks.example/in", "--yes"); v.code != exitComplete {
+		t.Fatalf("sync: exit %d: %s", v.code, v.stderr)
+	}
+	for range 3 {
+		minutes.Add(1)
+		n.deliver(to)
+	}
+	got := publish(t, n.lake)
+	if got.Deliveries < 5 || got.Known != got.Deliveries || got.Credits != n.sim.Bill().Webhooks {
+		t.Errorf("published %+v, want known events only, and the %d credits of the bill", got, n.sim.Bill().Webhooks)
+	}
+	verifyLake(t, n.lake)
+}
+
 // subscribe subscribes to the watched signals of the lake's entities.
 func (n *nights) subscribe() {
 	n.t.Helper()

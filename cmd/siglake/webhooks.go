@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/pipeline"
 )
@@ -118,10 +119,11 @@ func firstError(errs ...error) error {
 type webhookCommand struct {
 	o   app.WebhookOptions
 	out OutputOptions
+	end *report.RunEnd // set when the command begins
 }
 
 func newWebhookCommand(name string) *webhookCommand {
-	return &webhookCommand{app.WebhookOptions{Command: "webhooks " + name, API: app.DefaultAPI(), Store: app.DefaultStore()}, defaultOutput()}
+	return &webhookCommand{o: app.WebhookOptions{Command: "webhooks " + name, API: app.DefaultAPI(), Store: app.DefaultStore()}, out: defaultOutput()}
 }
 
 // flags are those of every such command, and some of its own.
@@ -139,6 +141,8 @@ func (w *webhookCommand) action(maxArgs int, do func(ctx context.Context, env *a
 		if err != nil {
 			return err
 		}
+		w.end = invocationOf(c).end
+		w.end.Lake, w.end.Started = w.o.Lake, env.Now()
 		w.o.OpenAPI = func(ctx context.Context) (app.Endpoint, error) {
 			at, _, err := openAPI(ctx, env, w.o.API, SimulatorOptions{})
 			return at, err
@@ -335,6 +339,7 @@ func webhooksAuditCommand() *cli.Command {
 				return nil, nil, err
 			}
 			if len(a.Missing) > 0 {
+				w.end.Reason = "the lake lacks " + format.Count(len(a.Missing), "delivery") + " that the vendor counts as successful"
 				err = statusOf(exitUndelivered)
 			}
 			return a, func() { report.PrintWebhookAudit(env.Stdout, a) }, err
@@ -356,7 +361,8 @@ func webhooksCapCommand() *cli.Command {
 			if c == nil {
 				return nil, nil, err
 			}
-			if c.Pause != nil && err == nil {
+			if w.end.Warning = c.Warning; c.Pause != nil && err == nil {
+				w.end.Reason, w.end.Repeats = "webhooks are "+app.PauseText(c.Pause), c.Changed == ""
 				err = statusOf(exitDeferred)
 			}
 			return c, func() { report.PrintWebhookCap(env.Stdout, c) }, err

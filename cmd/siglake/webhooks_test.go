@@ -738,6 +738,71 @@ func TestWebhookCap(t *testing.T) {
 	h.wantEntities()
 }
 
+// hostTransport sends the requests to one host over the network, and the others where they went.
+type hostTransport struct {
+	host string
+	next http.RoundTripper
+}
+
+func (h hostTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host == h.host {
+		return http.DefaultTransport.RoundTrip(req)
+	}
+	return h.next.RoundTrip(req)
+}
+
+// TestWebhookCapNotifies: a job that watches the cap warns once a day, says once that deliveries are paused, and keeps
+// a monitor's pings coming.
+func TestWebhookCapNotifies(t *testing.T) {
+	t.Parallel()
+	h, heard := newHookTest(t), newHook(t)
+	envFor(t).Transport = hostTransport{strings.TrimPrefix(heard.URL, "http://"), envFor(t).Transport}
+	now := time.Date(2026, 4, 7, 12, 0, 0, 0, time.UTC)
+	setNow(t, func() time.Time { return now })
+	h.writeIDs("101", "102")
+	h.sync(exitComplete, "--yes")
+	config := writeJobFile(t, strings.NewReplacer("LAKE", h.lake, "HOOK", heard.URL).Replace(`version: 1
+jobs:
+  cap:
+    command: webhooks cap
+    lake: LAKE
+    max-credits-per-day: 10
+    notify:
+    - {url: "HOOK/hc", on: [success, failure, warning]}
+    - {url: "HOOK/chat", on: [failure, warning], format: slack}
+`), nil)
+	if code, stdout, stderr := runProgram(t, "config", "check", "--config", config); code != exitComplete {
+		t.Fatalf("exit %d: %s%s", code, stdout, stderr)
+	}
+	deliver := func(n, credits int) {
+		receive(t, h.lake, eventDelivery(n, "101", now.Add(-time.Hour).Format(time.DateTime), credits))
+	}
+	for i, step := range []struct {
+		credits, days, exit int
+		posted              []string
+	}{
+		{3, 0, exitComplete, []string{"/hc"}},
+		{5, 0, exitComplete, []string{"/hc/log", "/chat", "/hc"}},
+		{1, 0, exitComplete, []string{"/hc"}},
+		{1, 0, exitDeferred, []string{"/hc/20", "/chat"}},
+		{0, 0, exitDeferred, []string{"/hc/20"}},
+		{9, 1, exitComplete, []string{"/hc/log", "/chat", "/hc"}},
+	} {
+		now = now.AddDate(0, 0, step.days)
+		if step.credits > 0 {
+			deliver(i, step.credits)
+		}
+		code, _, stderr := runProgram(t, "job", "cap", "--config", config)
+		var got []string
+		for _, p := range heard.take() {
+			got = append(got, p.path)
+		}
+		if code != step.exit || !slices.Equal(got, step.posted) {
+			t.Errorf("step %d: exit %d, posted to %q, want %d and %q: %s", i+1, code, got, step.exit, step.posted, stderr)
+		}
+	}
+}
+
 // TestWebhooksOfRebuiltLake: a rebuilt lake has the webhooks of the original.
 func TestWebhooksOfRebuiltLake(t *testing.T) {
 	t.Parallel()

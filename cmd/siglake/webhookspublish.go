@@ -28,11 +28,14 @@ func webhooksPublishCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			end := invocationOf(c).end
+			end.Lake, end.Started = o.Lake, env.Now()
 			r, err := app.PublishInbox(c.Context, env, o)
 			if err != nil {
 				return err
 			}
 			if r.Manifest != nil {
+				end.Runs = append(end.Runs, r.Manifest)
 				report.LogRun(env.Log, r.Manifest)
 			}
 			switch {

@@ -185,6 +185,7 @@ type WebhookCap struct {
 	Spent   int64                `json:"credits"` // that the deliveries of the day state
 	Pause   *subscriptions.Pause `json:"pause,omitempty"`
 	Changed string               `json:"changed,omitempty"` // paused or resumed, by this command
+	Warning string               `json:"warning,omitempty"` // the first of the day that most of the cap is spent
 }
 
 // Share is what is spent of the cap, in percent.
@@ -228,9 +229,14 @@ func CapWebhooks(ctx context.Context, env *Env, o WebhookOptions, maxPerDay stri
 	case pause != nil: // one that was interrupted is finished
 		_, err = s.reconcile(ctx, "")
 	}
-	c.Pause = s.state.Pause
-	if c.Share() >= CapWarnsAt {
-		env.Log.Warn(fmt.Sprintf("deliveries have cost %d%% of the cap of the day", c.Share()), "credits", c.Spent, "max_credits_per_day", limit)
+	if c.Pause = s.state.Pause; err != nil || c.Share() < CapWarnsAt {
+		return c, err
+	}
+	text := fmt.Sprintf("deliveries have cost %d%% of the cap of the day", c.Share())
+	env.Log.Warn(text, "credits", c.Spent, "max_credits_per_day", limit)
+	if day := today.Format(time.DateOnly); c.Pause == nil && s.state.CapWarned != day {
+		c.Warning, s.state.CapWarned = fmt.Sprintf("%s: %d of %d credits", text, c.Spent, limit), day
+		err = s.store.write(ctx, s.state)
 	}
 	return c, err
 }

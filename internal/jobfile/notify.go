@@ -19,7 +19,7 @@ type Notification struct {
 // Events are what a notification can be about, and Formats what it can look like; the first
 // format is the default.
 var (
-	Events  = []string{"start", "success", "failure"}
+	Events  = []string{"start", "success", "failure", "warning"}
 	Formats = []string{"healthchecks", "json", "slack"}
 )
 

@@ -29,6 +29,7 @@ const (
 	Start   Event = "start"
 	Success Event = "success"
 	Failure Event = "failure"
+	Warning Event = "warning" // besides the end, which it does not change
 )
 
 // Message is a notification, in every form that a format may need.
@@ -100,6 +101,8 @@ func request(address, format string, m *Message) (target string, body []byte, co
 		u = u.JoinPath("start")
 	case Failure:
 		u = u.JoinPath(strconv.Itoa(m.ExitCode))
+	case Warning:
+		u = u.JoinPath("log")
 	}
 	q := u.Query()
 	q.Set("rid", m.RunID)

@@ -22,6 +22,10 @@ type RunEnd struct {
 	ExitCode                 int
 	// Why it is not complete, or what the command could not do.
 	Reason string
+	// What a monitor should hear although the command has done what it was for; empty: nothing.
+	Warning string
+	// A run of the command before this one ended in the same way, for the same reason.
+	Repeats bool
 	// The runs that it published. A policy about calls in doubt can make two of them.
 	Runs []*pipeline.Manifest
 	// Calls in doubt of earlier runs that may have bought what the last run therefore did not ask for.
@@ -128,6 +132,9 @@ func (e *RunEnd) Summary() RunSummary {
 	return s
 }
 
+// subject names the command, and its list if it has one.
+func (s *RunSummary) subject() string { return strings.TrimSpace(s.Command + " " + s.List) }
+
 // last is the last run; nil if there is none.
 func (e *RunEnd) last() *pipeline.Manifest {
 	if len(e.Runs) == 0 {
@@ -180,7 +187,7 @@ func LogEnd(log *slog.Logger, e *RunEnd) {
 // PrintEnd is what a notification says of a command to people.
 func PrintEnd(w io.Writer, e *RunEnd) {
 	s := e.Summary()
-	format.Fprintf(w, "siglake %s %s: exit %d", s.Command, s.List, s.ExitCode)
+	format.Fprintf(w, "siglake %s: exit %d", s.subject(), s.ExitCode)
 	if s.Reason != "" {
 		format.Fprintf(w, ", %s", s.Reason)
 	}
@@ -201,7 +208,7 @@ func PrintEnd(w io.Writer, e *RunEnd) {
 // EndLine is a RunEnd in one line.
 func EndLine(e *RunEnd) string {
 	s := e.Summary()
-	text := fmt.Sprintf("%s %s: %s, %s", s.Command, s.List, format.Count(s.NewEvents, "new event"), format.Count(s.Credits, "credit"))
+	text := fmt.Sprintf("%s: %s, %s", s.subject(), format.Count(s.NewEvents, "new event"), format.Count(s.Credits, "credit"))
 	if s.KnownEvents > 0 {
 		text += fmt.Sprintf(", %s already in the lake", format.Count(s.KnownEvents, "event"))
 	}

@@ -68,7 +68,7 @@ func (s *Server) answerSignals(o *order, draw uint64) *answer {
 	a := s.newAnswer(o, draw)
 	for i := range o.lookups {
 		f := &a.findings[i]
-		if f.entity, f.known = s.world.find(o.object, f.lookup); f.known {
+		if f.entity, f.known = s.names.find(s.world, o.object, f.lookup); f.known {
 			s.fillEvents(f, o)
 			a.found++
 		}

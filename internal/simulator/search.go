@@ -310,7 +310,7 @@ func (a *answer) nothingFound() bool {
 
 // resolveLookup finds the entity behind a lookup, or the error code that stands for it.
 func (s *Server) resolveLookup(f *finding, o *order) {
-	f.entity, f.known = s.world.find(o.object, f.lookup)
+	f.entity, f.known = s.names.find(s.world, o.object, f.lookup)
 	if s.switches.Events == "most" {
 		f.known = true
 		return

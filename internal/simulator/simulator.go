@@ -78,6 +78,7 @@ type Server struct {
 	config   Config
 	now      func() time.Time
 	world    world
+	names    nameBook
 	switches *Switches
 	signals  map[int]map[object][]*signal // by API version
 	limiter  *rateLimiter

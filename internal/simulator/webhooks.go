@@ -94,7 +94,7 @@ func (s *subscription) switchOff(reason string, now time.Time) {
 
 func newWebhooks(s *Server) *Webhooks {
 	w := &Webhooks{
-		reader:  subscriptionReader{world: s.world, signals: s.signals[apiV3], refuse: s.refuse},
+		reader:  subscriptionReader{world: s.world, names: &s.names, signals: s.signals[apiV3], refuse: s.refuse},
 		writer:  deliveryWriter{world: s.world, switches: s.switches},
 		courier: newCourier(s),
 		seed:    mix(s.config.Seed, 'w'), now: s.now, world: s.world, switches: s.switches, prices: map[object]int64{}, ledger: s.ledger, config: &s.config,

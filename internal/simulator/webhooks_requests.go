@@ -21,6 +21,7 @@ const (
 // subscriptionReader reads what customers want to subscribe to.
 type subscriptionReader struct {
 	world   world
+	names   *nameBook
 	signals map[object][]*signal
 	refuse  map[string]int
 }
@@ -135,7 +136,7 @@ func (r *subscriptionReader) readSubscription(field string, item any, defaults *
 		return nil, &itemProblem{codeForbidden, "this entity may not be subscribed to"}
 	}
 	l := lookup{id: s.target.id, ref: s.entityID}
-	s.entity, s.known = r.world.find(s.target.object, &l)
+	s.entity, s.known = r.names.find(r.world, s.target.object, &l)
 	return s, nil
 }
 

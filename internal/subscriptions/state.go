@@ -40,6 +40,8 @@ type State struct {
 	// The subscription to notices of contacts that opt out; empty: none is known.
 	OptOut string `json:"opt_out,omitempty"`
 	Pause  *Pause `json:"pause,omitempty"` // nil: deliveries are wanted
+	// The day (UTC) of the last warning that deliveries have cost most of the cap: one a day is enough.
+	CapWarned string `json:"cap_warned,omitempty"`
 }
 
 // List is a list that is subscribed to.
