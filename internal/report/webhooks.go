@@ -52,7 +52,13 @@ func PrintWebhookSync(w io.Writer, r *app.WebhookSync) {
 		}
 	}
 	format.Fprintf(w, "\n")
-	printWebhookChanges(w, &r.WebhookChanges, r.Done)
+	searches := r.Search != nil && !r.Done
+	if !searches || len(r.Steps) > 0 {
+		printWebhookChanges(w, &r.WebhookChanges, r.Done)
+	}
+	if searches {
+		format.Fprintf(w, "Plan: search for the unknown ids, %s, and create a subscription for each entity that is found.\n", format.Thousands(r.Search.Lines))
+	}
 	if r.NoSecret {
 		format.Fprintf(w, "Note: the account has no signing secret, so nothing is delivered: siglake webhooks rotate-secret --secret-file FILE creates one.\n")
 	}
