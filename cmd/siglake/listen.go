@@ -70,7 +70,7 @@ func listen(ctx context.Context, inv *invocation, env *app.Env, o app.ListenOpti
 }
 
 // publishReceived publishes what is in the inbox, and runs the command of --after-publish. What goes wrong with
-// that is warned about: deliveries arrive all the same.
+// that is warned about: deliveries arrive nevertheless.
 func publishReceived(ctx context.Context, inv *invocation, env *app.Env, o *app.ListenOptions) (until inbox.Position, err error) {
 	r, err := app.PublishInbox(ctx, env, app.PublishOptions{Lake: o.Lake, Command: app.ListenHolder, Store: o.Store})
 	if err != nil {

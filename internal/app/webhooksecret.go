@@ -137,12 +137,7 @@ func (f secretFile) read() (secrets []string, err error) {
 	if err != nil {
 		return nil, &Error{KindUsage, fmt.Errorf("--secret-file: %w", err)}
 	}
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimSpace(line); line != "" {
-			secrets = append(secrets, line)
-		}
-	}
-	return secrets, nil
+	return strings.Fields(string(text)), nil
 }
 
 // probe makes sure that the file can be written.

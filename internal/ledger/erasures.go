@@ -49,7 +49,7 @@ func (e *erasures) add(x *Erasure) {
 
 func (r *replayer) applyErasure(h *Erasure) error {
 	if h.Contact == "" {
-		return fmt.Errorf("%w: a request to erase nobody", wal.ErrCorrupt)
+		return fmt.Errorf("%w: an erasure request without a person", wal.ErrCorrupt)
 	}
 	r.state.erasures.add(h)
 	return nil

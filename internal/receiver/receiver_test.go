@@ -493,7 +493,7 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// notifyThenWait says that it is read, and then ends when it is told to.
+// notifyThenWait reports that it is read, and ends when its channel is closed.
 type notifyThenWait struct {
 	reading chan<- struct{}
 	stop    <-chan struct{}

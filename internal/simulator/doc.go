@@ -68,13 +68,13 @@
 //
 // [Webhooks.Deliveries] is the simulator's own account of every delivery: acknowledged, lost, never sent.
 // The event in a delivery is that of an answer to a request by id, with the two deviations that the
-// description has. A test delivery is not told apart by any member: its charge is 0, and that of mode
+// description has. No member distinguishes a test delivery: its charge is 0, and that of mode
 // direct has no id.
 //
 // # The world
 //
-// Everything is computed and, sessions and webhooks aside, nothing is stored, so a million companies cost
-// nothing. The entity id is primary: whether the service knows an entity, how large it is, what
+// Everything is computed and, sessions, webhooks and the names of requested companies aside, nothing is
+// stored, so a million companies cost next to nothing. The entity id is primary: whether the service knows an entity, how large it is, what
 // happened to it and when are functions of (seed, id). A hash maps an identifier to an id:
 //
 //	domain        harborquill.example             -> id

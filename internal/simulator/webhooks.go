@@ -130,7 +130,7 @@ func (w *Webhooks) remove(s *subscription) {
 	w.subscriptions = slices.DeleteFunc(w.subscriptions, func(other *subscription) bool { return other == s })
 }
 
-// signingSecret is the secret of the account. Whoever makes it is shown it.
+// signingSecret is the secret of the account. The answer to the request that creates it states it.
 type signingSecret struct {
 	text string // "" until one is made
 	made uint64 // number of secrets made

@@ -1,5 +1,5 @@
 // Package subscriptions knows which webhooks a lake wants, and what has to change at the vendor so that it has
-// them. It asks nobody and writes nothing: package app reads and writes the state, and package lusha carries
+// them. It requests and writes nothing: package app reads and writes the state, and package lusha carries
 // changes out.
 //
 // A [State] is the lake's own record: the lists that are subscribed to, and one [Subscription] for every
