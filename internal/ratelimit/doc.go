@@ -64,5 +64,7 @@
 // and after a power failure the next answer corrects an old or damaged state. An unreadable file is
 // copied aside and reset.
 //
-// If no window has a known limit, calls are only spaced, and no file is touched.
+// Hosts can share the state as an object of a bucket instead: see shared.go.
+//
+// If no window has a known limit, calls are only spaced, and neither a file nor a bucket is touched.
 package ratelimit

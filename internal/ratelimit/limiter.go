@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"strings"
 	"sync"
@@ -19,8 +20,10 @@ import (
 // Config says what an account may use. The zero value keeps no state and starts with 40 calls a
 // minute, until an answer says more.
 type Config struct {
-	// Directory of the state; empty: the state is neither kept nor shared.
+	// Directory of the state; empty: the state is neither kept nor shared with other processes of this host.
 	Dir string
+	// Where hosts share the state; nil: they do not. Dir is not used then.
+	Bucket Bucket
 	// Fingerprint of the key, never the key; part of the name of the state's file.
 	Account string
 	Plan    Plan // the initial limits
@@ -66,8 +69,9 @@ type Limiter struct {
 
 	mu      sync.Mutex
 	state   accountState
-	windows [3]window  // views of accountState.Windows
-	file    *stateFile // nil: in memory only
+	windows [3]window      // views of accountState.Windows
+	file    *stateFile     // nil: not in a file
+	shared  *sharedAccount // nil: not in a bucket
 	wake    chan struct{}
 	// By window: OnWait need not be called again before this time.
 	notifiedUntil map[string]int64
@@ -109,7 +113,11 @@ func Open(cfg Config) (*Limiter, error) {
 	l.perSecond = rate.NewLimiter(limit, 1)
 
 	l.state = accountState{SpeedFactor: 1, Clock: clockOffset{-assumedSkew, assumedSkew}, Plan: cfg.Plan.windowLimits()}
-	if cfg.Dir != "" {
+	if cfg.Bucket != nil {
+		if err := l.openShared(); err != nil {
+			return nil, err
+		}
+	} else if cfg.Dir != "" {
 		initial := l.state
 		file, warning, err := openStateFile(cfg.Dir, cfg.Account, &l.state)
 		if err != nil {
@@ -123,15 +131,50 @@ func Open(cfg Config) (*Limiter, error) {
 	}
 	l.windows = l.windowsOf(&l.state)
 	if l.state.Plan != cfg.Plan.windowLimits() {
-		// The plan differs from the recorded one: statements made under the old one are void, the
-		// calls still count.
-		l.state.Plan = cfg.Plan.windowLimits()
-		for _, w := range l.windows {
-			*w.windowRecord = windowRecord{Ended: w.Ended}
-		}
+		l.change(0, func(int64, int64) { l.replacePlan() })
 	}
-	l.unlimited.Store(l.isUnlimited(cfg.Now().UnixNano()))
+	l.unlimited.Store(l.isUnlimited(l.now()))
 	return l, nil
+}
+
+// openShared begins to share the state with other hosts. A bucket out of reach is no error.
+func (l *Limiter) openShared() error {
+	l.shared = newSharedAccount(l, l.cfg.Bucket, l.cfg.Account)
+	ctx, cancel := context.WithTimeout(context.Background(), objectTimeout) // one request, of a caller who waits for it
+	defer cancel()
+	err := l.shared.open(ctx)
+	if errors.Is(err, errForeign) || errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("ratelimit: %w", err)
+	}
+	if err != nil {
+		l.shared.goAway(err)
+	}
+	return nil
+}
+
+// replacePlan replaces the recorded plan: statements made under the old one are void, the calls still count.
+func (l *Limiter) replacePlan() {
+	l.state.Plan = l.cfg.Plan.windowLimits()
+	for _, w := range l.windows {
+		*w.windowRecord = windowRecord{Ended: w.Ended}
+	}
+}
+
+// now is the time of the state.
+func (l *Limiter) now() int64 {
+	if l.shared != nil {
+		return l.shared.now()
+	}
+	return l.cfg.Now().UnixNano()
+}
+
+// change changes the state on account of some calls. l.mu is held, or the limiter has no other user yet.
+func (l *Limiter) change(calls int64, c change) {
+	if l.shared != nil {
+		l.shared.record(calls, c)
+		return
+	}
+	l.withState(func(now int64) bool { c(now, now); return true })
 }
 
 // windowsOf returns the windows of a state, which is l.state or a copy.
@@ -149,6 +192,9 @@ func (l *Limiter) windowsOf(s *accountState) (out [3]window) {
 
 // Close releases the state's file. Calls in flight may still end, but their results are not kept.
 func (l *Limiter) Close() error {
+	if l.shared != nil {
+		return l.shared.close()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file == nil {
@@ -174,7 +220,7 @@ func (l *Limiter) withState(update func(now int64) (changed bool)) {
 			l.file.refreshState(&l.state)
 		}
 	}
-	now := l.cfg.Now().UnixNano()
+	now := l.now()
 	l.expireCalls(now)
 	changed := update(now)
 	if l.file != nil && changed {
@@ -187,6 +233,11 @@ func (l *Limiter) withState(update func(now int64) (changed bool)) {
 			abandonFile(err)
 		}
 	}
+	l.afterUpdate(now)
+}
+
+// afterUpdate draws the consequences of a new state.
+func (l *Limiter) afterUpdate(now int64) {
 	if speed := rate.Limit(l.maxRate * l.state.SpeedFactor); !math.IsInf(l.maxRate, 1) && l.perSecond.Limit() != speed {
 		l.perSecond.SetLimit(speed)
 	}
@@ -244,6 +295,9 @@ func (l *Limiter) admit(ctx context.Context) (admission, *pipeline.Stop) {
 			return admission{}, interruptedStop(ctx)
 		}
 		return admission{}, nil
+	}
+	if l.shared != nil {
+		return l.shared.admit(ctx)
 	}
 	for {
 		if ctx.Err() != nil {
@@ -334,7 +388,7 @@ func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 		consider("second", 0)
 	}
 	// A call does not take a slot long before it may start.
-	if at := l.nextStart(now) - int64(time.Second); at > now {
+	if at := l.nextStart(now) - l.takesAhead(); at > now {
 		consider("second", at)
 	}
 	if s.PausedUntil > now {
@@ -345,6 +399,14 @@ func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 		consider(reason, s.PausedUntil)
 	}
 	return reason, until
+}
+
+// takesAhead is how long before its start a call may take a slot.
+func (l *Limiter) takesAhead() int64 {
+	if l.shared != nil { // whose hosts take several at once
+		return int64(placeLife / 2)
+	}
+	return int64(time.Second)
 }
 
 // nextStart is when the next call may start.
@@ -364,9 +426,11 @@ func (l *Limiter) startCall(now int64) admission {
 		w.countStart(now, inFlight, s.Clock)
 	}
 	// l.perSecond spaces the calls of this process, LastStart those of all processes.
-	at := time.Unix(0, now)
-	delay := l.perSecond.ReserveN(at, 1).DelayFrom(at)
-	s.LastStart = max(l.nextStart(now), now+int64(delay))
+	s.LastStart = l.nextStart(now)
+	if l.shared == nil { // whose places are taken again if another host was faster
+		at := time.Unix(0, now)
+		s.LastStart = max(s.LastStart, now+int64(l.perSecond.ReserveN(at, 1).DelayFrom(at)))
+	}
 	for slot, start := range s.InFlight {
 		if start == 0 {
 			s.InFlight[slot] = s.LastStart
@@ -418,14 +482,12 @@ func (l *Limiter) release(a admission) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.withState(func(int64) bool {
-		if !l.endCall(a) {
-			return false
+	l.change(0, func(int64, int64) {
+		if l.endCall(a) {
+			for _, w := range l.windows {
+				w.Local--
+			}
 		}
-		for _, w := range l.windows {
-			w.Local--
-		}
-		return true
 	})
 	l.wakeWaiters()
 }
@@ -453,21 +515,24 @@ func (l *Limiter) complete(a admission, results []callResult) {
 	if a.start == 0 && l.unlimited.Load() && !imposesLimit(results) {
 		return
 	}
+	for i := range results { // a change may wait, and must not keep an answer in memory
+		c := results[i].call
+		results[i].call = &pipeline.Call{Sent: c.Sent, Status: c.Status, Outcome: c.Outcome, Header: c.Header, Rate: c.Rate}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.withState(func(now int64) bool {
+	l.change(int64(len(results)), func(at, now int64) {
 		ended := int64(len(results))
 		if !l.endCall(a) && a.start != 0 {
 			ended-- // it was counted when it expired
 		}
 		for _, w := range l.windows {
-			w.Ended.add(max(0, ended), now, w.span)
+			w.Ended.addAt(max(0, ended), at, now, w.span)
 			w.Local += max(0, int64(len(results))-1)
 		}
 		for _, result := range results {
-			l.applyResult(result, now)
+			l.applyResult(result, at, now)
 		}
-		return true
 	})
 	l.wakeWaiters()
 }
@@ -488,10 +553,16 @@ func imposesLimit(results []callResult) bool {
 	return false
 }
 
-// applyResult corrects the windows by one answer.
-func (l *Limiter) applyResult(result callResult, now int64) {
+// maxDelay is how old a count may be that says how many calls of a rolling window are not ours.
+const maxDelay = 300 * time.Millisecond
+
+// applyResult corrects the windows by one answer, which came at a time that is not later than now.
+func (l *Limiter) applyResult(result callResult, at, now int64) {
 	s, call := &l.state, result.call
 	sent := call.Sent.UnixNano()
+	if l.shared != nil {
+		sent += l.shared.offset
+	}
 	if call.Sent.IsZero() || sent > now {
 		sent = now
 	}
@@ -500,7 +571,12 @@ func (l *Limiter) applyResult(result callResult, now int64) {
 	rates := [3]pipeline.Window{call.Rate.Minute, call.Rate.Hour, call.Rate.Day}
 	for i, w := range l.windows {
 		assumedReset, firstSeen := !w.Known && w.FirstSeen != 0 && now >= w.ClosedUntil, w.FirstSeen
-		if call.Status == 0 || !w.applyStatement(rates[i], sent, now, inFlight, s.Clock) {
+		external := w.External
+		applied := call.Status != 0 && w.applyStatement(rates[i], sent, now, inFlight, s.Clock)
+		if w.Rolling && now-at > int64(maxDelay) { // since, calls may have left the window that the statement counts
+			w.External = min(w.External, external)
+		}
+		if !applied {
 			w.addUncounted(1, now)
 			// A proxy without headers says nothing about the API.
 			w.Unstated = w.Unstated || call.Outcome != pipeline.InDoubt && call.Status != 0 && call.Status < 500
@@ -546,7 +622,7 @@ func (l *Limiter) syncClock(header []byte, sent, received int64) {
 func (l *Limiter) UpdateWindows(r pipeline.Rate, resets [3]time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.withState(func(now int64) bool {
+	l.change(0, func(_, now int64) {
 		// The time of the statement is unknown, so it proves nothing about order.
 		sent := now - int64(10*time.Second)
 		for i, stated := range []pipeline.Window{r.Minute, r.Hour, r.Day} {
@@ -559,7 +635,6 @@ func (l *Limiter) UpdateWindows(r pipeline.Rate, resets [3]time.Time) {
 				w.ResetAt = resetAt
 			}
 		}
-		return true
 	})
 	l.wakeWaiters()
 }
@@ -572,14 +647,16 @@ func (l *Limiter) AddCalls(n int) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.withState(func(now int64) bool {
-		for _, w := range l.windows {
-			w.Ended.add(int64(n), now, w.span)
-			w.Local += int64(n)
-			w.addUncounted(int64(n), now)
-		}
-		return true
-	})
+	l.change(int64(n), func(at, now int64) { l.countCalls(int64(n), at, now) })
+}
+
+// countCalls counts calls that the answers of others do not show yet.
+func (l *Limiter) countCalls(n, at, now int64) {
+	for _, w := range l.windows {
+		w.Ended.addAt(n, at, now, w.span)
+		w.Local += n
+		w.addUncounted(n, now)
+	}
 }
 
 // State is what is known about an account at a moment.
@@ -649,8 +726,17 @@ func (s State) String() string {
 	return b.String()
 }
 
-// wakeWaiters makes all waiting calls of this process check the state again.
+// wakeWaiters makes all waiting calls of this process check the state again. Those of a shared account wait for the
+// bucket, which is asked from time to time.
 func (l *Limiter) wakeWaiters() {
+	if l.shared != nil {
+		return
+	}
+	l.wakeAll()
+}
+
+// wakeAll wakes all waiting calls of this process.
+func (l *Limiter) wakeAll() {
 	close(l.wake)
 	l.wake = make(chan struct{})
 }

@@ -140,6 +140,7 @@ type wire struct {
 	api       api
 	skew      time.Duration // how far the server's clock is ahead
 	answer    time.Duration // typical; 0: at once
+	local     time.Duration // how far the host's clock is ahead of the test's
 	noHeaders bool          // answers have no headers
 
 	mu      sync.Mutex
@@ -169,7 +170,7 @@ func (w *wire) delay() (outgoing, returning time.Duration) {
 
 func (w *wire) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, error) {
 	outgoing, returning := w.delay()
-	call := pipeline.Call{ID: b.ID + "-1", Sent: time.Now(), Outcome: pipeline.Charged}
+	call := pipeline.Call{ID: b.ID + "-1", Sent: time.Now().Add(w.local), Outcome: pipeline.Charged}
 	time.Sleep(outgoing)
 	at := time.Now().Add(w.skew)
 	call.Status, call.Problem, call.Rate = w.api.count(at)
@@ -187,7 +188,7 @@ func (w *wire) Fetch(_ context.Context, b *pipeline.Batch) (*pipeline.Reply, err
 	}
 	w.mu.Unlock()
 	time.Sleep(returning)
-	call.Duration = time.Since(call.Sent)
+	call.Duration = time.Since(call.Sent.Add(-w.local))
 	return replyWith(b, call), nil
 }
 

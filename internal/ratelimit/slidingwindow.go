@@ -38,6 +38,15 @@ func (w *slidingWindow) add(n, now, span int64) {
 	w.Sum += n
 }
 
+// addAt counts events of a moment that is not later than now. Those of a moment before the span count in its oldest
+// bucket.
+func (w *slidingWindow) addAt(n, at, now, span int64) {
+	w.advance(now, span)
+	bucket := max(floorDiv(at, span/bucketsPerSpan), w.Newest-bucketsPerSpan)
+	w.Counts[bucketIndex(min(bucket, w.Newest))] += uint32(n)
+	w.Sum += n
+}
+
 // expiryOf is when k of the calls will have left; 0 if there are fewer.
 func (w *slidingWindow) expiryOf(k, span int64) int64 {
 	for n := w.Newest - bucketsPerSpan; n <= w.Newest; n++ {
