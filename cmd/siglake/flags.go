@@ -236,6 +236,8 @@ func apiFlags(o *app.APIOptions) []cli.Flag {
 			Usage: "share of every rate window left to other users of the account, 0 to 0.9"},
 		&cli.StringFlag{Name: "quota-dir", Destination: &o.QuotaDir, EnvVars: []string{"SIGLAKE_QUOTA_DIR"}, Category: "API",
 			Usage: "`DIR` in which all runs on this machine count the calls of a key; default: siglake/quota in the user's state directory"},
+		&cli.StringFlag{Name: "quota", Destination: &o.Quota, EnvVars: []string{"SIGLAKE_QUOTA"}, Category: "API",
+			Usage: "`URI` s3://bucket/prefix in which runs on several machines count the calls of a key together; needs the rights to read and write below it"},
 		&cli.DurationFlag{Name: "max-wait", Value: o.MaxWait, Destination: &o.MaxWait, EnvVars: []string{"SIGLAKE_MAX_WAIT"}, Category: "API",
 			Usage: "maximum time to wait for an hourly or daily quota to reset, or for a Retry-After; beyond it, the run publishes what it has and exits 20. The run always waits for the next minute"},
 		&cli.DurationFlag{Name: "timeout", Value: o.Timeout, Destination: &o.Timeout, EnvVars: []string{"SIGLAKE_TIMEOUT"}, Category: "API",

@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"cmd/siglake/manual":         {},
 	"internal/policy":            {"schema", "pipeline"},
 	"internal/lusha":             {"schema", "pipeline", "internal/policy", "internal/jsonscan"},
-	"internal/ratelimit":         {"schema", "pipeline", "internal/lease/flock"},
+	"internal/ratelimit":         {"schema", "pipeline", "internal/bucket", "internal/lease/flock"},
 	"internal/subscriptions":     {"schema", "internal/lusha"},
 	"internal/lusha/lushatest":   {"schema", "pipeline"}, // for tests
 	"internal/export":            {"schema", "pipeline", "internal/durable", "internal/extsort", "internal/flatten"},

@@ -19,7 +19,7 @@ func usageCommand() *cli.Command {
 		Flags: joinFlags([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Destination: &out.JSON, EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
 			simulateFlag(&api.Simulate, "use an embedded simulator instead of the API: no key, no money, invented answers"),
-		}, apiFlags(&api), simulatorFlags(&sim), outputFlags(&out)),
+		}, apiFlags(&api), s3Flags(&api.S3), simulatorFlags(&sim), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("usage takes no arguments, got %q", c.Args().First())

@@ -263,7 +263,7 @@ func webhooksSecretCommand() *cli.Command {
 			&cli.BoolFlag{Name: "drop-old", Destination: &o.DropOld, EnvVars: []string{"SIGLAKE_DROP_OLD"}, Usage: "only remove the old secrets that an interrupted rotation left in the file"},
 			&cli.BoolFlag{Name: "existing", Destination: &o.Existing, EnvVars: []string{"SIGLAKE_EXISTING"}, Usage: "write the account's present secret to the file, and do not replace it"},
 			jsonFlag(&out),
-		}, apiFlags(&o.API), outputFlags(&out)),
+		}, apiFlags(&o.API), s3Flags(&o.API.S3), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("webhooks rotate-secret takes no arguments, got %q", c.Args().First())

@@ -13,12 +13,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/siglake/siglake/internal/bucket"
 	"github.com/siglake/siglake/internal/forecast"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/policy"
 	"github.com/siglake/siglake/internal/ratelimit"
 	"github.com/siglake/siglake/pipeline"
+	"github.com/siglake/siglake/sinks"
 	"github.com/siglake/siglake/sources"
 )
 
@@ -54,7 +56,7 @@ func connectAPI(ctx context.Context, env *Env, o APIOptions, open func(context.C
 		at.Close()
 		return connection{}, &Error{KindUsage, err}
 	}
-	limiter, err := newLimiter(env, o, at)
+	limiter, err := newLimiter(ctx, env, o, at)
 	if err != nil {
 		at.Close()
 		return connection{}, err
@@ -71,8 +73,8 @@ func connectAPI(ctx context.Context, env *Env, o APIOptions, open func(context.C
 }
 
 // publishedAPI stands for an API that cannot be asked: there is no key for it.
-func publishedAPI(env *Env, o APIOptions) (connection, error) {
-	limiter, err := newLimiter(env, o, Endpoint{BaseURL: o.BaseURL})
+func publishedAPI(ctx context.Context, env *Env, o APIOptions) (connection, error) {
+	limiter, err := newLimiter(ctx, env, o, Endpoint{BaseURL: o.BaseURL})
 	if err != nil {
 		return connection{}, err
 	}
@@ -239,7 +241,7 @@ func retryConfig(env *Env, o APIOptions) policy.RetryConfig {
 
 // newLimiter makes what keeps calls within the account's rate windows, together
 // with every other run that uses the key on this machine.
-func newLimiter(env *Env, o APIOptions, at Endpoint) (*ratelimit.Limiter, error) {
+func newLimiter(ctx context.Context, env *Env, o APIOptions, at Endpoint) (*ratelimit.Limiter, error) {
 	plan, ok := ratelimit.PlanByName(o.Plan)
 	if !ok {
 		return nil, UsageErrorf("--plan %q: expected %s", o.Plan, planNames())
@@ -254,11 +256,15 @@ func newLimiter(env *Env, o APIOptions, at Endpoint) (*ratelimit.Limiter, error)
 	if o.Reserve < 0 || o.Reserve > 0.9 {
 		return nil, UsageErrorf("--reserve %g: expected a share from 0 to 0.9", o.Reserve)
 	}
+	shared, err := quotaBucket(ctx, env, o)
+	if err != nil {
+		return nil, err
+	}
 	account := sha256.Sum256([]byte("siglake account\n" + at.BaseURL + "\n" + at.Key))
-	g, err := ratelimit.Open(ratelimit.Config{
+	config := ratelimit.Config{
 		Dir: quotaDir(env, o), Account: hex.EncodeToString(account[:12]), Plan: plan, Reserve: ratelimit.Reserve{Share: o.Reserve},
 		PerSecond: perSecond, MaxWait: o.MaxWait, Timeout: o.Timeout + 30*time.Second, Now: env.clientClock(),
-		Warn: func(text string) { env.Log.Info("rate limits: " + text) },
+		Warn: func(text string) { env.Log.Warn("rate limits: " + text) },
 		OnWait: func(window string, until time.Time) {
 			text := "waiting: the account's calls for this " + window + " are used up"
 			if window == "hold" {
@@ -266,11 +272,49 @@ func newLimiter(env *Env, o APIOptions, at Endpoint) (*ratelimit.Limiter, error)
 			}
 			env.Log.Info(text, "until", until.UTC().Format("2006-01-02 15:04:05 UTC"))
 		},
-	})
-	if err != nil {
+	}
+	if shared != nil {
+		config.Bucket = shared
+	}
+	g, err := ratelimit.Open(config)
+	switch {
+	case err != nil && shared != nil:
+		return nil, &Error{KindStorage, fmt.Errorf("--quota: %w", err)}
+	case err != nil:
 		return nil, &Error{KindStorage, fmt.Errorf("--quota-dir: %w", err)}
 	}
 	return g, nil
+}
+
+// withS3 are the options with the way to the bucket of Quota.
+func (o APIOptions) withS3(s S3Options) APIOptions {
+	o.S3 = s
+	return o
+}
+
+// quotaBucket is where hosts share the rate windows of a key; nil: they do not. An embedded simulator is an account of
+// its own, and a rehearsal must not touch that of a real one.
+func quotaBucket(ctx context.Context, env *Env, o APIOptions) (*bucket.Bucket, error) {
+	switch {
+	case o.Quota == "":
+		return nil, nil
+	case !sinks.OnS3(o.Quota):
+		return nil, UsageErrorf("--quota %q: expected s3://bucket/prefix, a place that all hosts can reach; runs on one machine share their calls without it", o.Quota)
+	case o.QuotaDir != "":
+		return nil, UsageErrorf("--quota and --quota-dir exclude each other: omit one of them")
+	case o.Simulate || env.Rehearses():
+		return nil, nil
+	}
+	cfg, err := o.S3.Config()
+	if err != nil {
+		return nil, err
+	}
+	cfg.MaxAttempts = 2 // a limiter goes on without the bucket, and asks it again later
+	b, err := bucket.Open(ctx, o.Quota, cfg)
+	if err != nil {
+		return nil, UsageErrorf("--quota: %v", err)
+	}
+	return b, nil
 }
 
 // quotaDir is where the counts of calls are kept; empty for a simulator in this

@@ -81,7 +81,7 @@ func (x *checkup) checkAccount(ctx context.Context, open func(context.Context) (
 		x.addFailure("key", &Error{KindUsage, err}, "")
 		return
 	}
-	limiter, err := newLimiter(x.env, x.API, at)
+	limiter, err := newLimiter(ctx, x.env, x.API.withS3(x.Store.S3), at)
 	if err != nil {
 		x.addFailure("quota", err, "")
 		return
@@ -115,11 +115,26 @@ func (x *checkup) checkAccount(ctx context.Context, open func(context.Context) (
 		x.addOK("clock", "within %s of the API's clock", (clock.Ahead.Abs() + clock.Tolerance).Round(100*time.Millisecond))
 	}
 	x.checkUsage(ctx, client)
+	x.checkQuota(ctx)
 	for _, w := range limiter.State().Windows {
 		if w.Limit >= 0 {
 			x.addOK("rate", "%s: %s", w.Name, callsLeftText(w.Left, w.Limit))
 		}
 	}
+}
+
+// checkQuota tries what sharing the rate windows with other hosts rests on.
+func (x *checkup) checkQuota(ctx context.Context) {
+	b, err := quotaBucket(ctx, x.env, x.API.withS3(x.Store.S3))
+	if err != nil || b == nil { // it was reported when the limiter was opened
+		return
+	}
+	started := time.Now()
+	if err := b.ProbeConditions(ctx, ""); err != nil {
+		x.addFailure("quota", &Error{KindStorage, err}, "grant s3:GetObject, s3:PutObject and s3:DeleteObject below --quota, in a store with conditional writes")
+		return
+	}
+	x.addOK("quota", "%s honours conditional writes; seven requests took %s", b.URI(""), time.Since(started).Round(time.Millisecond))
 }
 
 func (x *checkup) checkUsage(ctx context.Context, client *lusha.Client) {

@@ -115,8 +115,11 @@ type APIOptions struct {
 	Rate     float64
 	Reserve  float64
 	QuotaDir string
-	MaxWait  time.Duration
-	Timeout  time.Duration
+	// Where all hosts that name it share the rate windows of a key: s3://bucket/prefix; empty: they do not.
+	Quota   string
+	S3      S3Options // to reach Quota
+	MaxWait time.Duration
+	Timeout time.Duration
 
 	Simulate bool   // an embedded simulator is the API
 	Seed     uint64 // of its world

@@ -119,9 +119,9 @@ func (j *Job) inspect(ctx context.Context, plan func(*lake) error) error {
 	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
 	var err error
 	if j.OpenAPI != nil {
-		j.conn, err = connectAPI(ctx, j.env, j.API, j.OpenAPI)
+		j.conn, err = connectAPI(ctx, j.env, j.API.withS3(j.Store.S3), j.OpenAPI)
 	} else {
-		j.conn, err = publishedAPI(j.env, j.API)
+		j.conn, err = publishedAPI(ctx, j.env, j.API.withS3(j.Store.S3))
 	}
 	if err != nil {
 		return err

@@ -72,7 +72,7 @@ func (j *Job) Run(ctx context.Context) (*pipeline.Manifest, *NothingToDo, error)
 	}
 	defer j.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
 	var err error
-	if j.conn, err = connectAPI(ctx, j.env, j.API, j.OpenAPI); err != nil {
+	if j.conn, err = connectAPI(ctx, j.env, j.API.withS3(j.Store.S3), j.OpenAPI); err != nil {
 		return nil, nil, err
 	}
 	defer j.conn.disconnect()

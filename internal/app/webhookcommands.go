@@ -54,7 +54,7 @@ func openWebhookSession(ctx context.Context, env *Env, o WebhookOptions, writes 
 	if s.state, err = s.store.read(ctx); err != nil {
 		return s, err
 	}
-	if s.conn, err = connectAPI(ctx, env, o.API, o.OpenAPI); err != nil {
+	if s.conn, err = connectAPI(ctx, env, o.API.withS3(o.Store.S3), o.OpenAPI); err != nil {
 		return s, err
 	}
 	s.client = s.conn.client.Webhooks()

@@ -140,7 +140,7 @@ func (s *WebhookSyncer) Sync(ctx context.Context) (report *WebhookSync, exit int
 		return nil, 0, err
 	}
 	defer s.listInput.close() //nolint:errcheck // a copy of the list in a temporary directory
-	if s.conn, err = connectAPI(ctx, s.env, s.API, s.OpenAPI); err != nil {
+	if s.conn, err = connectAPI(ctx, s.env, s.API.withS3(s.Store.S3), s.OpenAPI); err != nil {
 		return nil, 0, err
 	}
 	defer s.conn.disconnect()

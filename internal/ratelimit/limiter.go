@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"strings"
 	"sync"
@@ -73,6 +72,7 @@ type Limiter struct {
 	file    *stateFile     // nil: not in a file
 	shared  *sharedAccount // nil: not in a bucket
 	wake    chan struct{}
+	ahead   time.Duration // before its start, a call may take a slot
 	// By window: OnWait need not be called again before this time.
 	notifiedUntil map[string]int64
 }
@@ -98,7 +98,7 @@ func Open(cfg Config) (*Limiter, error) {
 	if cfg.spans == [3]time.Duration{} {
 		cfg.spans = windowSpans
 	}
-	l := &Limiter{cfg: cfg, maxRate: cfg.PerSecond, wake: make(chan struct{}), notifiedUntil: map[string]int64{}}
+	l := &Limiter{cfg: cfg, maxRate: cfg.PerSecond, wake: make(chan struct{}), ahead: time.Second, notifiedUntil: map[string]int64{}}
 	switch {
 	case l.maxRate == 0:
 		l.maxRate = 25
@@ -114,8 +114,9 @@ func Open(cfg Config) (*Limiter, error) {
 
 	l.state = accountState{SpeedFactor: 1, Clock: clockOffset{-assumedSkew, assumedSkew}, Plan: cfg.Plan.windowLimits()}
 	if cfg.Bucket != nil {
-		if err := l.openShared(); err != nil {
-			return nil, err
+		l.shared, l.ahead = newSharedAccount(l, cfg.Bucket, cfg.Account), placeLife/2 // a host takes several at once
+		if err := l.shared.open(); err != nil {
+			return nil, fmt.Errorf("ratelimit: %w", err)
 		}
 	} else if cfg.Dir != "" {
 		initial := l.state
@@ -131,32 +132,17 @@ func Open(cfg Config) (*Limiter, error) {
 	}
 	l.windows = l.windowsOf(&l.state)
 	if l.state.Plan != cfg.Plan.windowLimits() {
-		l.change(0, func(int64, int64) { l.replacePlan() })
+		l.change(0, func(int64, int64) { l.state.replacePlan(cfg.Plan.windowLimits()) })
 	}
 	l.unlimited.Store(l.isUnlimited(l.now()))
 	return l, nil
 }
 
-// openShared begins to share the state with other hosts. A bucket out of reach is no error.
-func (l *Limiter) openShared() error {
-	l.shared = newSharedAccount(l, l.cfg.Bucket, l.cfg.Account)
-	ctx, cancel := context.WithTimeout(context.Background(), objectTimeout) // one request, of a caller who waits for it
-	defer cancel()
-	err := l.shared.open(ctx)
-	if errors.Is(err, errForeign) || errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("ratelimit: %w", err)
-	}
-	if err != nil {
-		l.shared.goAway(err)
-	}
-	return nil
-}
-
 // replacePlan replaces the recorded plan: statements made under the old one are void, the calls still count.
-func (l *Limiter) replacePlan() {
-	l.state.Plan = l.cfg.Plan.windowLimits()
-	for _, w := range l.windows {
-		*w.windowRecord = windowRecord{Ended: w.Ended}
+func (s *accountState) replacePlan(limits [3]int64) {
+	s.Plan = limits
+	for i := range s.Windows {
+		s.Windows[i] = windowRecord{Ended: s.Windows[i].Ended}
 	}
 }
 
@@ -388,7 +374,7 @@ func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 		consider("second", 0)
 	}
 	// A call does not take a slot long before it may start.
-	if at := l.nextStart(now) - l.takesAhead(); at > now {
+	if at := l.nextStart(now) - int64(l.ahead); at > now {
 		consider("second", at)
 	}
 	if s.PausedUntil > now {
@@ -399,14 +385,6 @@ func (l *Limiter) blockedBy(now int64) (reason string, until int64) {
 		consider(reason, s.PausedUntil)
 	}
 	return reason, until
-}
-
-// takesAhead is how long before its start a call may take a slot.
-func (l *Limiter) takesAhead() int64 {
-	if l.shared != nil { // whose hosts take several at once
-		return int64(placeLife / 2)
-	}
-	return int64(time.Second)
 }
 
 // nextStart is when the next call may start.
@@ -647,12 +625,12 @@ func (l *Limiter) AddCalls(n int) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.change(int64(n), func(at, now int64) { l.countCalls(int64(n), at, now) })
+	l.change(int64(n), func(at, now int64) { countCalls(&l.windows, int64(n), at, now) })
 }
 
 // countCalls counts calls that the answers of others do not show yet.
-func (l *Limiter) countCalls(n, at, now int64) {
-	for _, w := range l.windows {
+func countCalls(windows *[3]window, n, at, now int64) {
+	for _, w := range windows {
 		w.Ended.addAt(n, at, now, w.span)
 		w.Local += n
 		w.addUncounted(n, now)
@@ -729,16 +707,10 @@ func (s State) String() string {
 // wakeWaiters makes all waiting calls of this process check the state again. Those of a shared account wait for the
 // bucket, which is asked from time to time.
 func (l *Limiter) wakeWaiters() {
-	if l.shared != nil {
-		return
+	if l.shared == nil {
+		close(l.wake)
+		l.wake = make(chan struct{})
 	}
-	l.wakeAll()
-}
-
-// wakeAll wakes all waiting calls of this process.
-func (l *Limiter) wakeAll() {
-	close(l.wake)
-	l.wake = make(chan struct{})
 }
 
 // sleepOrWake sleeps until d has passed or wake is closed; false if ctx ended first.

@@ -87,19 +87,24 @@ func newSharedAccount(l *Limiter, b Bucket, account string) *sharedAccount {
 	return &sharedAccount{l: l, bucket: b, name: "quota-" + account, block: 1, clock: l.state.Clock}
 }
 
-// open reads the object for the first time. An object that is none of ours is an error.
-func (x *sharedAccount) open(ctx context.Context) error {
-	body, _, err := x.get(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+// open reads the object for the first time. An object that is none of ours is an error, and so are missing rights; a
+// bucket out of reach is none.
+func (x *sharedAccount) open() error {
+	ctx, cancel := context.WithTimeout(context.Background(), objectTimeout) // one request, and its caller waits for it
+	defer cancel()
+	body, _, err := x.bucket.Get(ctx, x.name)
 	if err == nil {
 		err = x.decode(body)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		x.adopt()
+	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, errForeign) || errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: %w", x.bucket.URI(x.name), err)
+	default:
+		x.goAway(err)
 	}
-	x.adopt()
 	return nil
 }
 
@@ -168,7 +173,8 @@ func (x *sharedAccount) admit(ctx context.Context) (admission, *pipeline.Stop) {
 		refill := x.exchange(ctx, true)
 		l.mu.Lock()
 		x.busy = false
-		l.wakeAll()
+		close(l.wake)
+		l.wake = make(chan struct{})
 		wake = l.wake
 		l.mu.Unlock()
 		if refill.announce != "" {
@@ -244,7 +250,7 @@ func (x *sharedAccount) exchange(ctx context.Context, takes bool) (r refill) {
 	away := x.away && x.now() < x.retryAt
 	x.l.mu.Unlock()
 	for try := 0; !away; try++ {
-		body, etag, err := x.get(wire)
+		body, etag, err := x.bucket.Get(wire, x.name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			x.goAway(err)
 			break
@@ -295,7 +301,7 @@ func (x *sharedAccount) applyQueue() (n int) {
 		c.apply(min(c.at, now), now)
 	}
 	if x.dropped > 0 {
-		x.l.countCalls(x.dropped, now, now)
+		countCalls(&x.l.windows, x.dropped, now, now)
 	}
 	x.recentre()
 	return len(x.queue) + int(x.dropped)
@@ -385,11 +391,6 @@ func (x *sharedAccount) close() error {
 		x.exchange(context.Background(), false) // the caller's context may have ended already
 	}
 	return nil
-}
-
-// get reads the object.
-func (x *sharedAccount) get(ctx context.Context) (body []byte, etag string, err error) {
-	return x.bucket.Get(ctx, x.name)
 }
 
 // encode is the object for the present state.
