@@ -92,11 +92,7 @@ var differBySearch = []difference{
 	{"accounts", "credits", "a line bears its share of the search"},
 	{"accounts", "reason", "V3 says of an identifier that it does not know it; V2 is silent"},
 	{"accounts", "entity_name", "V3 states the names of people"},
-	{"accounts", "entity_domain", "of a company that was asked by id, which the simulator makes up"},
 	{"accounts", "status duplicate_of_row events known_events", "V3 tells that two identifiers denote one entity, before it is paid for twice"},
-	// The simulator knows what a company is called from the request alone.
-	{"growth intent news risk", "company_name company_domain raw content_digest", "asked by id, the simulator makes names up"},
-	{"news", "article_title article_highlight article_url event_summary summary_text", "and writes its news about them"},
 }
 
 // differBySample are those of the four names that V3's one documented sample has.

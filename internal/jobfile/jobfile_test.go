@@ -156,9 +156,9 @@ jobs:
 `), suggestFirst)
 	got := f.Notifications(f.Jobs[0].Settings[0])
 	want := []Notification{
-		{Position{5, 7}, "https://hc-ping.com/1234", "", []string{"start", "success", "failure"}, "healthchecks"},
+		{Position{5, 7}, "https://hc-ping.com/1234", "", []string{"start", "success", "failure", "warning"}, "healthchecks"},
 		{Position{6, 7}, "", "slack.url", []string{"failure"}, "slack"},
-		{Position{7, 7}, "http://localhost/x", "", []string{"success", "failure"}, "json"},
+		{Position{7, 7}, "http://localhost/x", "", []string{"success", "failure", "warning"}, "json"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || f.Err() != nil {
 		t.Errorf("(-want +got):\n%s\n%v", diff, f.Err())

@@ -350,9 +350,9 @@ func TestRecordGoldenBodies(t *testing.T) {
 		items, err := j.Reader().CallItems(ctx, c)
 		compare("items of "+c.ID, bodies[kindIntent][i], items, err)
 	}
-	for i, id := range []int{1, 0} { // the golden records begin with the later run's, which was prepared nine times
+	for i, id := range []int{1, 0} { // the golden records begin with the later run's, which was prepared ten times
 		m, err := j.Reader().PreparedManifest(ctx, j.Runs()[id])
-		compare("manifest", bodies[kindPrepare][8+i], m, err)
+		compare("manifest", bodies[kindPrepare][9+i], m, err)
 	}
 	kept := []pipeline.Line{}
 	for line, err := range j.Reader().Lines(ctx, j.Runs()[1]) {

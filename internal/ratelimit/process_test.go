@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 		runChild()
 		return
 	}
-	os.Exit(proof.Main(m, "TestAlone", "TestDay", "TestEstimateDuration", "TestEstimateDurationLarge", "TestSlidingWindow"))
+	os.Exit(proof.Main(m, "TestAlone", "TestDay", "TestEstimateDuration", "TestEstimateDurationLarge", "TestSharedBucket", "TestSlidingWindow"))
 }
 
 // runChild makes calls until it is killed.
