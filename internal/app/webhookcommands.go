@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -273,7 +274,7 @@ func TestWebhooks(ctx context.Context, env *Env, o WebhookOptions, ids []string)
 }
 
 // SubscribeOptOuts orders notices of contacts that opt out, to the lake's URL or another one. An account can have one
-// such order.
+// such order: if it is the lake's, it is switched on, and gets another URL.
 func SubscribeOptOuts(ctx context.Context, env *Env, o WebhookOptions, hookURL string) (*lusha.Subscription, error) {
 	if hookURL != "" {
 		if err := checkHookURL(hookURL); err != nil {
@@ -285,14 +286,34 @@ func SubscribeOptOuts(ctx context.Context, env *Env, o WebhookOptions, hookURL s
 		return nil, err
 	}
 	defer s.close()
-	if hookURL == "" {
-		hookURL = s.state.URL
+	if s.state.Lake == "" {
+		s.state.Lake = newLakeID()
 	}
+	exist, err := listSubscriptions(ctx, s.client)
+	if err != nil {
+		return nil, askError(ctx, err)
+	}
+	sub := subscriptions.Compare(s.state, exist, "", env.Now()).OptOut
+	if sub == nil {
+		sub, err = s.orderOptOuts(ctx, cmp.Or(hookURL, s.state.URL))
+	} else {
+		sub, err = s.renewOptOuts(ctx, sub, hookURL)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.state.OptOut = sub.ID
+	return sub, s.store.write(ctx, s.state)
+}
+
+// orderOptOuts creates the order. The lake's id is durable before: if this process dies, the next one knows by the name
+// that the order is the lake's.
+func (s *webhookSession) orderOptOuts(ctx context.Context, hookURL string) (*lusha.Subscription, error) {
 	if hookURL == "" {
 		return nil, UsageErrorf("name the address that the vendor delivers to with --url: that of siglake listen, or of the proxy in front of it")
 	}
-	if s.state.Lake == "" {
-		s.state.Lake = newLakeID()
+	if err := s.store.write(ctx, s.state); err != nil {
+		return nil, err
 	}
 	sub, err := s.client.SubscribeOptOuts(ctx, hookURL, subscriptions.NamePrefix(s.state.Lake)+"opt-outs")
 	if refusal := new(lusha.RefusalError); errors.As(err, &refusal) && refusal.Class == lusha.ClassEntitlement {
@@ -301,8 +322,27 @@ func SubscribeOptOuts(ctx context.Context, env *Env, o WebhookOptions, hookURL s
 	if err != nil {
 		return nil, webhookError(ctx, err)
 	}
-	s.state.OptOut = sub.ID
-	return sub, s.store.write(ctx, s.state)
+	return sub, nil
+}
+
+// renewOptOuts makes an order as it should be.
+func (s *webhookSession) renewOptOuts(ctx context.Context, sub *lusha.Subscription, hookURL string) (*lusha.Subscription, error) {
+	var change lusha.HookChange
+	if hookURL != "" && hookURL != sub.URL {
+		change.URL = hookURL
+	}
+	if !sub.Active {
+		active := true
+		change.Active = &active
+	}
+	if change.URL == "" && change.Active == nil {
+		return sub, nil
+	}
+	changed, err := s.client.Change(ctx, sub.ID, change)
+	if err != nil {
+		return nil, webhookError(ctx, err)
+	}
+	return changed, nil
 }
 
 // WebhookTotals are the vendor's totals of deliveries, and what the lake knows.

@@ -79,16 +79,18 @@ type WebhookChanges struct {
 	Actions map[subscriptions.Action]int `json:"actions"`
 	Steps   []WebhookStep                `json:"changes"` // all but those that stay
 	// Changes are carried out by deleting and creating, since one call can change one subscription only.
-	Replaces bool                 `json:"replaces"`
-	Calls    int                  `json:"calls"` // that the changes take, or took
-	Strays   int                  `json:"strays"`
-	Others   int                  `json:"others"` // subscriptions of the account that are not the lake's
-	Problems []WebhookProblem     `json:"problems"`
-	Gaps     int                  `json:"gaps"` // entities that the next nightly run polls, since events may be missing
-	Pause    *subscriptions.Pause `json:"pause,omitempty"`
-	Pending  int                  `json:"pending"` // wanted, and not there when the command ended
-	stray    []lusha.Subscription // for messages
-	state    *subscriptions.State
+	Replaces bool             `json:"replaces"`
+	Calls    int              `json:"calls"` // that the changes take, or took
+	Strays   int              `json:"strays"`
+	Others   int              `json:"others"` // subscriptions of the account that are not the lake's
+	Problems []WebhookProblem `json:"problems"`
+	Gaps     int              `json:"gaps"` // entities that the next nightly run polls, since events may be missing
+	// Why no opt-out notices were delivered any more; empty: they are, or the lake has not subscribed to them.
+	OptOutsOff string               `json:"opt_outs_off,omitempty"`
+	Pause      *subscriptions.Pause `json:"pause,omitempty"`
+	Pending    int                  `json:"pending"` // wanted, and not there when the command ended
+	stray      []lusha.Subscription // for messages
+	state      *subscriptions.State
 }
 
 // WebhookStep is what happens to one subscription.
@@ -562,6 +564,7 @@ func newWebhookChanges(state *subscriptions.State, c *subscriptions.Comparison) 
 			w.Gaps++
 		}
 	}
+	w.OptOutsOff = optOutsOff(state, c)
 	w.Replaces, w.Calls = webhookCalls(c)
 	if w.Replaces {
 		w.Gaps = max(w.Gaps, countChanged(c))
@@ -583,10 +586,29 @@ func webhookCalls(c *subscriptions.Comparison) (replaces bool, calls int) {
 	blocks := func(n int) int { return (n + lusha.MaxHookItems - 1) / lusha.MaxHookItems }
 	changed := countChanged(c)
 	calls = blocks(c.Count(subscriptions.Create)) + blocks(c.Count(subscriptions.Delete))
+	if c.OptOut != nil && !c.OptOut.Active {
+		calls++
+	}
 	if changed > maxPatches {
 		return true, calls + 2*blocks(changed)
 	}
 	return false, calls + changed
+}
+
+// optOutsOff says why the vendor delivers no opt-out notices; empty: it does, or the lake has not subscribed to them.
+func optOutsOff(state *subscriptions.State, c *subscriptions.Comparison) string {
+	switch e := c.OptOut; {
+	case e == nil && state.OptOut == "", e != nil && e.Active:
+		return ""
+	case e == nil:
+		return "the vendor has no subscription to opt-out notices any more: siglake webhooks opt-outs creates it again; ask the vendor who opted out meanwhile"
+	default:
+		since := ""
+		if !e.BlockedAt.IsZero() {
+			since = " since " + e.BlockedAt.Format("2006-01-02 15:04 UTC")
+		}
+		return fmt.Sprintf("no opt-out notices were delivered%s (%s), and the vendor does not repeat them: ask it who opted out since", since, cmp.Or(e.BlockReason, "switched off"))
+	}
 }
 
 // IsEmpty reports whether nothing has to change.

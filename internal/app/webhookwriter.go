@@ -36,6 +36,7 @@ func (w *webhookWriter) reconcile(ctx context.Context, removed string) (*Webhook
 		return nil, askError(ctx, err)
 	}
 	c := subscriptions.Compare(w.state, exist, removed, began)
+	w.forgetGone(exist)
 	changes := newWebhookChanges(w.state, c)
 	w.calls = 0
 	if err = w.apply(ctx, c); err == nil && w.duplicates > 0 {
@@ -96,7 +97,13 @@ func (w *webhookWriter) apply(ctx context.Context, c *subscriptions.Comparison) 
 	}
 	replaces, _ := webhookCalls(c)
 	w.noteGaps(c, replaces)
+	if c.OptOut != nil {
+		w.state.OptOut = c.OptOut.ID
+	}
 	if err := w.store.write(ctx, w.state); err != nil {
+		return err
+	}
+	if err := w.switchOnOptOuts(ctx, c.OptOut); err != nil {
 		return err
 	}
 	if err := w.delete(ctx, steps[subscriptions.Delete]); err != nil {
@@ -129,6 +136,35 @@ func (w *webhookWriter) noteGaps(c *subscriptions.Comparison, replaces bool) {
 			w.state.NoteGap(s.Object(), s.EntityID(), now.AddDate(0, 0, -1), now, "its subscription was replaced")
 		}
 	}
+}
+
+// forgetGone forgets the ids of subscriptions that the vendor has no more: a process that died after it deleted them
+// could not.
+func (w *webhookWriter) forgetGone(exist []lusha.Subscription) {
+	there := map[string]bool{}
+	for i := range exist {
+		there[exist[i].ID] = true
+	}
+	for i := range w.state.Subscriptions {
+		if u := &w.state.Subscriptions[i]; !there[u.ID] {
+			u.ID, u.Active = "", false
+		}
+	}
+}
+
+// switchOnOptOuts makes the vendor deliver opt-out notices again, if it has stopped.
+func (w *webhookWriter) switchOnOptOuts(ctx context.Context, e *lusha.Subscription) error {
+	if e == nil || e.Active {
+		return nil
+	}
+	if err := w.mayProceed(ctx); err != nil {
+		return err
+	}
+	active := true
+	if _, err := w.client.Change(ctx, e.ID, lusha.HookChange{Active: &active}); err != nil {
+		return webhookError(ctx, err)
+	}
+	return w.done(ctx)
 }
 
 // noteExisting takes over what the vendor says about a subscription.

@@ -202,6 +202,9 @@ func (w Webhooks) Test(ctx context.Context, id string) (*HookTest, error) {
 	return t, nil
 }
 
+// HookOptOuts is the signal type of the subscription to notices of contacts that opt out. Its entity is the account.
+const HookOptOuts = "optOut"
+
 // SubscribeOptOuts orders the notices of contacts that opt out. An account can have one such order: the API
 // answers 403 to a second.
 func (w Webhooks) SubscribeOptOuts(ctx context.Context, hookURL, name string) (*Subscription, error) {

@@ -142,7 +142,7 @@ func printWebhookChanges(w io.Writer, c *app.WebhookChanges, done bool) {
 }
 
 func printWebhookNotes(w io.Writer, c *app.WebhookChanges) {
-	for _, text := range nonEmpty(app.PauseText(c.Pause), app.GapsText(c.Gaps), c.StraysText()) {
+	for _, text := range nonEmpty(app.PauseText(c.Pause), app.GapsText(c.Gaps), c.OptOutsOff, c.StraysText()) {
 		format.Fprintf(w, "Note: %s.\n", text)
 	}
 	for i, p := range c.Problems {

@@ -45,6 +45,8 @@ type Comparison struct {
 	Strays []lusha.Subscription
 	// Subscriptions that are not the lake's.
 	Others int
+	// The lake's subscription to notices of contacts that opt out; nil: the vendor has none.
+	OptOut *lusha.Subscription
 }
 
 // Count is the number of steps with an action.
@@ -132,15 +134,17 @@ func (s *Step) EntityID() string { return s.key().id }
 // sort finds out whose an existing subscription is.
 func (c *comparer) sort(e *lusha.Subscription) {
 	key := entityKey{e.Object, e.EntityID}
-	if e.ID == c.state.OptOut && e.ID != "" {
+	isOptOut, isOwn := slices.Contains(e.Signals, lusha.HookOptOuts), strings.HasPrefix(e.Name, NamePrefix(c.state.Lake)) && c.state.Lake != ""
+	switch {
+	case e.ID != "" && e.ID == c.state.OptOut, isOptOut && isOwn:
+		c.out.OptOut = e
 		return
-	}
-	if strings.HasPrefix(e.Name, NamePrefix(c.state.Lake)) && c.state.Lake != "" {
+	case isOwn:
 		c.own[key] = append(c.own[key], e)
 		return
 	}
 	c.out.Others++
-	if e.URL == c.state.URL {
+	if e.URL == c.state.URL && !isOptOut { // its entity is the account
 		c.other[key] = append(c.other[key], e)
 	}
 }

@@ -66,6 +66,10 @@ func TestCompare(t *testing.T) {
 		"another lake's":  {wanting("1"), []lusha.Subscription{existing("1", func(e *lusha.Subscription) { e.Name = "siglake:ffffffff:a" })}, "", []string{"refuse 1 another lake has subscribed to it for the same URL, as siglake:ffffffff:a"}, 0},
 		"somewhere else":  {wanting("1"), []lusha.Subscription{existing("1", func(e *lusha.Subscription) { e.Name, e.URL = "mine", "https://x.example" })}, "", []string{"create 1"}, 0},
 		"of the opt-outs": {func() *State { s := wanting(); s.OptOut = "s9"; return s }(), []lusha.Subscription{existing("9", nil)}, "", nil, 0},
+		"of the opt-outs, by its name": {wanting("9"), []lusha.Subscription{existing("9", func(e *lusha.Subscription) {
+			e.Name, e.Signals = NamePrefix(lake)+"opt-outs", []string{lusha.HookOptOuts}
+		})}, "", []string{"create 9"}, 0},
+		"of another's opt-outs, to our URL": {wanting("9"), []lusha.Subscription{existing("9", func(e *lusha.Subscription) { e.Name, e.Signals = "mine", []string{lusha.HookOptOuts} })}, "", []string{"create 9"}, 0},
 		"paused": {func() *State { s := wanting("1"); s.Pause = &Pause{Since: now}; return s }(), []lusha.Subscription{existing("1", nil)}, "",
 			[]string{"delete 1 webhooks are paused"}, 0},
 		"vanished": {func() *State {
