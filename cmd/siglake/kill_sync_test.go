@@ -89,7 +89,8 @@ func newKilledSyncs(t *testing.T, seed uint64, counts widenCounts) *killedSyncs 
 	if proof.IsShort() && seed%4 == 0 {
 		k.size = 260 // so that changes replace subscriptions
 	}
-	k.vendor = newKillingVendor(t, map[string]int{"1000003": 451, "1000011": 451})
+	asked := 0
+	k.vendor = newKillingVendor(t, simulator.Config{Seed: 5, Keys: []string{canary}, Refuse: map[string]int{"1000003": 451, "1000011": 451}, Transport: challenged(&asked)})
 	env := ownEnv(t)
 	env.set(app.KeyVariable, canary)
 	env.set("XDG_STATE_HOME", t.TempDir())
@@ -159,7 +160,7 @@ func (k *killedSyncs) playRound() {
 		k.isPaused = false
 	case n == 1 && len(synced) > 0:
 		k.repeat("webhooks", "remove", synced[k.rng.IntN(len(synced))].Name, "--yes")
-	case n == 2 || n == 3 && !k.optOuts:
+	case len(synced) > 0 && (n == 2 || n == 3 && !k.optOuts):
 		k.repeat("webhooks", "opt-outs", "--url", hookURL)
 		k.optOuts = true
 	case n < 5 && len(synced) > 0 && !k.isPaused:
@@ -245,7 +246,6 @@ func (k *killedSyncs) repeat(args ...string) []byte {
 		switch code {
 		case -1:
 			k.counts["kills"]++
-			k.vendor.settle()
 		case exitComplete, exitRejects:
 			return out
 		default:
@@ -257,37 +257,16 @@ func (k *killedSyncs) repeat(args ...string) []byte {
 // live runs a process and kills it, if it is mortal.
 func (k *killedSyncs) live(mortal bool, args ...string) (code int, out []byte) {
 	k.t.Helper()
-	operation, life := 0, time.Hour
-	k.vendor.killFrom(0, false, nil)
-	request, isServed := 0, k.rng.IntN(2) == 0
-	if mortal {
-		switch sign := 1 - 2*k.rng.IntN(2); k.rng.IntN(5) {
-		case 0:
-			life = 20*time.Millisecond + time.Duration(k.rng.ExpFloat64()*float64(60*time.Millisecond))
-		case 1:
-			operation = sign * (1 + k.rng.IntN(14))
-		default:
-			request = sign * (1 + k.rng.IntN(8))
-		}
-	}
 	k.vendor.ahead.Add(int64(time.Minute)) // its quota is not the subject
-	cmd := childOf(k.t, os.Args[0], operation, args...)
-	cmd.Env = append(cmd.Env, clockAhead+"="+time.Duration(k.vendor.ahead.Load()).String())
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Start(); err != nil {
-		k.t.Fatal(err)
+	d := &death{}
+	if mortal {
+		d = newDeath(k.rng, 14, 8)
 	}
-	kill := func() { _ = cmd.Process.Kill() }
-	k.vendor.killFrom(request, isServed, kill)
-	timer := time.AfterFunc(life, kill)
-	code = exitOf(cmd.Wait())
-	timer.Stop()
-	k.vendor.killFrom(0, false, nil)
+	code, stdout, stderr := k.vendor.live(d, args...)
 	if code != exitComplete && code != exitRejects && code != -1 {
-		return code, stderr.Bytes()
+		return code, stderr
 	}
-	return code, stdout.Bytes()
+	return code, stdout
 }
 
 func (k *killedSyncs) state() *subscriptions.State {
@@ -342,6 +321,7 @@ func (k *killedSyncs) check() {
 		wanted[u.EntityID] = true
 		k.checkWanted(u, own[u.EntityID], gaps[u.EntityID])
 	}
+	maps.DeleteFunc(k.gaps, func(id string, _ bool) bool { return !wanted[id] }) // when it comes back, it is new
 	for id, left := range own {
 		if !wanted[id] {
 			k.t.Errorf("no list has %s, and the vendor has %v", id, left)
@@ -409,13 +389,12 @@ type killingVendor struct {
 	kill     func()
 }
 
-func newKillingVendor(t *testing.T, refuse map[string]int) *killingVendor {
+func newKillingVendor(t *testing.T, cfg simulator.Config) *killingVendor {
 	t.Helper()
 	v := &killingVendor{t: t}
-	asked := 0
+	cfg.Plan, cfg.Credits, cfg.Now = "unlimited", 1<<40, v.now
 	var err error
-	v.sim, err = simulator.New(simulator.Config{Seed: 5, Plan: "unlimited", Keys: []string{canary}, Refuse: refuse, Now: v.now, Transport: challenged(&asked)})
-	if err != nil {
+	if v.sim, err = simulator.New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(v)
@@ -466,6 +445,49 @@ func (v *killingVendor) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
+// death says when a process dies; the zero value: it lives.
+type death struct {
+	after     time.Duration // 0: not after a time
+	operation int           // on files; see killAt
+	request   int           // see killingVendor.killAt
+	isServed  bool          // the request before whose answer it dies is carried out
+}
+
+// newDeath draws one of so many operations on files or requests, or a time.
+func newDeath(rng *rand.Rand, operations, requests int) *death {
+	sign := 1 - 2*rng.IntN(2)
+	switch rng.IntN(5) {
+	case 0:
+		return &death{after: 20*time.Millisecond + time.Duration(rng.ExpFloat64()*float64(60*time.Millisecond))}
+	case 1, 2:
+		return &death{operation: sign * (1 + rng.IntN(operations))}
+	default:
+		return &death{request: sign * (1 + rng.IntN(requests)), isServed: rng.IntN(2) == 0}
+	}
+}
+
+// live runs a process until it ends or dies, and gives its exit code, -1 if it was killed, and what it printed.
+func (v *killingVendor) live(d *death, args ...string) (code int, stdout, stderr []byte) {
+	v.t.Helper()
+	cmd := childOf(v.t, os.Args[0], d.operation, args...)
+	cmd.Env = append(cmd.Env, clockAhead+"="+time.Duration(v.ahead.Load()).String())
+	var out, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	if err := cmd.Start(); err != nil {
+		v.t.Fatal(err)
+	}
+	kill := func() { _ = cmd.Process.Kill() }
+	v.killFrom(d.request, d.isServed, kill)
+	if d.after > 0 {
+		timer := time.AfterFunc(d.after, kill)
+		defer timer.Stop()
+	}
+	code = exitOf(cmd.Wait())
+	v.killFrom(0, false, nil)
+	v.settle()
+	return code, out.Bytes(), problems.Bytes()
+}
+
 // settle waits until the requests of a process that is dead are served.
 func (v *killingVendor) settle() {
 	for v.open.Load() > 0 {
@@ -476,11 +498,16 @@ func (v *killingVendor) settle() {
 // manage makes a request about webhooks, as others of the account do.
 func (v *killingVendor) manage(method, path, body string) []byte {
 	v.t.Helper()
-	v.ahead.Add(int64(2 * time.Second)) // its quota is not the subject
-	req := httptest.NewRequest(method, path, strings.NewReader(body))
-	req.Header = http.Header{"Api_key": {canary}, "Content-Type": {"application/json"}, "User-Agent": {"siglake-test/1"}}
-	w := httptest.NewRecorder()
-	v.sim.ServeHTTP(w, req)
+	var w *httptest.ResponseRecorder
+	for w == nil || w.Code == http.StatusTooManyRequests {
+		if w != nil {
+			v.ahead.Add(int64(time.Minute)) // its quota is not the subject
+		}
+		req := httptest.NewRequest(method, path, strings.NewReader(body))
+		req.Header = http.Header{"Api_key": {canary}, "Content-Type": {"application/json"}, "User-Agent": {"siglake-test/1"}}
+		w = httptest.NewRecorder()
+		v.sim.ServeHTTP(w, req)
+	}
 	if w.Code/100 != 2 || strings.Contains(w.Body.String(), `"success":false`) {
 		v.t.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
 	}

@@ -340,6 +340,9 @@ func (w *world) reconcile() (doubts int) {
 	}
 	ours := map[string]*sum{}
 	for _, run := range j.Runs() {
+		if run.Inbox != nil {
+			continue // it requested nothing
+		}
 		for a, err := range j.Reader().Answers(context.Background(), run) {
 			if err != nil {
 				w.t.Fatal(err)
