@@ -36,7 +36,7 @@ func TestErasureRequests(t *testing.T) {
 	if contact == "" {
 		t.Fatalf("no contact has an id: %v", r.accountRows())
 	}
-	notice := fmt.Sprintf(`{"contactId":%q,"fullName":"Ada Sample","linkedinUrl":"https://LinkedIn.com/in/%s/","contactOptOutDate":"2026-05-06 07:41:02.090","datapoints":[{"datapointId":"Ada@Harborquill.example","datapointType":"email"},{"datapointId":"+4755500199","datapointType":"phone"}],"partnerClientId":null}`, contact, sample)
+	notice := fmt.Sprintf(`{"contactId":%q,"fullName":"Ada Sample","companyName":"Harbor Quill","linkedinUrl":"https://LinkedIn.com/in/%s/","contactOptOutDate":"2026-05-06 07:41:02.090","datapoints":[{"datapointId":"Ada@Harborquill.example","datapointType":"email"},{"datapointId":"ada@private.example","datapointType":"personalEmail"},{"datapointId":"+4755500199","datapointType":"phone"}],"partnerClientId":null}`, contact, sample)
 	receive(t, r.lake, delivered{delivery: inbox.Delivery{ID: "opt-out-1", Kind: inbox.OptOut, Received: time.Date(2026, 5, 6, 8, 0, 0, 0, time.UTC), Stamp: "1", Body: []byte(notice)}})
 	erasures := func() (listed []app.ErasureRequest) {
 		t.Helper()
@@ -55,7 +55,8 @@ func TestErasureRequests(t *testing.T) {
 		t.Errorf("requests %+v", got)
 	}
 
-	for name, line := range map[string]string{"linkedin": "key,linkedin\nx,linkedin.com/in/" + sample + "\n", "email": "key,email\nx,ada@harborquill.example\n", "id": "key,lusha contact id\nx," + contact + "\n"} {
+	for name, line := range map[string]string{"linkedin": "key,linkedin\nx,linkedin.com/in/" + sample + "\n", "email": "key,email\nx,ada@harborquill.example\n", "id": "key,lusha contact id\nx," + contact + "\n",
+		"name": "key,full name,company\nx,ADA Sample,Harbor Quill\n", "another e-mail": "key,email\nx,Ada@private.example\n"} {
 		for _, api := range []string{"v2", "v3"} {
 			before := len(r.sim.Bill().Entries)
 			v := r.exec(t.Context(), []string{"run", "-"}, line, "--signals", "contact", "--since", "10d", "--api", api, "--refresh")
@@ -87,5 +88,25 @@ func TestErasureRequests(t *testing.T) {
 	}
 	if code, _, stderr := runProgram(t, "verify", "--lake", r.lake); code != exitComplete {
 		t.Errorf("verify of the rebuilt lake: exit %d: %s", code, stderr)
+	}
+}
+
+// TestErasuresOfInboxAlone: a lake that has received notices and bought nothing lists them, and plans with them.
+func TestErasuresOfInboxAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, simulator.Config{Seed: 11})
+	if code, _, stderr := runProgram(t, "erase", "list", "--lake", r.lake); code != exitUsage {
+		t.Errorf("without a lake: exit %d: %s", code, stderr)
+	}
+	receive(t, r.lake, delivered{delivery: inbox.Delivery{ID: "opt-out-1", Kind: inbox.OptOut, Received: time.Date(2026, 5, 6, 8, 0, 0, 0, time.UTC), Stamp: "1", Body: []byte(`{"contactId":"12","contactOptOutDate":"2026-05-06 07:41:02"}`)}})
+	if _, out, _ := runProgram(t, "erase", "list", "--lake", r.lake); !strings.Contains(out, "0 requests") || !strings.Contains(out, "1 further notice") {
+		t.Errorf("with an inbox alone: %s", out)
+	}
+	v := r.exec(t.Context(), []string{"run", "-"}, "key,lusha contact id\nx,12\n", "--signals", "contact", "--since", "10d", "--api", "v2")
+	if v.entities != 0 || v.code != exitComplete {
+		t.Errorf("exit %d, asked about %d persons: %s", v.code, v.entities, v.stderr)
+	}
+	if _, out, _ := runProgram(t, "erase", "list", "--lake", r.lake); !strings.Contains(out, "contact 12") {
+		t.Errorf("after a run: %s", out)
 	}
 }

@@ -50,10 +50,11 @@ func (r *rig) salvage(want int, flags ...string) (report app.SalvageReport) {
 	return report
 }
 
-// place is where a record of a journal of one segment lies in its file.
+// place is where a record of a journal lies in the file of its segment.
 type place struct {
-	kind byte
-	at   int64
+	kind    byte
+	at      int64
+	segment string
 }
 
 // recordPlaces are the records of a journal.
@@ -65,9 +66,9 @@ func recordPlaces(t *testing.T, journal string) (places []place) {
 	}
 	defer dir.Close()
 	gaps, err := wal.Salvage(t.Context(), dir, func(r wal.SalvagedRecord) error {
-		_, offset, _ := strings.Cut(r.At.String(), "@")
+		segment, offset, _ := strings.Cut(r.At.String(), "@")
 		at, err := strconv.ParseInt(offset, 10, 64)
-		places = append(places, place{r.Kind, 4096 + at})
+		places = append(places, place{r.Kind, 4096 + at, segment})
 		return err
 	})
 	if err != nil || len(gaps) > 0 {

@@ -91,6 +91,7 @@ func Export(ctx context.Context, env *Env, o ExportOptions) (report *ExportRepor
 		return nil, err
 	}
 	defer e.inspector.Close() //nolint:errcheck // it was only read
+	joined.IsLeftOut = leaveOutOptedOut(ctx, env, o.Store, o.Lake)
 	var remove func() error
 	if joined.Dir, remove, err = CreateTemporary("siglake-export-"); err != nil {
 		return nil, err

@@ -264,8 +264,12 @@ func (p *planner) newWalk(ctx context.Context) (*planWalk, error) {
 		journal = p.lake.ledger
 	}
 	answers := NewAnswerSizes(p.job.env, p.job.memory, journal)
-	w := &planWalk{runner: &pipeline.Runner{BatchSize: p.job.Work.BatchSize, MaxEntities: answers.maxEntities(), Purchases: p.purchases()}}
-	schedule, err := p.schedule(ctx)
+	purchases, err := p.purchases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &planWalk{runner: &pipeline.Runner{BatchSize: p.job.Work.BatchSize, MaxEntities: answers.maxEntities(), Purchases: purchases}}
+	schedule, err := p.schedule(ctx, purchases)
 	if err != nil {
 		return nil, err
 	}
@@ -383,19 +387,24 @@ func (p *planner) chooseQueries(ctx context.Context, list *sources.List) (err er
 	return nil
 }
 
-// purchases are those that count for the run; nil without a lake.
-func (p *planner) purchases() pipeline.Purchases {
+// purchases are those that count for the run, which knows whom the notices in the inbox name when it asks; nil without a
+// lake.
+func (p *planner) purchases(ctx context.Context) (pipeline.Purchases, error) {
 	if p.lake == nil {
 		if p.job.ownIDs {
-			return ownIDs{pipeline.NoPurchases}
+			return ownIDs{pipeline.NoPurchases}, nil
 		}
-		return nil
+		return nil, nil
 	}
 	all := p.lake.ledger.Purchases(nil, ttlOf(&p.job.spec))
 	if p.job.spec.Refresh {
 		all = all.ForRefresh(p.continued(), p.job.resolvesIDs())
 	}
-	return p.job.withOwnIDs(all)
+	known, err := withPendingOptOuts(ctx, p.job.env, p.job.Store, p.lake.uri, p.lake, all)
+	if err != nil {
+		return nil, err
+	}
+	return p.job.withOwnIDs(known), nil
 }
 
 // addPlan reports the counts of the dry run and the forecast of their cost.

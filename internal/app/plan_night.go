@@ -27,7 +27,7 @@ type PlanReread struct {
 }
 
 // schedule is that of the planned run; without a lake everything is asked for the first time.
-func (p *planner) schedule(ctx context.Context) (*nights.Schedule, error) {
+func (p *planner) schedule(ctx context.Context, purchases pipeline.Purchases) (*nights.Schedule, error) {
 	if p.lake == nil {
 		return nil, nil
 	}
@@ -35,7 +35,7 @@ func (p *planner) schedule(ctx context.Context) (*nights.Schedule, error) {
 	if r := p.match.resume; r != nil {
 		lateness = r.Lateness
 	}
-	return (&nightScheduler{&p.job.RunOptions, p.lake, p.report.Queries, p.lake.webhooks(ctx, p.job.Store).Gaps}).schedule(ctx, p.purchases(), lateness)
+	return (&nightScheduler{&p.job.RunOptions, p.lake, p.report.Queries, p.lake.webhooks(ctx, p.job.Store).Gaps}).schedule(ctx, purchases, lateness)
 }
 
 // addNight reports what a night asks, how late it expects events, and what it saves.

@@ -158,6 +158,9 @@ func (p *publisher) publish(ctx context.Context) (*PublishReport, error) {
 	if err := p.lake.recoverRuns(ctx); err != nil {
 		return nil, lakeError(err)
 	}
+	if err := p.recordOptOuts(ctx); err != nil {
+		return nil, err
+	}
 	last := lastPublication(p.lake.ledger.Runs())
 	if last != nil && last.Published == nil {
 		if err := p.resume(ctx, last); err != nil {

@@ -11,10 +11,11 @@ import (
 )
 
 // publishInbox publishes what webhooks have delivered before the run asks for anything: an event that is in the lake
-// is not asked for again by a run with --since last.
+// is not asked for again by a run with --since last. A run about anything but signals has no use for events, and records
+// only who has opted out.
 func (s *session) publishInbox(ctx context.Context) error {
 	j, l := s.job, s.lake
-	if j.Service != pipeline.Signals || j.Demo {
+	if j.Demo {
 		return nil
 	}
 	received, err := openInbox(ctx, j.env, j.Store, l.uri)
@@ -25,7 +26,11 @@ func (s *session) publishInbox(ctx context.Context) error {
 	if _, err := received.End(ctx); l.mayLackInbox(err) {
 		return nil
 	}
-	_, err = newPublisher(l, received, j.Store, j.isSimulated()).publish(ctx)
+	p := newPublisher(l, received, j.Store, j.isSimulated())
+	if j.Service != pipeline.Signals {
+		return p.recordOptOuts(ctx)
+	}
+	_, err = p.publish(ctx)
 	return err
 }
 

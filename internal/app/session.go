@@ -102,6 +102,9 @@ func (s *session) matchRuns(ctx context.Context) (nothing *NothingToDo, err erro
 	if err := s.publishInbox(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.refuseOptedOutSeeds(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.rereadInDoubt(ctx); err != nil {
 		return nil, err
 	}

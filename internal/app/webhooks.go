@@ -416,6 +416,9 @@ func (s *WebhookSyncer) readLines(ctx context.Context) error {
 		defer l.close() //nolint:errcheck // nothing was written
 		purchases = l.ledger.Purchases(nil, ttlOf(&s.spec))
 	}
+	if purchases, err = withPendingOptOuts(ctx, s.env, s.Store, s.Lake, l, purchases); err != nil {
+		return err
+	}
 	r := s.report
 	r.Lines, r.ByStatus, r.Rejects = 0, map[schema.Status]int64{}, []pipeline.RejectLine{}
 	s.lines = &subscribedLines{index: map[schema.Entity]int{}}

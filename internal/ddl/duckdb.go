@@ -185,8 +185,12 @@ func (s *duckDB) read(t schema.Table, files string) string {
 		month = " EXCLUDE (filename), " + duckMonth + " AS " + monthColumn
 		option = ", filename = true" // a column of the result, or no file is skipped
 	}
-	return fmt.Sprintf("SELECT *%s FROM read_parquet(%s, hive_partitioning = false%s, schema = MAP {\n          %s})",
-		month, files, option, strings.Join(columns, ",\n          "))
+	where := ""
+	if without := s.withoutOptedOut(""); without != "" && t.IsProduct() { // the others are events, which have views, or say what was asked
+		where = " WHERE true" + without
+	}
+	return fmt.Sprintf("SELECT *%s FROM read_parquet(%s, hive_partitioning = false%s, schema = MAP {\n          %s})%s",
+		month, files, option, strings.Join(columns, ",\n          "), where)
 }
 
 // duckMonth is the month of a file, by its folder.

@@ -30,6 +30,9 @@ type Options struct {
 	Since Cell
 	// FromLake says that the lines are those of a lake, so that they have no cells of a list.
 	FromLake bool
+	// IsLeftOut reports whether nothing is said about an entity: its lines have their status alone. Nil: something is said
+	// about all.
+	IsLeftOut func(o schema.Object, id string) bool
 }
 
 const defaultMemory = 64 << 20
@@ -276,7 +279,11 @@ func (j *Join) AddState(ctx context.Context, identity string, s *State) error {
 
 // wants reports whether an event can be one of a line's.
 func (j *Join) wants(e *Event) bool {
-	return e.EntityID != "" && (!j.linesMatched || j.entities.mayHave(e.Object, e.EntityID)) && (j.options.Signals == nil || slices.Contains(j.options.Signals, e.Signal))
+	return e.EntityID != "" && !j.leavesOut(e.Object, e.EntityID) && (!j.linesMatched || j.entities.mayHave(e.Object, e.EntityID)) && (j.options.Signals == nil || slices.Contains(j.options.Signals, e.Signal))
+}
+
+func (j *Join) leavesOut(o schema.Object, id string) bool {
+	return j.options.IsLeftOut != nil && id != "" && j.options.IsLeftOut(o, id)
 }
 
 // AddEvent adds a revision of an event, which it may change. One of a signal that does not count is
@@ -398,6 +405,9 @@ func (j *Join) matchStates(ctx context.Context) error {
 
 // addMatched adds a line whose entity is known, or that has none.
 func (j *Join) addMatched(ctx context.Context, ref lineRef, o schema.Object, entity string, s *State) error {
+	if j.leavesOut(o, entity) {
+		entity, s.EntityName, s.EntityDomain = "", "", ""
+	}
 	s.EntityID = entity
 	j.begin(ref, partState, 0, 0).state(s)
 	if err := j.out.end(ctx); err != nil || entity == "" {

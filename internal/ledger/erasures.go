@@ -100,24 +100,39 @@ func (e Erasures) Record(x Erasure, identities ...pipeline.Identity) error {
 // Suppressed says why nothing may be asked about an account: the person has asked to be forgotten. Empty: it may.
 func (p *Purchases) Suppressed(ctx context.Context, a *schema.Account) (reason string) {
 	known := p.state.erasures.identities
-	if len(known) == 0 || a.Object != schema.Contact {
+	if len(known) == 0 {
 		return ""
 	}
-	n := 0
+	for _, identity := range PersonIdentities(ctx, a, p) {
+		if n := known[identity]; n > 0 {
+			return p.state.erasures.all[n-1].Text()
+		}
+	}
+	return ""
+}
+
+// PersonIdentities are those of a person that an account may stand for: by its identifiers, and by the id that purchases
+// know; none, if it is a company.
+func PersonIdentities(ctx context.Context, a *schema.Account, known pipeline.Purchases) (all []pipeline.Identity) {
+	if a.Object != schema.Contact {
+		return nil
+	}
+	all = append(all, pipeline.IdentityOf(a)) // also by name
 	for kind, text := range map[schema.Identifier]string{schema.ByID: a.ID, schema.ByLinkedIn: a.LinkedIn, schema.ByEmail: a.Email} {
 		if text != "" {
-			n = max(n, known[pipeline.IdentityOfText(a.Object, kind, text)])
+			all = append(all, pipeline.IdentityOfText(a.Object, kind, text))
 		}
 	}
-	if n == 0 && a.ID == "" {
-		if e := p.Entity(ctx, a); e.ID != "" {
-			n = known[pipeline.IdentityByID(e.Object, e.ID)]
+	if a.ID == "" {
+		if e := known.Entity(ctx, a); e.ID != "" {
+			all = append(all, pipeline.IdentityByID(e.Object, e.ID))
 		}
 	}
-	if n == 0 {
-		return ""
-	}
-	x := &p.state.erasures.all[n-1]
+	return all
+}
+
+// Text says why nothing is asked about the person.
+func (x *Erasure) Text() string {
 	day := x.Received
 	if !x.Requested.IsZero() {
 		day = x.Requested

@@ -1,6 +1,8 @@
 package lusha
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +108,25 @@ func FuzzReadDelivery(f *testing.F) {
 		}
 		if d.Charge.Known && !strings.Contains(strings.ToLower(string(body)), "charged") && !strings.Contains(string(body), `\u`) && !strings.Contains(string(body), "billing") {
 			t.Fatalf("%q: charge %+v", body, d.Charge)
+		}
+	})
+}
+
+// FuzzReadOptOut: whatever a notice has, it names a contact or is none, and an e-mail address is what it states.
+func FuzzReadOptOut(f *testing.F) {
+	for _, body := range []string{
+		`{"contactId":"7","fullName":"Ada","companyName":"B","linkedinUrl":"https://x","contactOptOutDate":"2026-05-06 07:41:02.090","datapoints":[{"datapointId":"a@b.example","datapointType":"email"}]}`,
+		`{"contactId":7,"datapoints":{"datapointType":"email"}}`, `{"contactId":"7","datapoints":[[],{},null,"x",{"datapointId":{},"datapointType":"email"}],"contactOptOutDate":1}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		notice := ReadOptOut(body)
+		if notice == nil {
+			return
+		}
+		if notice.Contact == "" || slices.Contains(notice.Emails, "") || len(notice.Emails) > bytes.Count(body, []byte("{")) {
+			t.Fatalf("%q: %+v", body, notice)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package lusha
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/siglake/siglake/internal/jsonscan"
@@ -12,6 +13,8 @@ type OptOut struct {
 	Contact   string    // the contact's id
 	LinkedIn  string    // the address of the profile, as the vendor writes it; empty: none is stated
 	Emails    []string  // likewise
+	Name      string    // likewise, the full one
+	Company   string    // likewise, the name of the employer
 	Requested time.Time // when the contact opted out; zero: that cannot be read
 }
 
@@ -23,6 +26,10 @@ func ReadOptOut(body []byte) *OptOut {
 		switch name {
 		case "contactId":
 			o.Contact = text
+		case "fullName":
+			o.Name = text
+		case "companyName":
+			o.Company = text
 		case "linkedinUrl":
 			o.LinkedIn = text
 		case "contactOptOutDate":
@@ -49,7 +56,7 @@ func (o *OptOut) addDatapoint(value []byte) {
 			text, _ = jsonscan.ScalarText(value)
 		}
 	})
-	if kind == "email" && text != "" {
+	if strings.Contains(strings.ToLower(kind), "email") && text != "" { // it may say whose
 		o.Emails = append(o.Emails, text)
 	}
 }

@@ -18,7 +18,7 @@ func PrintErasures(w io.Writer, lake string, requests []app.ErasureRequest, pend
 		}
 		format.Fprintf(w, "contact %s  opted out %s  received %s  due %s  %s\n", r.Contact, opted, r.Received.UTC().Format(time.DateOnly), r.Due.UTC().Format(time.DateOnly), r.Reason)
 	}
-	format.Fprintf(w, "%s of %s. siglake requests nothing about these persons, and the views of siglake ddl leave their rows out; the files still have them.\n",
+	format.Fprintf(w, "%s of %s. siglake requests nothing about these persons, and the views of siglake ddl and exports leave their rows out; the files still have them.\n",
 		format.Count(int64(len(requests)), "request"), lake)
 	if pending > 0 {
 		format.Fprintf(w, "Note: %s in the inbox; siglake webhooks publish records them.\n", format.Count(int64(pending), "further notice"))
