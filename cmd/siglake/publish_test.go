@@ -685,6 +685,10 @@ func TestPushedOutage(t *testing.T) {
 		n.credits, n.calls, printed = append(n.credits, v.credits), append(n.calls, v.calls), v.stdout
 	}
 	run()
+	if strings.Contains(printed, "Webhooks") {
+		t.Errorf("the summary of a lake without webhooks speaks of them:\n%s", printed)
+	}
+	before := int64(len(eventsOf(t, n.lake)))
 	if code, _, stderr := runProgram(t, "webhooks", "rotate-secret", "--secret-file", filepath.Join(t.TempDir(), "secrets"), "--base-url", n.server.URL); code != exitComplete {
 		t.Fatalf("rotate-secret: exit %d: %s", code, stderr)
 	}
@@ -697,8 +701,9 @@ func TestPushedOutage(t *testing.T) {
 	}
 	sync()
 	last, outage, lost := proof.Size(12, 30, 30), proof.Size(7, 15, 15), int64(0)
+	var byNight []int64 // credits for deliveries on the simulator's own bill: one for each event
 	for night := 1; night <= last; night++ {
-		midnight := n.day(night).Unix()
+		midnight, billed := n.day(night).Unix(), n.sim.Bill().Webhooks
 		to.down = night == outage
 		for hour := range int64(7) {
 			at.Store(midnight + 3600*hour + 1800)
@@ -707,11 +712,13 @@ func TestPushedOutage(t *testing.T) {
 		to.down = false
 		sync()
 		run()
+		byNight = append(byNight, n.sim.Bill().Webhooks-billed)
 		if night == outage {
 			lost = n.manifest.Events.New
-			if line := "· " + format.Thousands(lost) + " of subscribed entities found by polling"; !strings.Contains(printed, line) {
-				t.Errorf("the summary lacks %q:\n%s", line, printed)
-			}
+		}
+		line := format.Thousands(byNight[night-1]) + "   new events delivered since the last nightly run · " + format.Thousands(n.manifest.Events.New) + " of subscribed entities found by polling"
+		if !strings.Contains(printed, line) {
+			t.Errorf("night %d: the summary lacks %q:\n%s", night, line, printed)
 		}
 	}
 	if lost == 0 {
@@ -729,11 +736,18 @@ func TestPushedOutage(t *testing.T) {
 			if !m.Run.SinceLast { // a generation of a sync
 				continue
 			}
-			if want := (pipeline.WebhookShare{Delivered: delivered, Polled: m.Events.New}); share == nil || *share != want {
-				t.Errorf("generation %d counts deliveries %+v, want %+v", m.Generation, share, want)
+			if len(byNight) == 0 {
+				t.Fatalf("generation %d: a night too many", m.Generation)
 			}
-			delivered = 0
+			if want := (pipeline.WebhookShare{Delivered: delivered, Polled: m.Events.New}); share == nil || *share != want || delivered != byNight[0] {
+				t.Errorf("generation %d counts deliveries %+v, want %+v; the bill has %d", m.Generation, share, want, byNight[0])
+			}
+			before += share.Delivered + share.Polled
+			delivered, byNight = 0, byNight[1:]
 		}
+	}
+	if rows := int64(len(eventsOf(t, n.lake))); before != rows || len(byNight) > 0 {
+		t.Errorf("the nights account for %d events, the lake has %d; %d nights are not there", before, rows, len(byNight))
 	}
 	bill, f := n.sim.Bill(), n.figures(3, 2)
 	if pushed != bill.Webhooks {

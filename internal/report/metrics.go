@@ -54,6 +54,7 @@ var metrics = []metric{
 				labelled("state", "duplicate", s.Duplicates), labelled("state", "filtered", s.Filtered),
 			}
 		}},
+	{"siglake_last_webhook_events", "", "New events since the nightly run before: delivered by webhooks, or about what is subscribed to and found by polling only.", webhookSamples},
 	{"siglake_last_lines", "", "Lines of the last run's list by status.", lineSamples},
 	{"siglake_rate_window_calls", "", "Calls in the account's rate windows after the last answer that stated them.",
 		func(e *RunEnd, _ *RunSummary) []metricSample {
@@ -77,6 +78,13 @@ func callSamples(_ *RunEnd, s *RunSummary) (samples []metricSample) {
 		samples = append(samples, labelled("outcome", string(o), s.CallsByResult[o]))
 	}
 	return samples
+}
+
+func webhookSamples(_ *RunEnd, s *RunSummary) []metricSample {
+	if s.Delivered == nil {
+		return nil
+	}
+	return []metricSample{labelled("source", "webhook", *s.Delivered), labelled("source", "polling", *s.Polled)}
 }
 
 func lineSamples(e *RunEnd, _ *RunSummary) (samples []metricSample) {

@@ -36,6 +36,7 @@ func TestMetrics(t *testing.T) {
 	e.Runs = []*pipeline.Manifest{
 		{Credits: pipeline.CreditTotals{Charged: 5, InDoubtCeiling: 40}, Calls: pipeline.CallTotals{ByOutcome: map[pipeline.Outcome]int64{pipeline.Charged: 1, pipeline.InDoubt: 1}}},
 		{
+			Run:     pipeline.RunInfo{Webhooks: &pipeline.WebhookShare{Delivered: 365, Polled: 2}},
 			Credits: pipeline.CreditTotals{Charged: 6, UnknownCeiling: 30, Excess: 2}, Reconciliation: &pipeline.Reconciliation{Remaining: &left},
 			Events:   pipeline.EventTotals{Returned: 20, Written: 12, New: 9, Changed: 3, Known: 5, Duplicate: 2, Filtered: 1},
 			Accounts: pipeline.AccountTotals{ByStatus: map[schema.Status]int64{schema.Deferred: 3, schema.Rejected: 1}},
@@ -52,6 +53,7 @@ func TestMetrics(t *testing.T) {
 		"siglake_last_credits": "11", "siglake_last_credits_in_doubt_ceiling": "40", "siglake_last_credits_unknown_ceiling": "30", "siglake_last_credits_beyond_events": "2",
 		`siglake_last_calls|outcome="charged"`: "3", `siglake_last_calls|outcome="not_charged"`: "0", `siglake_last_calls|outcome="ambiguous"`: "1",
 		`siglake_last_events|state="new"`: "9", `siglake_last_events|state="changed"`: "3", `siglake_last_events|state="known"`: "5", `siglake_last_events|state="duplicate"`: "2", `siglake_last_events|state="filtered"`: "1",
+		`siglake_last_webhook_events|source="webhook"`: "365", `siglake_last_webhook_events|source="polling"`: "2",
 		`siglake_last_lines|status="deferred"`: "3", `siglake_last_lines|status="rejected"`: "1",
 		`siglake_rate_window_calls|window="minute"`: "7", `siglake_rate_window_calls|window="day"`: "8",
 		`siglake_rate_window_limit_calls|window="minute"`: "100", `siglake_rate_window_limit_calls|window="day"`: "5000",
@@ -65,6 +67,25 @@ func TestMetrics(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	e.Runs[1].Run.Webhooks = nil
+	if text, _ := writtenMetrics(t, "", e); strings.Contains(text, "siglake_last_webhook_events{") {
+		t.Errorf("a lake without webhooks has their events:\n%s", text)
+	}
+}
+
+// TestEndLineOfWebhooks: the one line of a chat says what webhooks delivered and what polling found, if the lake has
+// webhooks.
+func TestEndLineOfWebhooks(t *testing.T) {
+	t.Parallel()
+	m := &pipeline.Manifest{Run: pipeline.RunInfo{Webhooks: &pipeline.WebhookShare{Delivered: 1365, Polled: 2}}}
+	e := &RunEnd{Command: "run", List: "a.csv", Runs: []*pipeline.Manifest{m}}
+	if line := EndLine(e); !strings.Contains(line, "webhooks: 1,365 delivered, 2 found by polling") {
+		t.Errorf("with webhooks: %s", line)
+	}
+	m.Run.Webhooks = nil
+	if line := EndLine(e); strings.Contains(line, "webhooks") {
+		t.Errorf("without webhooks: %s", line)
 	}
 }
 

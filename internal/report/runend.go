@@ -175,6 +175,9 @@ func LogEnd(log *slog.Logger, e *RunEnd) {
 		"credits", s.Credits, "credits_unknown_at_most", s.UnknownCeiling, "credits_in_doubt_at_most", s.InDoubtCeiling, "credits_beyond_events", s.BeyondEvents,
 		"generation", s.Generation, "duration_ms", s.DurationMS, "exit_code", s.ExitCode, "reason", s.Reason,
 	}
+	if s.Delivered != nil {
+		args = append(args, "delivered_events", *s.Delivered, "found_by_polling_events", *s.Polled)
+	}
 	if s.Drift > 0 {
 		args = append(args, "drift", s.Drift, "drift_first", s.DriftFirst)
 	}
@@ -211,6 +214,9 @@ func EndLine(e *RunEnd) string {
 	text := fmt.Sprintf("%s: %s, %s", s.subject(), format.Count(s.NewEvents, "new event"), format.Count(s.Credits, "credit"))
 	if s.KnownEvents > 0 {
 		text += fmt.Sprintf(", %s already in the lake", format.Count(s.KnownEvents, "event"))
+	}
+	if s.Delivered != nil {
+		text += fmt.Sprintf(", webhooks: %s delivered, %s found by polling", format.Thousands(*s.Delivered), format.Thousands(*s.Polled))
 	}
 	if s.Deferred > 0 {
 		text += ", " + format.Count(s.Deferred, "line") + " deferred"

@@ -106,6 +106,15 @@ func TestState(t *testing.T) {
 	if got := s.Find(schema.Company, "2"); !slices.Equal(got.Signals(), []string{"x", "y", "z"}) || got.Name(lake) != "siglake:0a0b0c0d:a" || s.AccountKey(schema.Company, "2") != "k2" {
 		t.Errorf("2 is %+v", got)
 	}
+	s.Find(schema.Company, "3").Problem = "FORBIDDEN"
+	for _, c := range []struct {
+		id, signal string
+		want       bool
+	}{{"2", "x", true}, {"2", "z", true}, {"1", "z", false}, {"3", "z", false}, {"4", "x", false}} {
+		if got := s.Delivers(schema.Company, c.id, c.signal); got != c.want || s.Delivers(schema.Contact, c.id, c.signal) {
+			t.Errorf("Delivers(%s, %s) = %t, want %t for the company only", c.id, c.signal, got, c.want)
+		}
+	}
 	s.SetList(List{Name: "a"}, nil, nil)
 	if got := s.Find(schema.Company, "2"); s.Find(schema.Company, "1") != nil || s.FindList("a") != nil || got.Name(lake) != "siglake:0a0b0c0d:b" || s.AccountKey(schema.Company, "2") != "b2" {
 		t.Errorf("without list a: %+v", s)

@@ -143,10 +143,11 @@ func (s *State) AccountKey(object schema.Object, entityID string) string {
 	return ""
 }
 
-// Delivers reports whether a signal type of an entity is subscribed to.
+// Delivers reports whether a signal type of an entity is subscribed to, also while the subscription is blocked or paused.
+// One that the vendor has refused does not exist.
 func (s *State) Delivers(object schema.Object, entityID, signalType string) bool {
 	u := s.Find(object, entityID)
-	return u != nil && slices.ContainsFunc(u.Wants, func(w Want) bool { return slices.Contains(w.Signals, signalType) })
+	return u != nil && (u.ID != "" || u.Problem == "") && slices.ContainsFunc(u.Wants, func(w Want) bool { return slices.Contains(w.Signals, signalType) })
 }
 
 // Signals are the signal types of the subscription: those of all lists, sorted.
