@@ -14,6 +14,7 @@ import (
 
 func listenCommand() *cli.Command {
 	o, out := app.DefaultListen(), defaultOutput()
+	var alarm AlarmOptions
 	return &cli.Command{
 		Name:  "listen",
 		Usage: "receive webhooks into a lake",
@@ -36,13 +37,16 @@ func listenCommand() *cli.Command {
 				Usage: "how often the inbox is published; 0: not by this command, but by siglake run and siglake webhooks publish"},
 			&cli.Int64Flag{Name: "publish-after", Value: o.PublishAfter, Destination: &o.PublishAfter, EnvVars: []string{"SIGLAKE_PUBLISH_AFTER"},
 				Usage: "publish earlier when this `NUMBER` of deliveries waits"},
-		}, storeFlags(&o.Store), outputFlags(&out)),
+		}, alarmFlags(&alarm), storeFlags(&o.Store), outputFlags(&out)),
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("listen takes no arguments, got %q", c.Args().First())
 			}
 			env, err := loggingEnv(c, out)
 			if err != nil {
+				return err
+			}
+			if o.Alarm, err = alarm.open(env); err != nil {
 				return err
 			}
 			return listen(c.Context, invocationOf(c), env, o, out.Quiet)

@@ -92,6 +92,7 @@ func syncWebhooks(c *cli.Context, o app.WebhookSyncOptions, out OutputOptions) (
 	}
 	r, code, err := s.Sync(c.Context)
 	if r != nil {
+		inv.end.Warning = r.Warning()
 		switch {
 		case out.JSON:
 			err = firstError(err, report.PrintJSON(env.Stdout, r))
@@ -338,7 +339,7 @@ func webhooksAuditCommand() *cli.Command {
 			if err != nil {
 				return nil, nil, err
 			}
-			if len(a.Missing) > 0 {
+			if w.end.Warning = app.BlockedText(a.Blocked, "is"); len(a.Missing) > 0 {
 				w.end.Reason = "the lake lacks " + format.Count(len(a.Missing), "delivery") + " that the vendor counts as successful"
 				err = statusOf(exitUndelivered)
 			}

@@ -323,11 +323,16 @@ func quotaDir(env *Env, o APIOptions) string {
 	if o.QuotaDir != "" || o.Simulate || env.Rehearses() {
 		return o.QuotaDir
 	}
+	return userStateDir(env, "quota")
+}
+
+// userStateDir is a folder for what the commands of a user remember on a machine; empty: there is no home for it.
+func userStateDir(env *Env, name string) string {
 	if dir := env.Getenv("XDG_STATE_HOME"); dir != "" {
-		return filepath.Join(dir, "siglake", "quota")
+		return filepath.Join(dir, "siglake", name)
 	}
 	if home, err := os.UserHomeDir(); err == nil {
-		return filepath.Join(home, ".local", "state", "siglake", "quota")
+		return filepath.Join(home, ".local", "state", "siglake", name)
 	}
 	return ""
 }

@@ -41,6 +41,7 @@ type ListenOptions struct {
 	WriteMetrics func(io.Writer, *ListenStatus)
 	// Ready is called when deliveries are received. Nil: not wanted.
 	Ready func(*ListenAddresses)
+	Alarm Alarmer // nil: alarms are not wanted
 }
 
 // DefaultListen are the options of siglake listen.
@@ -85,6 +86,7 @@ var PublicationOutcomes = []PublicationOutcome{PublicationDone, PublicationLocke
 
 const (
 	stopWithin    = 10 * time.Second   // for requests that are being answered
+	alarmWithin   = 5 * time.Second    // for an alarm before the process ends
 	bodiesKeptFor = 7 * 24 * time.Hour // in the inbox, after their publication
 	pruneEvery    = 24 * time.Hour     // reads the whole inbox
 	publishRetry  = time.Minute        // after a publication that did not come about
@@ -97,6 +99,7 @@ type listener struct {
 	inbox    *inbox.Inbox
 	receiver *receiver.Receiver
 	secrets  *signingSecrets
+	alarms   *alarms
 	started  time.Time
 	full     chan struct{}  // PublishAfter deliveries wait
 	done     sync.WaitGroup // goroutines that end with their context or server
@@ -121,8 +124,23 @@ func Listen(ctx context.Context, env *Env, o ListenOptions) (*ListenStatus, erro
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	l := &listener{env: env, o: o, started: env.Now(), full: make(chan struct{}, 1), failed: make(chan struct{}), publications: map[PublicationOutcome]int64{}}
-	var err error
+	l := newListener(env, o)
+	l.alarms.prepare()
+	status, err := l.listen(ctx)
+	l.raiseFailure(ctx, err)
+	return status, err
+}
+
+func newListener(env *Env, o ListenOptions) *listener {
+	return &listener{
+		env: env, o: o, alarms: newAlarms(env, o.Store, o.Lake, o.Alarm), started: env.Now(),
+		full: make(chan struct{}, 1), failed: make(chan struct{}), publications: map[PublicationOutcome]int64{},
+	}
+}
+
+// listen receives until ctx ends.
+func (l *listener) listen(ctx context.Context) (_ *ListenStatus, err error) {
+	env, o := l.env, &l.o
 	if l.secrets, err = openSecrets(env, o.SecretFile); err != nil {
 		return nil, err
 	}
@@ -143,6 +161,18 @@ func Listen(ctx context.Context, env *Env, o ListenOptions) (*ListenStatus, erro
 		err = lakeError(fmt.Errorf("the inbox of %s: %w", o.Lake, closeErr))
 	}
 	return status, err
+}
+
+// raiseFailure sends an alarm if the listener ended with an error that another process of this lake does not explain.
+// The supervisor does not wait for long.
+func (l *listener) raiseFailure(ctx context.Context, err error) {
+	var typed *Error
+	if err == nil || errors.As(err, &typed) && (typed.Kind == KindUsage || typed.Kind == KindLocked) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), alarmWithin) // the command's own context may be over
+	defer cancel()
+	l.alarms.raise(ctx, AlarmListenerFailed, fmt.Sprintf("siglake listen has ended, and nothing is received until it runs again: %v", err))
 }
 
 // check refuses options that do not go together.

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,7 +25,8 @@ func TestPublishLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lockedText
 		lake := t.TempDir()
-		env := &Env{Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		state := t.TempDir()
+		env := &Env{Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil)), Getenv: func(string) string { return state }}
 		box, err := inbox.Open(t.Context(), lake, inbox.Options{SegmentSize: 2000})
 		if err != nil {
 			t.Fatal(err)
@@ -40,7 +44,13 @@ func TestPublishLoop(t *testing.T) {
 			}
 			return box.End(), err
 		}
-		l := &listener{env: env, o: o, inbox: box, full: make(chan struct{}, 1), publications: map[PublicationOutcome]int64{}}
+		var alarms []AlarmCondition
+		o.Lake, o.Alarm = lake, func(_ context.Context, a *Alarm) error {
+			alarms = append(alarms, a.Condition)
+			return nil
+		}
+		l := newListener(env, o)
+		l.inbox = box
 		l.receiver = receiver.New(receiver.Options{Inbox: box})
 		ctx, cancel := context.WithCancel(t.Context())
 		l.done.Go(func() { l.publishLoop(ctx) })
@@ -64,6 +74,9 @@ func TestPublishLoop(t *testing.T) {
 		p := l.publications
 		if p[PublicationLocked] != 1 || p[PublicationFailed] != 1 || p[PublicationDone] != int64(len(at)-2) || l.unpublished.Load() != 0 {
 			t.Errorf("publications %v of %d, %d deliveries unpublished", p, len(at), l.unpublished.Load())
+		}
+		if !slices.Equal(alarms, []AlarmCondition{AlarmNotPublished}) {
+			t.Errorf("alarms %v, want one of the publication that failed", alarms)
 		}
 		if text := log.String(); !strings.Contains(text, "a run works on the lake") || !strings.Contains(text, "error=disk") || strings.Contains(text, "not removed") {
 			t.Errorf("the log is\n%s", text)
@@ -90,6 +103,85 @@ func TestPublishLoop(t *testing.T) {
 			t.Errorf("after a week %d of %d deliveries have their bodies, want only those of the last segment", kept, all)
 		}
 	})
+}
+
+// TestRefusalWatch: answers of 503 are reported in the minute in which they happen, and refusals for signature or age
+// when there are several in a row.
+func TestRefusalWatch(t *testing.T) {
+	t.Parallel()
+	var w refusalWatch
+	for minute, c := range []struct {
+		acknowledged, busy, late, wrong, old int64
+		want                                 []AlarmCondition
+	}{
+		{acknowledged: 5},
+		{acknowledged: 5, busy: 1, want: []AlarmCondition{AlarmNotStored}},
+		{acknowledged: 5, busy: 1},
+		{acknowledged: 6, busy: 1, late: 2, wrong: 100, want: []AlarmCondition{AlarmNotStored}}, // and one was accepted
+		{acknowledged: 6, busy: 1, late: 2, wrong: 102, old: 1},
+		{acknowledged: 6, busy: 1, late: 2, wrong: 102, old: 2, want: []AlarmCondition{AlarmNotAccepted}},
+		{acknowledged: 7, busy: 1, late: 2, wrong: 103, old: 2},
+	} {
+		counts := receiver.Counts{
+			New:     map[inbox.Kind]int64{inbox.Event: c.acknowledged},
+			Refused: map[receiver.Reason]int64{receiver.Busy: c.busy, receiver.TooLate: c.late, receiver.WrongSignature: c.wrong, receiver.TooOld: c.old, receiver.Unsigned: 1000},
+		}
+		var got []AlarmCondition
+		for _, a := range w.look(&counts) {
+			got = append(got, a.Condition)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("minute %d: %v, want %v", minute, got, c.want)
+		}
+	}
+}
+
+// TestAlarms: each condition is reported once a day, whatever process asks for it and whichever of the records can be
+// written, and again if it could not be sent.
+func TestAlarms(t *testing.T) {
+	t.Parallel()
+	for _, full := range []string{"", "lake", "machine"} {
+		state, lake := t.TempDir(), t.TempDir()
+		now := time.Date(2026, 4, 7, 23, 0, 0, 0, time.UTC)
+		env := &Env{Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler), Getenv: func(string) string { return state }}
+		if err := os.Mkdir(filepath.Join(lake, StateDir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		switch full {
+		case "lake":
+			env.Hook = func(string, string, func() error) error { return errors.New("full") }
+		case "machine":
+			state = filepath.Join(state, "a-file")
+			if err := os.WriteFile(state, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var sent []string
+		var down error
+		raise := func(conditions ...AlarmCondition) {
+			a := newAlarms(env, StoreOptions{}, lake, func(_ context.Context, a *Alarm) error {
+				sent = append(sent, string(a.Condition)+" "+a.Time.Format("02"))
+				return down
+			})
+			a.prepare()
+			for _, c := range conditions {
+				a.raise(t.Context(), c, "text")
+			}
+		}
+		down = errors.New("down")
+		raise(AlarmNotStored)
+		down = nil
+		raise(AlarmNotStored, AlarmNotStored)
+		raise(AlarmNotStored, AlarmNotAccepted)
+		raise(AlarmNotAccepted)
+		now = now.Add(time.Hour)
+		raise(AlarmNotAccepted, AlarmNotAccepted)
+		raise(AlarmNotAccepted)
+		if want := []string{"not-stored 07", "not-stored 07", "not-accepted 07", "not-accepted 08"}; !slices.Equal(sent, want) {
+			t.Errorf("%q cannot be written: sent %q, want %q", full, sent, want)
+		}
+	}
+	newAlarms(&Env{Now: time.Now}, StoreOptions{}, "no lake", nil).raise(t.Context(), AlarmNotStored, "not wanted")
 }
 
 // TestChildEnviron: a program that siglake starts gets no secret.

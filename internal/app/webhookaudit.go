@@ -21,6 +21,8 @@ type WebhookAudit struct {
 	Delivered int `json:"delivered"` // that the vendor counts as successful
 	Received  int `json:"received"`  // of those, that the lake has
 	GivenUp   int `json:"given_up"`  // that the vendor does not attempt any more
+	// Subscriptions of the lake that are switched off at the vendor.
+	Blocked int `json:"blocked"`
 	// Delivered according to the vendor, and not in the lake, oldest first.
 	Missing []MissingDelivery `json:"missing"`
 	// Entities that the next nightly run polls because of this audit.
@@ -82,6 +84,9 @@ func (a *webhookAuditor) audit(ctx context.Context) (*WebhookAudit, error) {
 	a.subscriptions = map[string]*lusha.Subscription{}
 	for i := range exist {
 		a.subscriptions[exist[i].ID] = &exist[i]
+		if l := newListedSubscription(a.session.state, &exist[i]); l.Own && !l.Active {
+			a.report.Blocked++
+		}
 	}
 	a.compare(received)
 	return a.report, a.session.store.write(ctx, a.session.state)

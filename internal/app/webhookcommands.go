@@ -376,6 +376,14 @@ func PauseText(p *subscriptions.Pause) string {
 	return fmt.Sprintf("paused since %s (%s): nothing is delivered until siglake webhooks resume", p.Since.Format("2006-01-02 15:04 UTC"), p.Reason)
 }
 
+// BlockedText says that the vendor has switched subscriptions off; empty: none is, or was.
+func BlockedText(n int, verb string) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s %s switched off at the vendor, which does that when deliveries are not acknowledged: see that siglake listen runs, and that the vendor reaches it", format.Count(int64(n), "subscription"), verb)
+}
+
 // GapsText says how many entities may lack events; empty: none.
 func GapsText(n int) string {
 	if n == 0 {

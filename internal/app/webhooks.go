@@ -65,6 +65,18 @@ type WebhookSync struct {
 	WebhookChanges
 }
 
+// Warning is what a team should hear of a sync that was carried out: that events were not delivered, or will not be;
+// empty: neither.
+func (r *WebhookSync) Warning() string {
+	switch n := r.Actions[subscriptions.Unblock]; {
+	case r.NoSecret:
+		return "the account has no signing secret, and the vendor delivers nothing: siglake webhooks rotate-secret creates one"
+	case r.Done && n > 0:
+		return BlockedText(n, "was") + "; siglake has switched on again, and the next siglake run --since last polls what was not delivered"
+	}
+	return ""
+}
+
 // WebhookSearch is the search for ids that the lake does not know.
 type WebhookSearch struct {
 	Lines      int64    `json:"lines"`

@@ -5,12 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
-	"github.com/siglake/siglake/internal/bucket"
-	"github.com/siglake/siglake/internal/durable"
 	"github.com/siglake/siglake/internal/lease"
 	"github.com/siglake/siglake/internal/subscriptions"
 	"github.com/siglake/siglake/pipeline"
@@ -30,17 +26,14 @@ const (
 // webhookStore keeps the state of a lake's webhooks, apart from the lake's journal and under a lock of its own,
 // so that a run and a change of subscriptions do not wait for each other.
 type webhookStore struct {
-	uri    string
-	dir    *durable.Dir // nil: the lake is in a bucket
-	bucket *bucket.Bucket
-	lock   lease.Lock // nil: it was opened to be read
-	etag   string     // of the object as it was read
-	text   []byte     // as it was read or written
+	stateFile
+	lock lease.Lock // nil: it was opened to be read
+	text []byte     // as it was read or written
 }
 
 // openWebhooks opens the store for a holder of its lock, or to be read. The lake need not be there.
 func openWebhooks(ctx context.Context, env *Env, o StoreOptions, uri, holder string) (s *webhookStore, err error) {
-	s = &webhookStore{uri: uri}
+	s = &webhookStore{stateFile: stateFile{uri: uri, name: webhooksName}}
 	defer func() {
 		if err != nil {
 			_ = s.close()
@@ -70,16 +63,7 @@ func openWebhooks(ctx context.Context, env *Env, o StoreOptions, uri, holder str
 		}
 		s.lock = held
 	}
-	if _, err = os.Stat(path); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return s, nil
-		}
-		return s, &Error{KindStorage, err}
-	}
-	if s.dir, err = durable.Open(path, env.Hook); err != nil {
-		return s, &Error{KindStorage, err}
-	}
-	return s, nil
+	return s, s.openDir(path, env)
 }
 
 func webhooksLockError(uri string, err error) error {
@@ -91,20 +75,12 @@ func webhooksLockError(uri string, err error) error {
 
 // read reads the state; the zero state if there is none.
 func (s *webhookStore) read(ctx context.Context) (*subscriptions.State, error) {
-	var err error
-	switch {
-	case s.bucket != nil:
-		s.text, s.etag, err = s.bucket.Get(ctx, webhooksName)
-	case s.dir != nil:
-		s.text, err = s.dir.ReadFile(webhooksName)
-	default:
-		err = fs.ErrNotExist
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return &subscriptions.State{}, nil
-	}
+	text, err := s.readText(ctx)
 	if err != nil {
 		return nil, &Error{KindStorage, err}
+	}
+	if s.text = text; text == nil {
+		return &subscriptions.State{}, nil
 	}
 	state, err := subscriptions.Decode(s.text)
 	if err != nil {
@@ -129,28 +105,8 @@ func (s *webhookStore) write(ctx context.Context, state *subscriptions.State) er
 	return nil
 }
 
-func (s *webhookStore) replace(ctx context.Context, text []byte) (err error) {
-	if s.bucket != nil {
-		if err := s.bucket.Swap(ctx, webhooksName, s.etag, text); err != nil {
-			return err
-		}
-		_, s.etag, err = s.bucket.Get(ctx, webhooksName)
-		return err
-	}
-	const temporary = webhooksName + ".tmp"
-	if err := s.dir.WriteFile(temporary, text); err != nil {
-		return err
-	}
-	if err := s.dir.Rename(temporary, webhooksName); err != nil {
-		return err
-	}
-	return s.dir.SyncDir(StateDir)
-}
-
 func (s *webhookStore) close() (err error) {
-	if s.dir != nil {
-		err = s.dir.Close()
-	}
+	err = s.closeDir()
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
 	}

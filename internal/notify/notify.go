@@ -30,13 +30,14 @@ const (
 	Success Event = "success"
 	Failure Event = "failure"
 	Warning Event = "warning" // besides the end, which it does not change
+	Alarm   Event = "alarm"   // of a command that has no end
 )
 
 // Message is a notification, in every form that a format may need.
 type Message struct {
 	Event    Event
 	ExitCode int
-	RunID    string // a UUID, the same for the start and the end of a job
+	RunID    string // a UUID, the same for the start and the end of a job; empty: it is about no job
 	Title    string // one line
 	Text     string // for people
 	Document any    // for machines
@@ -103,10 +104,14 @@ func request(address, format string, m *Message) (target string, body []byte, co
 		u = u.JoinPath(strconv.Itoa(m.ExitCode))
 	case Warning:
 		u = u.JoinPath("log")
+	case Alarm:
+		u = u.JoinPath("fail")
 	}
-	q := u.Query()
-	q.Set("rid", m.RunID)
-	u.RawQuery = q.Encode()
+	if m.RunID != "" {
+		q := u.Query()
+		q.Set("rid", m.RunID)
+		u.RawQuery = q.Encode()
+	}
 	return u.String(), []byte(cut(m.Text, maxText)), "text/plain; charset=utf-8", nil
 }
 

@@ -46,6 +46,7 @@ func TestSend(t *testing.T) {
 		{Start, "healthchecks", "POST https://hc.example/ping/secret/start?create=1&rid=rid-1 text/plain; charset=utf-8 summary\n"},
 		{Success, "healthchecks", "POST https://hc.example/ping/secret?create=1&rid=rid-1 text/plain; charset=utf-8 summary\n"},
 		{Failure, "healthchecks", "POST https://hc.example/ping/secret/20?create=1&rid=rid-1 text/plain; charset=utf-8 summary\n"},
+		{Alarm, "healthchecks", "POST https://hc.example/ping/secret/fail?create=1&rid=rid-1 text/plain; charset=utf-8 summary\n"},
 		{Failure, "json", `POST https://hc.example/ping/secret?create=1 application/json {"exit_code":20}`},
 		{Failure, "slack", `POST https://hc.example/ping/secret?create=1 application/json {"text":"job \u0026lt;a\u0026gt;: exit 20"}`},
 	} {

@@ -268,6 +268,9 @@ func PrintWebhookAudit(w io.Writer, a *app.WebhookAudit) {
 	format.Fprintf(w, "Since %s the vendor has delivered %s to %s, and %s there; %s missing. It gave up %s.\n", a.Since.Format(time.DateOnly), format.Count(int64(a.Delivered), "event"), a.Lake,
 		format.Thousands(int64(a.Received))+map[bool]string{true: " is", false: " are"}[a.Received == 1], format.Thousands(int64(len(a.Missing)))+map[bool]string{true: " is", false: " are"}[len(a.Missing) == 1],
 		format.Count(int64(a.GivenUp), "delivery"))
+	if text := app.BlockedText(a.Blocked, "is"); text != "" {
+		format.Fprintf(w, "Note: %s; then siglake webhooks sync LIST --yes switches on again.\n", text)
+	}
 	if text := app.GapsText(a.Gaps); text != "" {
 		format.Fprintf(w, "Note: %s.\n", text)
 	}
