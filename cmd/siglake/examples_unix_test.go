@@ -92,8 +92,9 @@ func TestExampleCronNights(t *testing.T) {
 	writeProgram(t, dir, "siglake-retry", exampleText("cron", "siglake-retry"))
 	writeProgram(t, dir, "siglake", fmt.Sprintf("#!/bin/sh\necho \"$2\" >> %s/runs\nexec %s \"$@\"\n", dir, self))
 
-	done := false
+	done, nights := false, 0
 	for night := 0; night < 6 && !done; night++ {
+		nights++
 		ahead.Store(int64(time.Duration(night) * 24 * time.Hour))
 		before := r.sim.Bill().Credits
 		environ := append(variables, "PATH="+dir+":"+os.Getenv("PATH"), "PAUSE=0", "TRIES=3", runAsProgram+"=0",
@@ -108,14 +109,34 @@ func TestExampleCronNights(t *testing.T) {
 		done = code == exitComplete
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, "runs"))
-	if jobs := strings.Count(string(raw), "nightly\n"); err != nil || !done || jobs < 4 || strings.Count(string(raw), "compact\n") != 1 {
-		t.Errorf("done %t after the jobs %q (%v), want repetitions, and a compaction behind the complete night", done, raw, err)
+	if jobs := strings.Count(string(raw), "nightly\n"); err != nil || !done || jobs < 4 || strings.Count(string(raw), "compact\n") != nights {
+		t.Errorf("done %t after the jobs %q (%v), want repetitions, and a compaction behind each of %d nights", done, raw, err, nights)
 	}
 	r.lake = filepath.Join(dir, "lake")
 	var status app.LakeStatus
 	r.decode([]byte(r.mustExit(exitComplete, "status", "--json")), &status)
 	if billed := r.sim.Bill().Credits; status.Credits != billed || billed <= perDay {
 		t.Errorf("%d credits in status, %d by the simulator, want the same, and more than one night's", status.Credits, billed)
+	}
+}
+
+// TestExampleCronCompacts: the line of the crontab compacts whatever became of the night, and exits with the night's code,
+// or else with that of the compaction.
+func TestExampleCronCompacts(t *testing.T) {
+	t.Parallel()
+	_, lines, err := parseCron(exampleText("cron", "siglake.cron"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ night, compaction, code int }{{0, 0, 0}, {10, 0, 0}, {21, 0, 21}, {30, 0, 30}, {0, 40, 40}, {21, 50, 21}, {20, 0, 20}} {
+		dir := t.TempDir()
+		writeProgram(t, dir, "siglake-retry", exampleText("cron", "siglake-retry"))
+		writeProgram(t, dir, "siglake", fmt.Sprintf("#!/bin/sh\necho \"$2\" >> %s/runs\ncase $2 in compact) exit %d ;; esac\nexit %d\n", dir, c.compaction, c.night))
+		code, printed := shell(t, lines[0].command, "PATH="+dir+":"+os.Getenv("PATH"), "TRIES=1", "PAUSE=0")
+		raw, err := os.ReadFile(filepath.Join(dir, "runs"))
+		if err != nil || code != c.code || string(raw) != "nightly\ncompact\n" {
+			t.Errorf("night %d, compaction %d: exit %d after the jobs %q (%v, %q), want %d after both", c.night, c.compaction, code, raw, err, printed, c.code)
+		}
 	}
 }
 
