@@ -27,7 +27,8 @@ import (
 // again.
 //
 // A person's event has fewer fields when a webhook delivers it than when it is requested, so that the two have
-// different digests. Neither is a revision of the other: whichever comes second is dropped.
+// different digests. A delivered record that comes after a polled one states nothing new, and is dropped. A polled one
+// that comes after a delivered one is its next revision: the fields that it adds were paid for.
 //
 // The rows to compare are sorted by uid, as keys of a few columns, with those published rows whose
 // uids may be among them. So neither their number nor that of the published ones takes memory, and
@@ -303,11 +304,6 @@ func channelAt(r extsort.Row) channel {
 	return polled
 }
 
-// other is the channel whose records have other fields.
-func (c channel) other() channel {
-	return [...]channel{noChannel: noChannel, polled: delivered, delivered: polled}[c]
-}
-
 // newKey is the key of a row of this run.
 type newKey struct {
 	row    int64
@@ -393,7 +389,7 @@ func (g *eventGroup) endAnswer() {
 		_, known := g.contents[string(k.digest)]
 		return k.hasOne && known
 	}
-	elsewhere := g.byChannel[g.answer[0].from.other()] // contents of the other channel, with each of which one of the rows agrees
+	elsewhere := g.fullerContents() // of each of which one of the rows is a part
 	number, beside := g.newest+1, elsewhere > 0 || slices.ContainsFunc(g.answer, isKnown)
 	if beside {
 		number = g.newest
@@ -415,6 +411,15 @@ func (g *eventGroup) endAnswer() {
 		}
 	}
 	g.newest, g.answer, g.digests = number, g.answer[:0], g.digests[:0]
+}
+
+// fullerContents is the number of known contents that state what the rows of the answer do, and more: polled ones, if the
+// answer was delivered.
+func (g *eventGroup) fullerContents() int {
+	if g.answer[0].from != delivered {
+		return 0
+	}
+	return g.byChannel[polled]
 }
 
 func (g *eventGroup) keep(k newKey, number int64, beside bool) {

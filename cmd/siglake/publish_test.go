@@ -211,10 +211,68 @@ func TestPublishNewEvents(t *testing.T) {
 	verifyLake(t, rebuilt)
 	r.lake = lake
 	r.poll() // a window, which nothing that was delivered answers
-	if diff := cmp.Diff(pushed, eventsOf(t, lake)); diff != "" {
-		t.Errorf("events after they were polled (-before +after):\n%s", diff)
+	checkCompleted(t, lake, pushed, polled)
+	receiveAgain(t, lake, moved(deliveries, 96*time.Hour, "-again")) // under other ids
+	if again := publish(t, lake); again.New != 0 || again.Changed != 0 || again.Known != int64(len(deliveries)) {
+		t.Errorf("delivered after they were polled: %+v, want known events", again)
 	}
+	checkCompleted(t, lake, pushed, polled)
 	verifyLake(t, lake)
+}
+
+// checkCompleted checks a lake whose events were delivered, and polled later. Where the polled record of a person states more
+// than the delivered one, it is its next revision, which the views show; first_seen_at stays that of the delivery. There is
+// no further row.
+func checkCompleted(t *testing.T, lake string, pushed, polled map[string][]string) {
+	t.Helper()
+	seniority, completed := map[string]bool{}, 0
+	for uid, digests := range eventsOf(t, lake) {
+		want := slices.Clone(pushed[uid])
+		if !slices.Equal(want, polled[uid]) {
+			want, completed = append(want, polled[uid]...), completed+1
+		}
+		if !slices.Equal(digests, want) {
+			t.Errorf("event %s has the contents %v, want %v", uid, digests, want)
+		}
+	}
+	if completed == 0 {
+		t.Error("no polled record states more than the delivered one")
+	}
+	firstSeen := map[string]any{}
+	for _, m := range (&rig{t: t, lake: lake}).generations() {
+		for _, row := range (&rig{t: t, lake: lake, manifest: m}).events() {
+			uid := row["event_uid"].(string)
+			if len(pushed[uid]) == 0 || slices.Equal(pushed[uid], polled[uid]) {
+				continue
+			}
+			isPolled := row["ingest_source"] != "webhook"
+			if revision := map[bool]string{false: "1", true: "2"}[isPolled]; fmt.Sprint(row["revision"]) != revision {
+				t.Errorf("event %s from %v is revision %v, want %s", uid, row["ingest_source"], row["revision"], revision)
+			}
+			if !isPolled {
+				firstSeen[uid] = row["first_seen_at"]
+			} else if row["first_seen_at"] != firstSeen[uid] {
+				t.Errorf("event %s: first_seen_at %v of the polled revision, want %v", uid, row["first_seen_at"], firstSeen[uid])
+			}
+			seniority[uid] = seniority[uid] || isPolled && row["current_seniority_label"] != nil
+		}
+	}
+	for uid, known := range seniority {
+		if !known {
+			t.Errorf("event %s lacks the seniority that polling bought", uid)
+		}
+	}
+}
+
+// moved are deliveries of the same events that arrive later, under other ids.
+func moved(deliveries []delivered, by time.Duration, suffix string) []delivered {
+	again := slices.Clone(deliveries)
+	for i := range again {
+		d := &again[i].delivery
+		d.Body = bytes.ReplaceAll(d.Body, []byte(d.ID), []byte(d.ID+suffix))
+		d.ID, d.Received = d.ID+suffix, d.Received.Add(by)
+	}
+	return again
 }
 
 // differingContacts is the number of delivered events of people: their records lack a field.
