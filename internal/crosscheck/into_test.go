@@ -116,7 +116,7 @@ func TestInto(t *testing.T) {
 		}
 	}
 	before, known := answer(d, "SELECT generation FROM siglake_lake"), answer(d, "SELECT count(*) FROM accounts")
-	rerunCached(t, lake, lines)
+	rerunCached(t, lake, "r2", lines)
 	expect(64, file, "exit status", "SIGLAKE_DUCKDB=false")
 	expect(40, filepath.Join(dir, "none.duckdb"), "exit status", "SIGLAKE_DUCKDB=false")
 	expect(0, file, "generation 2")

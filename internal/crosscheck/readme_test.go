@@ -65,7 +65,7 @@ func TestStatementsOfTheREADME(t *testing.T) {
 	})
 	lines[0].Kept = `{"Owner":"Ann"}`
 	lake, _ := runIntoNewLake(t, lines, f, "event_month")
-	rerunCached(t, lake, lines)
+	rerunCached(t, lake, "r2", lines)
 	productLake, _ := runIntoNewLake(t, lines, f, "event_month") // with tables for products
 	buyProducts(t, productLake, "p")
 	d, views := openDuckDB(t), openSession(t, printDDL(t, lake))
@@ -231,9 +231,9 @@ func (everything) Resolve(context.Context, *schema.Account) pipeline.Resolution 
 }
 
 // rerunCached runs a list again that was bought: each line has a second row in the accounts table.
-func rerunCached(t *testing.T, lake string, lines accountList) {
+func rerunCached(t *testing.T, lake, run string, lines accountList) {
 	t.Helper()
-	sink, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: "r2", Version: "test"})
+	sink, err := sinks.Open(t.Context(), lake, sinks.Options{RunID: run, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,12 +241,36 @@ func rerunCached(t *testing.T, lake string, lines accountList) {
 	for _, o := range []schema.Object{schema.Company, schema.Contact} {
 		queries[o] = &pipeline.Query{Object: o, Since: "2026-02-06", Ask: pipeline.SignalsAsk{MaxResults: 5}}
 	}
-	r := pipeline.Runner{Sink: sink, Queries: queries, Spec: pipeline.RunSpec{ID: "r2"}, Purchases: everything{}}
+	r := pipeline.Runner{Sink: sink, Queries: queries, Spec: pipeline.RunSpec{ID: run, Started: time.Now()}, Purchases: everything{}}
 	if _, err := r.Run(t.Context(), lines); err != nil {
 		t.Fatal(err)
 	}
 	if err := sink.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestNewestRunOfASecond: of two runs that began within a second, the manual's statement takes the one that began later, and
+// not the one whose id has the higher random end.
+func TestNewestRunOfASecond(t *testing.T) {
+	const comment = "which lines could not be requested, and why, by the newest run of each list"
+	lines, f := kestrelFixture(t, unedited)
+	statement, ok := readmeStatements(t)[comment]
+	if !ok {
+		t.Fatalf("the manual has no statement %q", comment)
+	}
+	for _, c := range []struct {
+		first, second string
+	}{{"20260402T081530Z-0a", "20260402T081530Z-ff"}, {"20260402T081530Z-ff", "20260402T081530Z-0a"}} {
+		lake := t.TempDir()
+		if err := runInto(t.Context(), lake, c.first, lines, f, "event_month"); err != nil {
+			t.Fatal(err)
+		}
+		rerunCached(t, lake, c.second, lines[:1]) // the line that cannot be requested is gone
+		_, rows, err := openDuckDB(t).Query(t.Context(), strings.ReplaceAll(statement, "'lake/", strings.TrimSuffix(QuoteLiteral(lake), "'")+"/"))
+		if err != nil || len(rows) > 0 {
+			t.Errorf("run %s after %s: rows %v, %v, want none", c.second, c.first, rows, err)
+		}
 	}
 }
 

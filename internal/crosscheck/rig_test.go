@@ -186,7 +186,7 @@ func runInto(ctx context.Context, lake, run string, lines accountList, f pipelin
 		}
 		queries[o] = &pipeline.Query{Object: o, Since: "2026-02-06", Ask: ask}
 	}
-	r := pipeline.Runner{Fetcher: f, Sink: sink, Queries: queries, Spec: pipeline.RunSpec{ID: run, Partition: partitionBy}, BatchSize: 1}
+	r := pipeline.Runner{Fetcher: f, Sink: sink, Queries: queries, Spec: pipeline.RunSpec{ID: run, Started: time.Now(), Partition: partitionBy}, BatchSize: 1}
 	_, err = r.Run(ctx, lines)
 	return errors.Join(err, sink.Close())
 }

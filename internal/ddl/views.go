@@ -271,7 +271,7 @@ func (s *views) accountsLatestView() view {
 	var known strings.Builder
 	for _, name := range []string{"entity_id", "entity_name", "entity_domain"} {
 		v.fields[schema.Accounts.ColumnIndex(name)].expr = fmt.Sprintf("coalesce(a.%s, i.known_%s)", name, name)
-		fmt.Fprintf(&known, ", max(%s) AS known_%s", name, name)
+		fmt.Fprintf(&known, ", max(a.%s) AS known_%s", name, name)
 	}
 	answered := field{answeredStatus, "CASE"}
 	for _, status := range answers {
@@ -288,10 +288,10 @@ func (s *views) accountsLatestView() view {
 JOIN (SELECT coalesce(a.input_file, '') AS line_file, %s AS line, max(%s) AS moment
   FROM %s AS a LEFT JOIN %s AS r ON r.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL GROUP BY 1, 2) AS n
 ON n.line_file = a.line_file AND n.line = a.line AND n.moment = a.moment
-LEFT JOIN (SELECT object_type, identifier_type, identifier%s, max(CASE WHEN %s THEN run_id || ' ' || status END) AS answer
-  FROM %s WHERE (command = 'run' OR command IS NULL) AND identifier IS NOT NULL GROUP BY object_type, identifier_type, identifier) AS i
+LEFT JOIN (SELECT a.object_type, a.identifier_type, a.identifier%s, max(CASE WHEN a.%s THEN %s || ' ' || a.status END) AS answer
+  FROM %s AS a LEFT JOIN %s AS r ON r.run_id = a.run_id WHERE (a.command = 'run' OR a.command IS NULL) AND a.identifier IS NOT NULL GROUP BY a.object_type, a.identifier_type, a.identifier) AS i
 ON i.object_type = a.object_type AND i.identifier_type = a.identifier_type AND i.identifier = a.identifier`,
-		inner, line, moment, accounts, runs, line, moment, accounts, runs, known.String(), isAnswered, accounts)
+		inner, line, moment, accounts, runs, line, moment, accounts, runs, known.String(), isAnswered, moment, accounts, runs)
 	return v
 }
 
