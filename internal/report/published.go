@@ -20,7 +20,7 @@ func PrintPublished(w io.Writer, r *app.PublishReport) {
 		why   string
 	}{
 		{r.Copies, "copy", "of deliveries that the lake has"},
-		{r.Tests, "test", "of siglake webhooks test"},
+		{r.Tests, "delivery", "stating a charge of 0: taken for a test, kept in the inbox and not published"},
 		{r.OptOuts, "opt-out notice", "in the inbox"},
 		{r.Lost, "delivery", "removed from the inbox before it was published"},
 	} {
