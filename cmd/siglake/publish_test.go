@@ -842,7 +842,7 @@ func TestPushedOutage(t *testing.T) {
 	now := func() time.Time { return time.Unix(at.Load(), 0).UTC() }
 	at.Store(firstNight.Add(2 * time.Hour).Unix())
 	setNow(t, now)
-	to, companies := &pushedTo{t: t, now: now}, companyDomains(proof.Size(120, 400, 1000))
+	to, companies := &pushedTo{t: t, now: now}, companyDomains(proof.Size(120, 400, 2400))
 	n := &nights{rig: newRig(t, simulator.Config{Seed: 1, Credits: 1 << 40, Now: now, Transport: to}), list: strings.Join(companies, "\n") + "\n", first: firstNight}
 	n.watch.Companies, n.watch.Signals = companies, []string{"surgeInHiring", "surgeInHiringByLocation", "financialEventsNews", "peopleNews", "commercialActivityNews"}
 	signals := strings.Join(n.watch.Signals, ",")
