@@ -167,6 +167,9 @@ type Input struct {
 	SharedKeys []SharedKey `json:"shared_keys,omitempty"`
 	// Records of the list, as counted before it was read; 0: not counted.
 	Total int64 `json:"total_records,omitempty"`
+	// The part of the list that the run requested, as index/count, by the identity of entities; empty: all of it.
+	// Records and Lines are those of the whole list.
+	Shard string `json:"shard,omitempty"`
 	// The run was stopped and did not read the list to its end: Lines and Records count what it read,
 	// and the lines after that have no row.
 	Unread bool `json:"unread,omitempty"`

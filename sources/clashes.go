@@ -156,8 +156,8 @@ type sizedReader interface {
 // reopen opens the list at its beginning; nil if that is impossible. A workbook is not opened twice: see takeBack.
 func (l *List) reopen(ctx context.Context) *List {
 	again := &List{objects: slices.Clone(l.objects), options: l.options, store: l.store, skipped: l.skipped}
-	// What a list means does not depend on the sample of it that is read.
-	again.options.Sample, again.options.Rejects = nil, nil
+	// What a list means does not depend on the sample or part of it that is read.
+	again.options.Sample, again.options.Part, again.options.Rejects = nil, nil, nil
 	if l.objects[0].URI == "-" {
 		stdin, ok := l.options.Stdin.(sizedReader)
 		if !ok {

@@ -71,6 +71,8 @@ type Options struct {
 	StrictFiles bool
 	// Sample are the records that Accounts yields. Nil: all.
 	Sample *Sample
+	// Part is the part of the list whose accounts Accounts yields, of those of Sample. Nil: all.
+	Part *Part
 	// Rejects receives the rejected records as they stand in the list, in UTF-8, behind a first column
 	// with the reason, so that they can be mended and read as a list. Nil: nothing does.
 	Rejects io.Writer
@@ -82,6 +84,12 @@ type Options struct {
 	// Columns and objects that were chosen by their content, by header, for the files of one list.
 	chosen  chosenColumns
 	objects chosenObjects
+}
+
+// Part is a part of a list. What the list is, and how its lines are read, depends on all of it.
+type Part struct {
+	Name     string // for notes
+	Contains func(*schema.Account) bool
 }
 
 // RawRecord is a record as it stands in the list, in UTF-8. It is valid until the next one.
@@ -159,10 +167,10 @@ type Input struct {
 	// See Fingerprint; empty if reading stopped early.
 	SHA256 string
 	Bytes  int64 // as stored, before decompression
-	// Accounts read, including rejected ones and those that a sample leaves out; the header is not
-	// counted.
+	// Accounts read, including rejected ones and those that a sample or a part leaves out; the header is
+	// not counted.
 	Records     int64
-	Rejected    int64  // accounts with a Reject
+	Rejected    int64  // accounts with a Reject, of the sample and the part
 	Lines       int64  // all physical lines
 	Blank       int64  // blank physical lines
 	Encoding    string // as its canonical name: utf-8, utf-16le, windows-1252, shift_jis
@@ -181,6 +189,7 @@ type Input struct {
 	// How each column is read, and why, in the order of the list.
 	Columns []Column
 	Kept    []string // names of the columns that Accounts hold
+	Part    string   // the name of the part that Accounts yields; empty: all
 	Notes   []string // decisions that the user may want to check
 	// Keys that a spreadsheet damaged so that several lines have them; known after Accounts.
 	SharedKeys []SharedKey
@@ -262,6 +271,9 @@ func Open(ctx context.Context, uri string, o Options) (*List, error) {
 	}
 	if o.Sample != nil {
 		l.input.Notes = append(l.input.Notes, o.Sample.note())
+	}
+	if o.Part != nil {
+		l.input.Part = o.Part.Name
 	}
 	return l, nil
 }
@@ -710,12 +722,13 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 		if in.Records++; !l.options.Sample.contains(in.Records) {
 			continue
 		}
-		if l.options.Cells != nil {
-			l.options.Cells(f.rawRecord(&rec))
-		}
 		a := f.layout.parseAccount(&rec)
 		a.Row, a.File = in.Records, f.object.URI
-		if a.Reject != nil {
+		belongs := l.options.Part == nil || l.options.Part.Contains(&a)
+		if belongs && l.options.Cells != nil {
+			l.options.Cells(f.rawRecord(&rec))
+		}
+		if belongs && a.Reject != nil {
 			in.Rejected++
 			if err := l.writeReject(f, &rec, a.Reject); err != nil {
 				return err
@@ -726,7 +739,7 @@ func (l *List) readFile(ctx context.Context, f *file, yield func(schema.Account)
 		} else if f.layout.has(fieldKey) && l.options.Clashes.found {
 			l.keys.add(&a, linesBefore)
 		}
-		if !yield(a) {
+		if belongs && !yield(a) {
 			return errBreak
 		}
 	}

@@ -24,7 +24,7 @@ func checkCommand() *cli.Command {
 			&cli.StringFlag{Name: "rejects", Destination: &rejects, EnvVars: []string{"SIGLAKE_REJECTS"}, TakesFile: true,
 				Usage: "write the rejected lines to `FILE`, as they stand in the list and in UTF-8, behind a first column with the reason: mend them there, and run that file"},
 			jsonFlag(&p.out), signalsFlag(&p.run.Query),
-		}, listFlags(&p.run.Source), lineFlags(&p.run.Source), s3Flags(&p.run.Store.S3), outputFlags(&p.out)),
+		}, listFlags(&p.run.Source), lineFlags(&p.run.Source), shardFlag(&p.run.Source), s3Flags(&p.run.Store.S3), outputFlags(&p.out)),
 		Action: func(c *cli.Context) error {
 			list, err := oneList(c)
 			if err != nil {

@@ -19,7 +19,7 @@ func doctorCommand() *cli.Command {
 			"the minimal IAM policy. Exit codes: 0 no failure, otherwise the code of the gravest one: 30 key or account,\n" +
 			"40 disk, lake or bucket, 50 another run is at work on the lake, 60 damage.",
 		Flags: joinFlags([]cli.Flag{
-			&cli.StringFlag{Name: "lake", Destination: &o.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix of the lake; without it, doctor checks only key and account"},
+			&cli.StringFlag{Name: "lake", Destination: &o.Lake, Action: shardedLake(&o.Lake, nil), EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix of the lake; without it, doctor checks only key and account"},
 			&cli.BoolFlag{Name: "json", Destination: &out.JSON, EnvVars: []string{"SIGLAKE_JSON"}, Category: "Output", Usage: "machine-readable output"},
 			simulateFlag(&o.API.Simulate, "check an embedded simulator instead of the API"),
 		}, withoutPublication(storeFlags(&o.Store)), apiFlags(&o.API), simulatorFlags(&sim), outputFlags(&out)),

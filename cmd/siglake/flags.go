@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -69,8 +70,11 @@ func noteSet[T any](dest *bool) func(*cli.Context, T) error {
 }
 
 // lakeFlag names a lake that must be there.
-func lakeFlag(dest *string) cli.Flag {
-	return &cli.StringFlag{Name: "lake", Destination: dest, EnvVars: []string{"SIGLAKE_LAKE"}, Required: true, Usage: "`DIR` or s3://bucket/prefix of the lake"}
+func lakeFlag(dest *string) cli.Flag { return shardedLakeFlag(dest, nil) }
+
+// shardedLakeFlag is lakeFlag for a command with --shard.
+func shardedLakeFlag(dest, shard *string) cli.Flag {
+	return &cli.StringFlag{Name: "lake", Destination: dest, EnvVars: []string{"SIGLAKE_LAKE"}, Required: true, Action: shardedLake(dest, shard), Usage: "`DIR` or s3://bucket/prefix of the lake"}
 }
 
 // jsonFlag asks for output that machines read.
@@ -160,6 +164,44 @@ func lineFlags(o *app.ListOptions) []cli.Flag {
 			Usage: "only `N` lines of the list, drawn at random, to learn what the rest will cost; a run of the whole list on the same day buys only the rest. 0: the whole list"},
 		&cli.Uint64Flag{Name: "sample-seed", Value: o.SampleSeed, Destination: &o.SampleSeed, EnvVars: []string{"SIGLAKE_SAMPLE_SEED"}, Category: "List",
 			Usage: "`SEED` of --sample: the same seed draws the same lines, and a larger sample contains the smaller one"},
+	}
+}
+
+// shardVariable is the variable of --shard.
+const shardVariable = "SIGLAKE_SHARD"
+
+// shardFlag divides the list.
+func shardFlag(o *app.ListOptions) []cli.Flag {
+	return []cli.Flag{&cli.StringFlag{Name: "shard", Destination: &o.Shard, EnvVars: []string{shardVariable}, Category: "List",
+		Action: func(c *cli.Context, text string) (err error) {
+			o.Shard, err = app.ResolveShard(shardEnv(c), text)
+			return err
+		},
+		Usage: "only the entities of one part of the list, as `INDEX/COUNT` with an index from 0 (3/6), or with the name of a variable that holds it (JOB_COMPLETION_INDEX/6); each part has a lake of its own, in whose name {shard} stands for the index"}}
+}
+
+// shardEnv reads the variables that --shard names. A job file is checked without those of its scheduler.
+func shardEnv(c *cli.Context) func(string) string {
+	inv := invocationOf(c)
+	return func(name string) string {
+		value := inv.env.Getenv(name)
+		if inv.checkOnly {
+			value = cmp.Or(value, "0")
+		}
+		return value
+	}
+}
+
+// shardedLake puts the index of a shard into the value of --lake: of the one that --shard names, if the command
+// has it, or else of that of the variable, so that each command finds the lake that a run has written.
+func shardedLake(lake, shard *string) func(*cli.Context, string) error {
+	return func(c *cli.Context, text string) (err error) {
+		of := invocationOf(c).env.Getenv(shardVariable)
+		if shard != nil { // the flag has read its variable
+			of = *shard
+		}
+		*lake, err = app.ShardLake(shardEnv(c), of, text)
+		return err
 	}
 }
 

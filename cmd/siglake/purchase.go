@@ -35,10 +35,18 @@ func newPurchase(command string, service pipeline.Service) *purchaseCommand {
 // targetFlags name the lake, and a simulator instead of the API.
 func (p *purchaseCommand) targetFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "lake", Destination: &p.run.Lake, EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix that receives the Parquet files and the manifest"},
+		&cli.StringFlag{Name: "lake", Destination: &p.run.Lake, Action: shardedLake(&p.run.Lake, p.shard()), EnvVars: []string{"SIGLAKE_LAKE"}, Usage: "`DIR` or s3://bucket/prefix that receives the Parquet files and the manifest"},
 		simulateFlag(&p.run.API.Simulate, "use an embedded simulator instead of the API: no key, no money, invented answers"),
 		asOfFlag(),
 	}
+}
+
+// shard is the value of --shard; nil: the command has none, since it sends its list as a whole.
+func (p *purchaseCommand) shard() *string {
+	if p.run.Service.IsPaged() {
+		return nil
+	}
+	return &p.run.Source.Shard
 }
 
 func simulateFlag(dest *bool, usage string) cli.Flag {
@@ -54,7 +62,7 @@ func (p *purchaseCommand) productFlags(extra ...[]cli.Flag) []cli.Flag {
 
 // runFlags are those of siglake run.
 func (p *purchaseCommand) runFlags() []cli.Flag {
-	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), nightFlags(&p.run.Nights), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), []cli.Flag{p.yesFlag()}, ttlFlags(&p.run.TTL), listFlags(&p.run.Source), lineFlags(&p.run.Source),
+	return joinFlags(p.targetFlags(), queryFlags(&p.run.Query), nightFlags(&p.run.Nights), apiVersionFlags(&p.run.Query), moneyFlags(&p.run.Money), []cli.Flag{p.yesFlag()}, ttlFlags(&p.run.TTL), listFlags(&p.run.Source), lineFlags(&p.run.Source), shardFlag(&p.run.Source),
 		apiFlags(&p.run.API), workFlags(&p.run.Work), contractFlag(&p.run.Work), storeFlags(&p.run.Store), simulatorFlags(&p.sim), outputFlags(&p.out), metricsFlag(&p.out))
 }
 

@@ -18,7 +18,7 @@ func resolveCommand() *cli.Command {
 			"started 25 that it finds. A found id is valid for --resolve-hits, a miss for --resolve-misses: within that time\n" +
 			"no command, including siglake run --api v3, searches or pays for it again. The matches are in data/identities,\n" +
 			"the status of every line in ledger/accounts.",
-		Flags:  p.productFlags(ttlFlags(&p.run.TTL), listFlags(&p.run.Source), lineFlags(&p.run.Source), workFlags(&p.run.Work)),
+		Flags:  p.productFlags(ttlFlags(&p.run.TTL), listFlags(&p.run.Source), lineFlags(&p.run.Source), shardFlag(&p.run.Source), workFlags(&p.run.Work)),
 		Action: p.executeList,
 	}
 }

@@ -15,7 +15,7 @@ func scoreCommand() *cli.Command {
 		ArgsUsage: "LIST",
 		Description: "Buys one number from 0 to 1 for each company or contact, and the signals that count towards it, for one credit\n" +
 			"per score. The scores are in data/signal_scores. A score bought today is not bought again today.",
-		Flags:  p.productFlags(listFlags(&p.run.Source), lineFlags(&p.run.Source), workFlags(&p.run.Work)),
+		Flags:  p.productFlags(listFlags(&p.run.Source), lineFlags(&p.run.Source), shardFlag(&p.run.Source), workFlags(&p.run.Work)),
 		Action: p.executeList,
 	}
 }

@@ -41,14 +41,14 @@ func webhooksSyncCommand() *cli.Command {
 			"search is in doubt, 30 key or plan, 40 disk, 50 another command is at work on the webhooks, 64 wrong flags or an\n" +
 			"unreadable list.",
 		Flags: joinFlags([]cli.Flag{
-			lakeFlag(&o.Run.Lake),
+			shardedLakeFlag(&o.Run.Lake, &o.Run.Source.Shard),
 			words(&o.Signals, &cli.StringSliceFlag{Name: "signals", Aliases: []string{"s"}, EnvVars: []string{"SIGLAKE_SIGNALS"}, Usage: "signal keys, categories (contact, growth, intent, news, risk) or all; siglake signals lists them"}),
 			&cli.StringFlag{Name: "url", Destination: &o.URL, EnvVars: []string{"SIGLAKE_URL"}, Usage: "`URL` that the vendor delivers to, of siglake listen or the proxy in front of it; default: as before. A lake has one"},
 			&cli.StringFlag{Name: "name", Destination: &o.Name, EnvVars: []string{"SIGLAKE_NAME"}, Usage: "`NAME` of the list in the names of its subscriptions; default: that of the file"},
 			&cli.StringFlag{Name: "lake-id", Destination: &o.LakeID, EnvVars: []string{"SIGLAKE_LAKE_ID"}, Usage: "`ID` in the names of the lake's subscriptions; only for a lake that has lost _state/webhooks.json"},
 			yesChanges(&o.Yes),
 			jsonFlag(&out),
-		}, listFlags(&o.Run.Source), allowRejectedOnly(&o.Run.Source), ttlFlags(&o.Run.TTL), withoutRefresh(moneyFlags(&o.Run.Money)), apiFlags(&o.Run.API), workFlags(&o.Run.Work), storeFlags(&o.Run.Store), outputFlags(&out), metricsFlag(&out)),
+		}, listFlags(&o.Run.Source), allowRejectedOnly(&o.Run.Source), shardFlag(&o.Run.Source), ttlFlags(&o.Run.TTL), withoutRefresh(moneyFlags(&o.Run.Money)), apiFlags(&o.Run.API), workFlags(&o.Run.Work), storeFlags(&o.Run.Store), outputFlags(&out), metricsFlag(&out)),
 		Action: func(c *cli.Context) error { return syncWebhooks(c, o, out) },
 	}
 }

@@ -69,6 +69,9 @@ func (in *listInput) logReading(log *slog.Logger, name string, list *sources.Lis
 	in.logged = true
 	input := describeList(list)
 	attrs := []any{"list", name, "format", input.Format, "encoding", input.Encoding, "delimiter", input.Delimiter, "header_line", input.HeaderLine, "columns", ColumnsText(&input)}
+	if input.Shard != "" {
+		attrs = append(attrs, "shard", input.Shard)
+	}
 	if len(input.Kept) > 0 {
 		attrs = append(attrs, "kept", strings.Join(input.Kept, ", "))
 	}

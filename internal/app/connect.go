@@ -457,7 +457,7 @@ func describeList(l *sources.List) pipeline.Input {
 		URI: in.URI, Objects: objects, SHA256: in.SHA256, Bytes: in.Bytes, Lines: in.Lines, Records: in.Records,
 		Encoding: in.Encoding, Compression: in.Compression, Delimiter: in.Delimiter, Mapping: in.Mapping, Notes: in.Notes,
 		SharedKeys: shared, Sheet: in.Sheet, Format: string(in.Format), HeaderLine: in.HeaderLine, Columns: describeColumns(in.Columns),
-		Kept: in.Kept,
+		Kept: in.Kept, Shard: in.Part,
 	}
 }
 

@@ -74,6 +74,7 @@ func Settings(o *RunOptions) map[string]string {
 	if o.Source.Sample > 0 {
 		settings["sample"], settings["sample-seed"] = strconv.Itoa(o.Source.Sample), strconv.FormatUint(o.Source.SampleSeed, 10)
 	}
+	setIfAny(settings, shardSetting, o.Source.Shard)
 	return settings
 }
 
@@ -107,7 +108,7 @@ func RestoreOptions(o *RunOptions, settings map[string]string) (err error) {
 	o.Pages = PageOptions{Exclude: settings["exclude"], Sites: list("domain"), Limit: number("limit"), PageSize: number("page-size")}
 	o.Source = ListOptions{
 		Map: list("map"), Keep: list("keep"), Object: settings["object"], Header: settings["header"], Delimiter: settings["delimiter"], Encoding: settings["encoding"],
-		Sheet:  settings["sheet"],
+		Sheet: settings["sheet"], Shard: settings[shardSetting],
 		Sample: number("sample"), SampleSeed: 1,
 	}
 	if seed := settings["sample-seed"]; seed != "" && err == nil {

@@ -134,13 +134,20 @@ func (in *listInput) open(ctx context.Context) (*sources.List, error) {
 	return list, nil
 }
 
+// openWhole is open for all shards of the list: what one of them goes by, the others go by, too.
+func (in *listInput) openWhole(ctx context.Context) (*sources.List, error) {
+	whole := *in
+	whole.options.Part, whole.options.Rejects = nil, nil
+	return whole.open(ctx)
+}
+
 // findOpaqueID is an id of the list that is no number; empty when there is none.
 // The lines of a list with ids are read once more for it.
 func (in *listInput) findOpaqueID(ctx context.Context, list *sources.List) (string, error) {
 	if list.Input().Mapping["id"] == "" {
 		return "", nil
 	}
-	list, err := in.open(ctx)
+	list, err := in.openWhole(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -190,6 +197,9 @@ func (r *reading) close() { _ = r.List.Close() } // it was only read
 func (in *listInput) expectedLines(list *sources.List) int64 {
 	if in.options.Sample != nil {
 		return int64(in.options.Sample.Len())
+	}
+	if in.options.Part != nil {
+		return 0
 	}
 	objects, read := in.options.Objects, list.Input()
 	if len(objects) != 1 || objects[0].URI != in.uri || objects[0].Lines == 0 || read.Compression != "" || read.Format == sources.FormatXLSX {

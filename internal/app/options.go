@@ -63,6 +63,9 @@ type ListOptions struct {
 	// StrictFiles refuses a folder with a file that is no list.
 	StrictFiles bool
 
+	// The part of the list that is read, as ParseShard writes it; empty: all of it.
+	Shard string
+
 	Sample     int // lines that are drawn at random; 0: all are read
 	SampleSeed uint64
 

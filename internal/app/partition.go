@@ -135,5 +135,8 @@ func (j *Job) checkLake(ctx context.Context, l *lake) error {
 	if err := l.checkSimulated(j.isSimulated()); err != nil {
 		return err
 	}
+	if err := j.checkShard(ctx, l); err != nil {
+		return err
+	}
 	return j.choosePartition(ctx, l)
 }

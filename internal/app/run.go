@@ -362,6 +362,9 @@ func (l *ListOptions) parse(s3 S3Options, stdin io.Reader) (sources.Options, err
 	if l.Sample < 0 {
 		return o, UsageErrorf("--sample %d: expected a number of lines, or 0 for the whole list", l.Sample)
 	}
+	if o.Part, err = l.part(); err != nil {
+		return o, err
+	}
 	for _, m := range SplitWords(l.Map) {
 		field, column, found := strings.Cut(m, "=")
 		if !found || column == "" {

@@ -246,7 +246,7 @@ func (s *WebhookSyncer) plan(ctx context.Context) (err error) {
 		return err
 	}
 	s.report = &WebhookSync{Lake: s.Lake, List: s.List, Name: s.options.Name, Rejects: []pipeline.RejectLine{}}
-	if err := s.adoptState(); err != nil {
+	if err := errors.Join(s.checkStateShard(), s.adoptState()); err != nil {
 		return err
 	}
 	if err := s.readLines(ctx); err != nil {
@@ -291,7 +291,7 @@ func (s *WebhookSyncer) want() error {
 	if len(entities) == 0 && s.lines.missing == 0 {
 		return UsageErrorf("%s has no line that can be subscribed to; to end its subscriptions, use siglake webhooks remove %s", s.List, s.options.Name)
 	}
-	list := subscriptions.List{Name: s.options.Name, URI: s.List, Signals: SplitWords(s.options.Signals)}
+	list := subscriptions.List{Name: s.options.Name, URI: s.List, Signals: SplitWords(s.options.Signals), Shard: s.Source.Shard}
 	if before := s.state.FindList(list.Name); before != nil {
 		list.Synced = before.Synced
 	}
@@ -426,6 +426,9 @@ func (s *WebhookSyncer) readLines(ctx context.Context) error {
 	var purchases pipeline.Purchases
 	if l != nil {
 		defer l.close() //nolint:errcheck // nothing was written
+		if err := s.checkShard(ctx, l); err != nil {
+			return err
+		}
 		purchases = l.ledger.Purchases(nil, ttlOf(&s.spec))
 	}
 	if purchases, err = withPendingOptOuts(ctx, s.env, s.Store, s.Lake, l, purchases); err != nil {

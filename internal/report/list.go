@@ -20,6 +20,9 @@ func readingLines(in *pipeline.Input) []string {
 	if text := app.ColumnsText(in); text != "" {
 		lines = append(lines, text)
 	}
+	if in.Shard != "" {
+		lines = append(lines, fmt.Sprintf("shard %s of the list, by entity", in.Shard))
+	}
 	if len(in.Kept) > 0 {
 		lines = append(lines, "kept: "+format.List(in.Kept, 10))
 	}

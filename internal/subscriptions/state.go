@@ -49,7 +49,8 @@ type List struct {
 	Name    string    `json:"name"`
 	URI     string    `json:"uri"`
 	Signals []string  `json:"signals"`
-	Synced  time.Time `json:"synced"` // when it was last carried out completely; zero: never
+	Shard   string    `json:"shard,omitempty"` // the part of the list that it stands for, as index/count; empty: all of it
+	Synced  time.Time `json:"synced"`          // when it was last carried out completely; zero: never
 }
 
 // Subscription is an entity that is subscribed to, and what the vendor said last about it.
