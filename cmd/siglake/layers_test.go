@@ -51,7 +51,7 @@ var allowed = map[string][]string{
 	"internal/format":            {},
 	"internal/jobfile":           {},
 	"internal/notify":            {"internal/policy"},
-	"internal/app":               {"internal/receiver", "internal/inbox", "internal/export", "internal/lakereport", "internal/format", "schema", "pipeline", "sources", "sinks", "internal/lusha", "internal/policy", "internal/wal", "internal/durable", "internal/lease", "internal/lease/flock", "internal/ledger", "internal/ratelimit", "internal/bucket", "internal/forecast", "internal/nights", "internal/parallel", "internal/subscriptions"},
+	"internal/app":               {"internal/receiver", "internal/inbox", "internal/export", "internal/lakereport", "internal/format", "schema", "pipeline", "sources", "sinks", "internal/lusha", "internal/policy", "internal/wal", "internal/durable", "internal/lease", "internal/lease/flock", "internal/ledger", "internal/ratelimit", "internal/bucket", "internal/forecast", "internal/idmap", "internal/nights", "internal/parallel", "internal/subscriptions"},
 	"internal/report":            {"internal/app", "internal/format", "schema", "pipeline", "sinks", "internal/lusha", "internal/ledger", "internal/forecast", "internal/subscriptions"},
 	"internal/dictionary":        {"internal/ddl", "internal/format", "schema"},
 	"internal/ddl":               {"internal/app", "internal/format", "schema", "pipeline", "sinks"},

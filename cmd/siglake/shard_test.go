@@ -60,7 +60,7 @@ func (r *shardRig) shard(index int) *rig {
 // were inserted, deleted and moved they buy the inserted ones only, by the simulator's own bill.
 func TestShardEdits(t *testing.T) {
 	t.Parallel()
-	lines, count := proof.Size(3000, 100_000, 100_000), 6
+	lines, count := proof.Size(3000, 20_000, 100_000), 6
 	r := newShardRig(t)
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same list each time
 	text := func(domains []string) string { return "domain\n" + strings.Join(domains, "\n") + "\n" }

@@ -113,7 +113,7 @@ func (j *Job) checkShard(ctx context.Context, l *lake) error {
 	if !found || was == j.Source.Shard || !readsByLine(j.Service) {
 		return nil
 	}
-	again, total, err := j.countMoved(ctx, was)
+	moved, total, err := countMoved(ctx, j.listInput, was)
 	if err != nil {
 		return err
 	}
@@ -125,16 +125,16 @@ func (j *Job) checkShard(ctx context.Context, l *lake) error {
 		return UsageErrorf("%s: the lake %s holds runs of whole lists, so the lakes of the other shards would buy again what it holds; omit --shard, or buy into a new lake for each shard", asked, j.Lake)
 	}
 	return UsageErrorf("%s: the lake %s is that of shard %s, and knows only what was bought for that one; of %s that this command is about, it would buy %s without knowing what the lakes of other shards hold; use --shard %[3]s, or buy into new lakes to divide the list anew",
-		asked, l.uri, was, format.Count(total, "entity"), format.Thousands(again))
+		asked, l.uri, was, format.Count(total, "entity"), format.Thousands(moved))
 }
 
-// countMoved counts the entities of the command that do not belong to the shard of the lake, and all of them.
-func (j *Job) countMoved(ctx context.Context, was string) (moved, total int64, err error) {
+// countMoved counts the entities of a list, or part, that do not belong to the shard of a lake, and all of them.
+func countMoved(ctx context.Context, in *listInput, was string) (moved, total int64, err error) {
 	before, err := (&ListOptions{Shard: was}).shard()
 	if err != nil {
 		return 0, 0, err
 	}
-	list, err := j.listInput.open(ctx)
+	list, err := in.open(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
