@@ -17,6 +17,8 @@ type File struct {
 	name string
 	file *os.File
 	size int64
+
+	locked bool
 }
 
 // Create opens a file for reading and writing and empties it.
@@ -145,6 +147,7 @@ func (f *File) SyncAndClose() error {
 // cannot be locked. No hook sees it.
 func (f *File) TryLock() (bool, error) {
 	locked, err := flock.TryLock(f.file)
+	f.locked = locked
 	return locked, f.dir.PathError("lock", f.name, err)
 }
 
@@ -164,16 +167,25 @@ func (f *File) HasName() (bool, error) {
 
 // Close closes the file, even when it reports an error.
 func (f *File) Close() error {
-	err := f.dir.RunHooked("close", f.name, f.file.Close)
+	err := f.dir.RunHooked("close", f.name, f.closeFile)
 	if err != nil {
 		f.Discard() // a second close is harmless; a hook may have prevented the first
 	}
 	return err
 }
 
+// closeFile closes the file, and releases its lock first: a child process that is being started at this moment holds the
+// file open a little longer, and with it the lock.
+func (f *File) closeFile() error {
+	if f.locked {
+		_ = flock.Unlock(f.file) // closing releases it, too
+	}
+	return f.file.Close()
+}
+
 // Discard closes a file that is no longer needed. No hook sees it.
 func (f *File) Discard() {
 	if f.file != nil {
-		_ = f.file.Close()
+		_ = f.closeFile()
 	}
 }

@@ -135,7 +135,8 @@ func replaceText(f *os.File, text string) error {
 // Close releases the lock. The file stays, emptied: if it were removed, two processes
 // could hold locks on two files of the same name.
 func (l *Flock) Close() error {
-	_ = l.write(l.f, "") // a stale text would name a process that has ended
+	_ = l.write(l.f, "")  // a stale text would name a process that has ended
+	_ = flock.Unlock(l.f) // closing alone does not, while a child process is being started that inherits the file
 	return errors.Join(l.f.Close(), l.dir.Close())
 }
 
