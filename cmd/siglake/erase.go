@@ -30,14 +30,19 @@ func eraseListCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			requests, pending, err := app.ListErasures(c.Context, env, store, lake)
-			switch {
-			case err != nil:
+			list, err := app.ListErasures(c.Context, env, store, lake)
+			if err != nil {
 				return err
+			}
+			text := app.OptOutGapText(list.OptOutGaps)
+			if text != "" && (out.JSON || out.Quiet) {
+				env.Log.Warn(text)
+			}
+			switch {
 			case out.JSON:
-				return report.PrintJSON(env.Stdout, requests)
+				return report.PrintJSON(env.Stdout, list.Requests)
 			case !out.Quiet:
-				report.PrintErasures(env.Stdout, lake, requests, pending)
+				report.PrintErasures(env.Stdout, lake, list)
 			}
 			return nil
 		},

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +71,38 @@ func TestWebhookGaps(t *testing.T) {
 		if got := slices.Contains(windows, day); got != n.asked || len(gaps()) != n.gaps {
 			t.Errorf("%s: windows from %v, %d gaps; want one from %s: %v, and %d gaps", n.signals, windows, len(gaps()), day, n.asked, n.gaps)
 		}
+	}
+
+	// What is noted after a run of the day is polled by the next one of the day, and then there is nothing to do.
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state, err = subscriptions.Decode(text); err != nil {
+		t.Fatal(err)
+	}
+	state.NoteGap(schema.Company, entity, from, envFor(t).Now().Add(time.Minute), "webhooks were paused")
+	if err := os.WriteFile(path, state.Encode(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var plan struct {
+		Night struct {
+			Pairs struct {
+				Gaps int64 `json:"not_delivered"`
+			} `json:"pairs"`
+		} `json:"night"`
+	}
+	const signals = "financialEventsNews,surgeInHiring"
+	v := r.exec(t.Context(), []string{"plan", "-"}, list, "--signals", signals, "--since", "last", "--json")
+	if err := json.Unmarshal([]byte(v.stdout), &plan); err != nil || plan.Night.Pairs.Gaps != 2 {
+		t.Errorf("plan of a second run of the day: %v, %+v; want 2 pairs that were not delivered: %s", err, plan, v.stderr)
+	}
+	if windows := night(signals); !slices.Contains(windows, day) || len(gaps()) != 0 {
+		t.Errorf("a second run of the day: windows from %v, %d gaps; want one from %s and no gap", windows, len(gaps()), day)
+	}
+	before := len(r.sim.Bill().Entries)
+	if v := r.exec(t.Context(), []string{"run", "-"}, list, "--signals", signals, "--since", "last"); v.code != exitComplete || !strings.Contains(v.stdout, "Nothing to do") || len(r.sim.Bill().Entries) != before {
+		t.Errorf("a third run of the day: exit %d: %s%s", v.code, v.stdout, v.stderr)
 	}
 	r.checkInvariants()
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/siglake/siglake/internal/app"
-	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/report"
 	"github.com/siglake/siglake/pipeline"
 )
@@ -295,18 +294,23 @@ func webhooksSecretCommand() *cli.Command {
 }
 
 func webhooksOptOutsCommand() *cli.Command {
-	w, hookURL := newWebhookCommand("opt-outs"), ""
+	w, hookURL, asked := newWebhookCommand("opt-outs"), "", false
 	return &cli.Command{
 		Name: "opt-outs", Usage: "subscribe to the notices of contacts that opt out",
 		Description: "siglake listen receives the notices; siglake erase list shows whom they concern. An account can have one such\n" +
-			"subscription. It is free.",
-		Flags: w.flags(&cli.StringFlag{Name: "url", Destination: &hookURL, EnvVars: []string{"SIGLAKE_URL"}, Usage: "`URL` that the vendor delivers to; default: that of the lake's webhooks"}),
+			"subscription. It is free. The vendor does not repeat what it could not deliver: siglake notes since when notices\n" +
+			"were missing, and every command about webhooks says so until --asked.",
+		Flags: w.flags(
+			&cli.StringFlag{Name: "url", Destination: &hookURL, EnvVars: []string{"SIGLAKE_URL"}, Usage: "`URL` that the vendor delivers to; default: that of the lake's webhooks"},
+			&cli.BoolFlag{Name: "asked", Destination: &asked, EnvVars: []string{"SIGLAKE_ASKED"}, Usage: "the vendor has said who opted out while no notices were delivered: forget those times"},
+		),
 		Action: w.action(0, func(ctx context.Context, env *app.Env, _ []string) (any, func(), error) {
-			s, err := app.SubscribeOptOuts(ctx, env, w.o, hookURL)
+			order, err := app.SubscribeOptOuts(ctx, env, w.o, hookURL, asked)
 			if err != nil {
 				return nil, nil, err
 			}
-			return s, func() { report.PrintOptOutSubscription(env.Stdout, s) }, nil
+			w.end.Warning = app.OptOutGapText(order.Gaps)
+			return order, func() { report.PrintOptOutOrder(env.Stdout, order) }, nil
 		}),
 	}
 }
@@ -339,8 +343,7 @@ func webhooksAuditCommand() *cli.Command {
 			if err != nil {
 				return nil, nil, err
 			}
-			if w.end.Warning = app.BlockedText(a.Blocked, "is"); len(a.Missing) > 0 {
-				w.end.Reason = "the lake lacks " + format.Count(len(a.Missing), "delivery") + " that the vendor counts as successful"
+			if w.end.Warning, w.end.Reason = a.Warning(), a.Reason(); w.end.Reason != "" {
 				err = statusOf(exitUndelivered)
 			}
 			return a, func() { report.PrintWebhookAudit(env.Stdout, a) }, err

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,7 +122,9 @@ func (v *oddVendor) serve(w http.ResponseWriter, req *http.Request) {
 		v.delete(w, body)
 	case id == "opt-out":
 		v.made++
-		answer(w, 201, map[string]any{"id": fmt.Sprintf("%024x", v.made), "signalTypes": []string{"optOut"}, "url": body["url"], "isActive": true})
+		s := map[string]any{"id": fmt.Sprintf("%024x", v.made), "entityType": "contact", "entityId": "55501", "signalTypes": []string{"optOut"}, "url": body["url"], "name": body["name"], "isActive": true}
+		v.subs = slices.Insert(v.subs, 0, s)
+		answer(w, 201, s)
 	case strings.HasSuffix(id, "/test"):
 		answer(w, 200, map[string]any{"url": "u", "isSuccess": true, "flowCheck": map[string]any{"success": true, "statusCode": 201, "durationMs": 12}})
 	case isOne:
@@ -189,13 +192,29 @@ func (v *oddVendor) delete(w http.ResponseWriter, body map[string]any) {
 	answer(w, 200, map[string]any{"results": results})
 }
 
-// entities are the ids of the entities that are subscribed to, sorted.
+// entities are the ids of the entities that are subscribed to, sorted. The account is none.
 func (v *oddVendor) entities() (ids []string) {
 	for _, s := range v.subs {
-		ids = append(ids, s["entityId"].(string))
+		if !isOptOuts(s) {
+			ids = append(ids, s["entityId"].(string))
+		}
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// isOptOuts reports whether a subscription is one to notices of opt-outs.
+func isOptOuts(subscription map[string]any) bool {
+	return fmt.Sprint(subscription["signalTypes"]) == "[optOut]"
+}
+
+// block switches a subscription off, or all of them, since a time.
+func (v *oddVendor) block(since string, which func(map[string]any) bool) {
+	for _, s := range v.subs {
+		if which(s) {
+			s["isActive"], s["blockReason"], s["blockedAt"] = false, "Max retries exceeded", since
+		}
+	}
 }
 
 // hookTest runs commands about the webhooks of one lake.
@@ -251,6 +270,16 @@ func (h *hookTest) command(wantCode int, args ...string) string {
 		h.Fatalf("webhooks %v: exit %d, want %d: %s", args, code, wantCode, stderr)
 	}
 	return stdout + stderr
+}
+
+// status is what siglake status prints about the lake.
+func (h *hookTest) status() string {
+	h.Helper()
+	code, stdout, stderr := runProgram(h.T, "status", "--lake", h.lake)
+	if code != exitComplete {
+		h.Fatalf("status: exit %d: %s", code, stderr)
+	}
+	return stdout
 }
 
 func (h *hookTest) state() *subscriptions.State {
@@ -704,6 +733,131 @@ func TestWebhookAudit(t *testing.T) {
 	if len(gaps) != 2 || gaps[0].EntityID != "102" || gaps[0].From != "2026-04-06" || gaps[1].EntityID != "103" {
 		t.Errorf("gaps %+v, want those of 102 and 103 from 2026-04-06", gaps)
 	}
+	h.command(exitUndelivered, "audit") // no night has polled them yet
+	if again := h.state().Gaps; !reflect.DeepEqual(again, gaps) {
+		t.Errorf("a second audit notes %+v, want %+v", again, gaps)
+	}
+	h.poll(gaps)
+	if out := h.command(exitComplete, "audit"); !strings.Contains(out, "did not deliver 2 more") || len(h.state().Gaps) > 0 {
+		t.Errorf("after a night has polled them: %s, %d gaps; want both named as polled, and no gap", out, len(h.state().Gaps))
+	}
+	h.writeIDs("101", "103") // 102 has no subscription any more
+	h.sync(exitComplete, "--yes")
+	gone := eventDelivery(5, "102", "2026-04-07 10:00:00", 1)
+	attempt(gone, "102", "success", hookURL)
+	h.command(exitUndelivered, "audit")
+	h.command(exitComplete, "audit") // nothing says whom it was about
+}
+
+// poll notes that a night has polled the entities of gaps.
+func (h *hookTest) poll(gaps []subscriptions.Gap) {
+	h.Helper()
+	state := h.state()
+	state.PollGaps(gaps, func(g subscriptions.Gap) []string { return state.Find(g.Object, g.EntityID).Signals() })
+	if err := os.WriteFile(filepath.Join(h.lake, "_state", "webhooks.json"), state.Encode(), 0o600); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// TestWebhookAuditOptOuts: a notice of an opt-out is no missing event, and one that did not reach the lake is an alarm,
+// also one of a subscription that the vendor has no more.
+func TestWebhookAuditOptOuts(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	setNow(t, func() time.Time { return time.Date(2026, 4, 8, 12, 0, 0, 0, time.UTC) })
+	h.writeIDs("101")
+	h.sync(exitComplete, "--yes")
+	h.command(exitComplete, "opt-outs")
+	orders := []string{h.vendor.subs[0]["id"].(string)}
+	attempt := func(n, order int, status string) {
+		h.vendor.attempts = append(h.vendor.attempts, map[string]any{"id": "a", "subscriptionId": orders[order], "payloadId": fmt.Sprintf("p%d", n), "status": status, "statusCode": 201, "url": hookURL, "deliveredAt": "2026-04-07T10:00:00.000Z"})
+	}
+	notice := func(n int) delivered {
+		return delivered{delivery: inbox.Delivery{ID: fmt.Sprintf("opt-out-%d", n), Kind: inbox.OptOut, Received: time.Date(2026, 4, 7, 10, 0, 0, 0, time.UTC), Stamp: "1",
+			Body: fmt.Appendf(nil, `{"contactId":"%d","contactOptOutDate":"2026-04-06 07:41:02"}`, n)}}
+	}
+	receive(t, h.lake, notice(1))
+	attempt(1, 0, "success")
+	h.command(exitComplete, "audit")
+	publish(t, h.lake)
+	out := h.command(exitComplete, "audit")
+	if !strings.Contains(out, "1 notice of opt-outs, and 1 is there") || len(h.state().Gaps) > 0 {
+		t.Errorf("audit: %s, gaps %+v; want a notice that is there, and no gap", out, h.state().Gaps)
+	}
+	h.vendor.subs = slices.DeleteFunc(h.vendor.subs, isOptOuts)
+	h.command(exitComplete, "opt-outs")
+	orders = append(orders, h.vendor.subs[0]["id"].(string))
+	attempt(2, 1, "success")
+	for range 2 { // nothing polls a notice
+		if out := h.command(exitUndelivered, "audit"); !strings.Contains(out, "1 notice of opt-outs did not reach the lake") {
+			t.Errorf("audit: %s, want an alarm", out)
+		}
+	}
+	receive(t, h.lake, notice(2))
+	h.command(exitComplete, "audit")
+	attempt(3, 1, "permanent_failure")
+	h.command(exitUndelivered, "audit")
+	if len(h.state().Gaps) > 0 {
+		t.Errorf("gaps %+v, want none", h.state().Gaps)
+	}
+}
+
+// TestOptOutGaps: since when no notices of opt-outs were delivered stays known after they are ordered again, whichever
+// command does that, until the vendor was asked.
+func TestOptOutGaps(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	now := time.Date(2026, 4, 8, 12, 0, 0, 0, time.UTC)
+	setNow(t, func() time.Time { return now })
+	h.writeIDs("101")
+	h.sync(exitComplete, "--yes")
+	const missing, blocked = "no notices of opt-outs were delivered", "2026-04-07T09:05:00.000Z"
+	everywhere := func(text string) {
+		t.Helper()
+		_, erased, warned := runProgram(t, "erase", "list", "--lake", h.lake, "--json")
+		outs := map[string]string{"list": h.command(exitComplete, "list"), "audit": h.command(exitComplete, "audit"), "stats": h.command(exitComplete, "stats"), "erase list": erased + warned}
+		for name, out := range outs {
+			if text == "" && strings.Contains(out, missing) || !strings.Contains(out, text) {
+				t.Errorf("%s: %s, want %q", name, out, text)
+			}
+		}
+	}
+	if out := h.command(exitComplete, "opt-outs"); strings.Contains(out, missing) {
+		t.Errorf("first order: %s", out)
+	}
+	everywhere("")
+	h.vendor.block(blocked, isOptOuts)
+	if out := h.command(exitComplete, "list"); !strings.Contains(out, missing+" since 2026-04-07 09:05 UTC (Max retries exceeded)") {
+		t.Errorf("list while it is blocked: %s", out)
+	}
+	h.vendor.odd = func(req *http.Request) string { // the change is made, and the answer lost
+		if req.Method == http.MethodPatch {
+			return "lose"
+		}
+		return ""
+	}
+	if code, _, _ := runProgram(t, "webhooks", "opt-outs", "--lake", h.lake); code == exitComplete {
+		t.Error("the lost answer went unnoticed")
+	}
+	h.vendor.odd = nil
+	now = now.Add(time.Hour)
+	want := missing + " from 2026-04-07 09:05 UTC to 2026-04-08 12:00 UTC"
+	if out := h.command(exitComplete, "opt-outs"); !strings.Contains(out, want) {
+		t.Errorf("ordered again: %s, want %q", out, want)
+	}
+	everywhere(want)
+	h.vendor.block("2026-04-08T12:30:00.000Z", isOptOuts)
+	h.sync(exitComplete, "--yes")
+	everywhere("2026-04-08 12:00 UTC (Max retries exceeded), from 2026-04-08 12:30 UTC to 2026-04-08 13:00 UTC")
+	h.command(exitComplete, "opt-outs", "--asked")
+	everywhere("")
+	h.vendor.subs = slices.DeleteFunc(h.vendor.subs, isOptOuts)
+	now = now.Add(time.Hour)
+	if out := h.command(exitComplete, "list"); !strings.Contains(out, "since 2026-04-08 13:00 UTC (the vendor has the subscription no more)") || !strings.Contains(out, "orders them again") {
+		t.Errorf("list without it: %s", out)
+	}
+	h.command(exitComplete, "opt-outs")
+	everywhere("from 2026-04-08 13:00 UTC to 2026-04-08 14:00 UTC")
 }
 
 // TestWebhookCap: at the cap of a day deliveries are paused, and the next day they are resumed.
@@ -726,8 +880,19 @@ func TestWebhookCap(t *testing.T) {
 	h.wantEntities("101", "102")
 	h.command(exitDeferred, "cap", "--max-credits-per-day", "8")
 	h.wantEntities()
-	h.command(exitDeferred, "cap", "--max-credits-per-day", "8")
+	if out := h.command(exitDeferred, "cap", "--max-credits-per-day", "8"); !strings.Contains(out, "with a higher --max-credits-per-day") {
+		t.Errorf("at the cap: %s, want what ends the pause", out)
+	}
+	for name, out := range map[string]string{"stats": h.command(exitComplete, "stats"), "status": h.status()} {
+		if !strings.Contains(out, "paused since 2026-04-07 12:00 UTC") {
+			t.Errorf("%s: %s, want the pause", name, out)
+		}
+	}
 	h.sync(exitComplete, "--yes")
+	h.wantEntities()
+	h.command(exitComplete, "cap", "--max-credits-per-day", "9")
+	h.wantEntities("101", "102")
+	h.command(exitDeferred, "cap", "--max-credits-per-day", "8")
 	h.wantEntities()
 	now = now.AddDate(0, 0, 1)
 	h.command(exitComplete, "cap", "--max-credits-per-day", "8")

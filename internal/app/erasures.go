@@ -8,6 +8,7 @@ import (
 	"github.com/siglake/siglake/internal/inbox"
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/internal/lusha"
+	"github.com/siglake/siglake/internal/subscriptions"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sources"
@@ -179,30 +180,36 @@ type ErasureRequest struct {
 	Reason    string     `json:"why"`
 }
 
-// ListErasures lists the requests that a lake has received, oldest first. pending are notices in the inbox that are not
-// recorded yet.
-func ListErasures(ctx context.Context, env *Env, o StoreOptions, uri string) (requests []ErasureRequest, pending int, err error) {
+// ErasureList is what a lake has received of such requests.
+type ErasureList struct {
+	Requests []ErasureRequest // oldest first
+	Pending  int              // notices in the inbox that are not recorded yet
+	// Times in which no notices were delivered.
+	OptOutGaps []subscriptions.OptOutGap
+}
+
+// ListErasures lists the requests that a lake has received.
+func ListErasures(ctx context.Context, env *Env, o StoreOptions, uri string) (*ErasureList, error) {
 	if uri == "" {
-		return nil, 0, ErrNoLake
+		return nil, ErrNoLake
 	}
 	received, err := openInbox(ctx, env, o, uri)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer received.Close() //nolint:errcheck // it was only read
 	end, err := received.End(ctx)
 	if err != nil {
-		return nil, 0, inboxError(uri, err)
+		return nil, inboxError(uri, err)
 	}
 	l, err := openLakeIfExists(ctx, env, o, uri)
 	if err == nil && l == nil && end == "" {
 		err = mustExist(ctx, env, o, uri)
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	requests = []ErasureRequest{}
-	isKnown := func(string) bool { return false }
+	list, isKnown := &ErasureList{Requests: []ErasureRequest{}}, func(string) bool { return false }
 	if l != nil { // else the inbox is all that there is
 		defer l.close() //nolint:errcheck // nothing was written
 		known := l.ledger.Erasures()
@@ -212,19 +219,20 @@ func ListErasures(ctx context.Context, env *Env, o StoreOptions, uri string) (re
 			if !x.Requested.IsZero() {
 				r.Requested = &x.Requested
 			}
-			requests = append(requests, r)
+			list.Requests = append(list.Requests, r)
 		}
 	}
 	err = visitNotices(ctx, received, end, func(d *inbox.Delivery) error {
 		if !isKnown(d.ID) {
-			pending++
+			list.Pending++
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, 0, inboxError(uri, err)
+		return nil, inboxError(uri, err)
 	}
-	return requests, pending, nil
+	list.OptOutGaps = readWebhooks(ctx, env, o, uri, "times without notices are not shown").OptOutGaps
+	return list, nil
 }
 
 // OptedOut are the ids of contacts that have opted out, sorted. A copy of a lake without its journal has none; a journal

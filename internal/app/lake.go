@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/siglake/siglake/internal/ledger"
 	"github.com/siglake/siglake/pipeline"
@@ -26,6 +27,8 @@ type lake struct {
 	windows windowClock
 	// The runs that this process published for one that died: see recoverRuns.
 	completed []*ledger.Run
+	// When it was last noted that webhooks may not have delivered events, of what no night has polled since.
+	gapNoted time.Time
 	// Called after each answer that was read; nil: not wanted. It is set before answers are read.
 	answerRead func()
 }

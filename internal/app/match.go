@@ -124,7 +124,8 @@ func (m *matcher) matchUnfinished(last *ledger.Run) runMatch {
 	return runMatch{blocking: last}
 }
 
-// matchPublished matches a command with the newest published run of the same command; a refresh with the
+// matchPublished matches a command with the newest published run of the same command. A nightly run of today is not
+// the last one if webhooks may not have delivered events since: that is polled at once. A refresh is matched with the
 // newest refresh. What a refresh left is requested without it as far as it was never bought. A refresh whose
 // process died while it was published is done: to begin anew would buy all of it once more.
 func (m *matcher) matchPublished() runMatch {
@@ -143,7 +144,7 @@ func (m *matcher) matchPublished() runMatch {
 			return runMatch{continues: r}
 		case r.HasUnaskedLines() && windows.mayContinue(r) && (!m.rules.unattended || m.rules.resuming || windows.isOfThisNight(r)):
 			return runMatch{continues: r}
-		case !r.HasUnaskedLines() && until.Equal(today):
+		case !r.HasUnaskedLines() && until.Equal(today) && (m.rules.resuming || !m.lake.gapNoted.After(r.FirstStarted)):
 			return runMatch{done: r}
 		}
 		break

@@ -14,6 +14,7 @@ import (
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/nights"
 	"github.com/siglake/siglake/internal/ratelimit"
+	"github.com/siglake/siglake/internal/subscriptions"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/schema"
 	"github.com/siglake/siglake/sources"
@@ -176,6 +177,7 @@ type planner struct {
 	report *PlanReport
 
 	match  runMatch
+	gaps   []subscriptions.Gap // of the lake's webhooks
 	past   []forecast.History
 	tariff pipeline.Tariff
 }
@@ -245,6 +247,9 @@ func (p *planner) matchRuns(ctx context.Context) error {
 	}
 	if l != nil {
 		l.windows.now = j.apiNow
+		if j.isNightly() {
+			p.gaps = l.webhooks(ctx, j.Store).Gaps
+		}
 		p.match, p.past = newMatcher(j, l).find(), l.ledger.History()
 	}
 	return nil

@@ -35,7 +35,7 @@ func (p *planner) schedule(ctx context.Context, purchases pipeline.Purchases) (*
 	if r := p.match.resume; r != nil {
 		lateness = r.Lateness
 	}
-	return (&nightScheduler{&p.job.RunOptions, p.lake, p.report.Queries, p.lake.webhooks(ctx, p.job.Store).Gaps}).schedule(ctx, purchases, lateness)
+	return (&nightScheduler{&p.job.RunOptions, p.lake, p.report.Queries, p.gaps}).schedule(ctx, purchases, lateness)
 }
 
 // addNight reports what a night asks, how late it expects events, and what it saves.

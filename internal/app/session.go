@@ -27,8 +27,8 @@ type session struct {
 	match runMatch      // with earlier runs; set by matchRuns
 	built *builtQueries // nil: none yet
 
-	schedule *nights.Schedule    // nil: the run is no night
-	gaps     []subscriptions.Gap // of the lake's webhooks, which the schedule fills
+	schedule *nights.Schedule     // nil: the run is no night
+	webhooks *subscriptions.State // of the lake, with gaps that the schedule of a nightly run fills
 	// Of a nightly run of a lake with webhooks: what is subscribed to, and how many new events were delivered since the
 	// nightly run before. Nil otherwise.
 	subscribed func(object schema.Object, entityID, signalType string) bool
@@ -101,6 +101,9 @@ func (s *session) matchRuns(ctx context.Context) (nothing *NothingToDo, err erro
 	}
 	if err := s.publishInbox(ctx); err != nil {
 		return nil, err
+	}
+	if s.webhooks = new(subscriptions.State); j.isNightly() {
+		s.webhooks = l.webhooks(ctx, j.Store)
 	}
 	if err := s.refuseOptedOutSeeds(ctx); err != nil {
 		return nil, err
@@ -337,14 +340,12 @@ func (s *session) usedBefore(run *ledger.Run) *int64 {
 	return run.UsedCredits
 }
 
-// countDeliveries prepares a nightly run to count how new events of subscribed entities came to the lake, and finds the
-// entities of which webhooks may not have delivered events.
+// countDeliveries prepares a nightly run to count how new events of subscribed entities came to the lake.
 func (s *session) countDeliveries(ctx context.Context) error {
 	if !s.job.isNightly() {
 		return nil
 	}
-	state := s.lake.webhooks(ctx, s.job.Store)
-	s.gaps = state.Gaps
+	state := s.webhooks
 	if len(state.Subscriptions) == 0 && lastPublication(s.lake.ledger.Runs()) == nil {
 		return nil
 	}
@@ -356,7 +357,7 @@ func (s *session) countDeliveries(ctx context.Context) error {
 // setSchedule gives the runner the schedule of a nightly run.
 func (s *session) setSchedule(ctx context.Context, r *pipeline.Runner, queries []pipeline.Query) error {
 	j := s.job
-	schedule, err := (&nightScheduler{&j.RunOptions, s.lake, queries, s.gaps}).schedule(ctx, r.Purchases, r.Spec.Lateness)
+	schedule, err := (&nightScheduler{&j.RunOptions, s.lake, queries, s.webhooks.Gaps}).schedule(ctx, r.Purchases, r.Spec.Lateness)
 	if err == nil && schedule != nil {
 		r.Schedule, s.schedule = schedule, schedule
 		if schedule.Rereads() {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/siglake/siglake/internal/ledger"
+	"github.com/siglake/siglake/internal/subscriptions"
 	"github.com/siglake/siglake/pipeline"
 	"github.com/siglake/siglake/sinks"
 )
@@ -35,11 +36,23 @@ type LakeStatus struct {
 	// How answers differ from what this version knows, by the newest run that met any; nil: none did.
 	Drift *DriftStatus `json:"drift,omitempty"`
 
+	// The lake's webhooks; nil: it has none.
+	Webhooks *WebhookStatus `json:"webhooks,omitempty"`
+
 	// Why there is no run, if --max-age is set and --list or --job names none of the lake's.
 	NoRun string `json:"-"`
 
 	Generations []GenerationStatus `json:"generations"` // newest first
 	Earlier     int64              `json:"generations_before,omitempty"`
+}
+
+// WebhookStatus is what the lake knows of its webhooks.
+type WebhookStatus struct {
+	Lists         int                       `json:"lists"`
+	Subscriptions int                       `json:"subscriptions"`
+	Gaps          int                       `json:"gaps"` // entities that the next nightly run polls
+	OptOutGaps    []subscriptions.OptOutGap `json:"opt_out_gaps,omitempty"`
+	Pause         *subscriptions.Pause      `json:"pause,omitempty"`
 }
 
 // AuditStatus is what audits found, with the share of events that was missed and its interval.
@@ -144,6 +157,13 @@ func (s *statusReader) status(ctx context.Context, o *StatusOptions, maxAge time
 	return status, nil
 }
 
+func newWebhookStatus(state *subscriptions.State) *WebhookStatus {
+	if len(state.Lists) == 0 && state.OptOut == "" {
+		return nil
+	}
+	return &WebhookStatus{Lists: len(state.Lists), Subscriptions: len(state.Subscriptions), Gaps: len(state.Gaps), OptOutGaps: state.OptOutGaps, Pause: state.Pause}
+}
+
 // continueText is the command that requests what a run left: its job, which has caps and a list of its
 // own, or siglake resume.
 func (s *statusReader) continueText(r *ledger.Run) string {
@@ -207,6 +227,7 @@ func ReadStatus(ctx context.Context, env *Env, o StatusOptions) (*LakeStatus, er
 	if err != nil {
 		return nil, err
 	}
+	status.Webhooks = newWebhookStatus(readWebhooks(ctx, env, o.Store, o.Lake, "pauses and gaps of webhooks are not shown"))
 	if o.Last > 0 && o.Last < len(status.Runs) {
 		status.RunsBefore = len(status.Runs) - o.Last
 		status.Runs = status.Runs[status.RunsBefore:]

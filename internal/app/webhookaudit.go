@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/inbox"
 	"github.com/siglake/siglake/internal/lusha"
 	"github.com/siglake/siglake/internal/subscriptions"
@@ -20,13 +22,52 @@ type WebhookAudit struct {
 	// Deliveries to the lake's URL, each once whatever the attempts.
 	Delivered int `json:"delivered"` // that the vendor counts as successful
 	Received  int `json:"received"`  // of those, that the lake has
-	GivenUp   int `json:"given_up"`  // that the vendor does not attempt any more
+	GivenUp   int `json:"given_up"`  // that the vendor does not attempt any more, and no night has polled since
+	// Missing ones, and ones that were given up, of which an earlier audit noted that, and that a night has polled since.
+	Polled int `json:"polled"`
+	// Notices of opt-outs. They have no id by which both sides know them, and nothing polls them.
+	OptOuts AuditedOptOuts `json:"opt_outs"`
+	// Times in which no such notices were delivered.
+	OptOutGaps []subscriptions.OptOutGap `json:"opt_out_gaps,omitempty"`
 	// Subscriptions of the lake that are switched off at the vendor.
 	Blocked int `json:"blocked"`
 	// Delivered according to the vendor, and not in the lake, oldest first.
 	Missing []MissingDelivery `json:"missing"`
-	// Entities that the next nightly run polls because of this audit.
-	Gaps int `json:"gaps"`
+	// Entities that the next nightly run polls because of this audit or an earlier one.
+	Gaps  int                  `json:"gaps"`
+	Pause *subscriptions.Pause `json:"pause,omitempty"`
+}
+
+// AuditedOptOuts are the numbers of an audit for notices of opt-outs.
+type AuditedOptOuts struct {
+	Delivered int `json:"delivered"`
+	Received  int `json:"received"`
+	GivenUp   int `json:"given_up"`
+}
+
+// Lost is the number of notices that are not in the lake and that the vendor does not deliver any more.
+func (a *AuditedOptOuts) Lost() int { return max(a.Delivered-a.Received, 0) + a.GivenUp }
+
+// Reason is why the audit ends with an alarm; empty: the lake has what was delivered, or a night has polled it.
+func (a *WebhookAudit) Reason() string {
+	switch lost := a.OptOuts.Lost(); {
+	case len(a.Missing) > 0:
+		return "the lake lacks " + format.Count(len(a.Missing), "delivery") + " that the vendor counts as successful"
+	case lost > 0:
+		return fmt.Sprintf("the lake lacks %s of opt-outs: ask the vendor who opted out since %s", format.Count(lost, "notice"), a.Since.Format(time.DateOnly))
+	}
+	return ""
+}
+
+// Warning is what a team should hear of an audit that found nothing missing; empty: nothing.
+func (a *WebhookAudit) Warning() string {
+	switch {
+	case a.Blocked > 0:
+		return BlockedText(a.Blocked, "is")
+	case a.GivenUp > 0:
+		return fmt.Sprintf("the vendor gave up %s: see that siglake listen runs, and that the vendor reaches it; %s", format.Count(a.GivenUp, "delivery"), GapsText(a.Gaps))
+	}
+	return OptOutGapText(a.OptOutGaps)
 }
 
 // MissingDelivery is a delivery that the vendor counts as successful and that the lake does not have.
@@ -66,6 +107,7 @@ type webhookAuditor struct {
 	// By delivery: the successful attempt, or the last one.
 	delivered, givenUp map[string]lusha.HookAttempt
 	subscriptions      map[string]*lusha.Subscription // by id
+	notices            map[string]bool                // of opt-outs, that the lake has received
 }
 
 func (a *webhookAuditor) audit(ctx context.Context) (*WebhookAudit, error) {
@@ -73,7 +115,7 @@ func (a *webhookAuditor) audit(ctx context.Context) (*WebhookAudit, error) {
 	if err := a.readLog(ctx); err != nil {
 		return nil, webhookError(ctx, err)
 	}
-	received, err := a.session.receivedIDs(ctx)
+	received, err := a.received(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +131,11 @@ func (a *webhookAuditor) audit(ctx context.Context) (*WebhookAudit, error) {
 		}
 	}
 	a.compare(received)
+	optOut := subscriptions.Compare(a.session.state, exist, "", a.session.env.Now()).OptOut
+	if optOut != nil {
+		a.session.state.SetOptOuts(optOut, a.session.env.Now())
+	}
+	a.report.OptOutGaps, a.report.Pause = a.session.state.OptOutGapsAt(optOut), a.session.state.Pause
 	return a.report, a.session.store.write(ctx, a.session.state)
 }
 
@@ -116,43 +163,71 @@ func (a *webhookAuditor) readLog(ctx context.Context) error {
 	return nil
 }
 
+// isOptOuts reports whether an attempt was to deliver a notice of an opt-out.
+func (a *webhookAuditor) isOptOuts(attempt *lusha.HookAttempt) bool {
+	sub := a.subscriptions[attempt.SubscriptionID]
+	return a.session.state.IsOptOuts(attempt.SubscriptionID) || sub != nil && slices.Contains(sub.Signals, lusha.HookOptOuts)
+}
+
 // compare finds what the lake does not have, and notes it.
 func (a *webhookAuditor) compare(received map[string]bool) {
-	r := a.report
-	noted := map[schema.Entity]bool{}
-	note := func(attempt lusha.HookAttempt, reason string) (e schema.Entity) {
-		sub := a.subscriptions[attempt.SubscriptionID]
-		if sub == nil {
-			return e
-		}
-		e = schema.Entity{Object: sub.Object, ID: sub.EntityID}
-		noted[e] = true
-		a.session.state.NoteGap(e.Object, e.ID, attempt.DeliveredAt.AddDate(0, 0, -1), a.session.env.Now(), reason)
-		return e
-	}
-	for id, attempt := range a.delivered {
-		if r.Delivered++; received[id] {
-			r.Received++
+	r, state := a.report, a.session.state
+	r.OptOuts.Received = len(a.notices)
+	for _, id := range slices.Sorted(maps.Keys(a.delivered)) {
+		attempt := a.delivered[id]
+		if a.isOptOuts(&attempt) {
+			r.OptOuts.Delivered++
 			continue
 		}
-		e := note(attempt, "the vendor counts a delivery as successful that the lake does not have")
-		r.Missing = append(r.Missing, MissingDelivery{attempt, e.Object, e.ID})
+		if r.Delivered++; received[id] {
+			r.Received++
+		} else if e, open := a.note(&attempt, "the vendor counts a delivery as successful that the lake does not have"); open {
+			r.Missing = append(r.Missing, MissingDelivery{attempt, e.Object, e.ID})
+		} else {
+			r.Polled++
+		}
 	}
-	for id, attempt := range a.givenUp {
-		if _, later := a.delivered[id]; !later && !received[id] {
+	for _, id := range slices.Sorted(maps.Keys(a.givenUp)) {
+		attempt := a.givenUp[id]
+		if _, later := a.delivered[id]; later || received[id] {
+			continue
+		}
+		if a.isOptOuts(&attempt) {
+			r.OptOuts.GivenUp++
+		} else if _, open := a.note(&attempt, "the vendor gave a delivery up"); open {
 			r.GivenUp++
-			note(attempt, "the vendor gave a delivery up")
+		} else {
+			r.Polled++
 		}
 	}
 	slices.SortFunc(r.Missing, func(a, b MissingDelivery) int {
 		return cmp.Or(a.DeliveredAt.Compare(b.DeliveredAt), cmp.Compare(a.DeliveryID, b.DeliveryID))
 	})
-	r.Gaps = len(noted)
+	state.ForgetAudited(a.session.env.Now().Add(-longestLog))
+	r.Gaps = len(state.Gaps)
 }
 
-// receivedIDs are the ids of the deliveries that the lake has: in its inbox, or published.
-func (s *webhookSession) receivedIDs(ctx context.Context) (map[string]bool, error) {
-	known := map[string]bool{}
+// longestLog is how long the vendor's log has an attempt.
+const longestLog = 180 * 24 * time.Hour
+
+// note notes the entity of a delivery that the lake does not have, so that a night polls it: once. open: no night has
+// done so yet.
+func (a *webhookAuditor) note(attempt *lusha.HookAttempt, reason string) (e schema.Entity, open bool) {
+	sub, state := a.subscriptions[attempt.SubscriptionID], a.session.state
+	if sub == nil { // nothing says whom it was about: it is an alarm once
+		return e, state.Audit(attempt.DeliveryID, attempt.DeliveredAt)
+	}
+	e = schema.Entity{Object: sub.Object, ID: sub.EntityID}
+	if state.Audit(attempt.DeliveryID, attempt.DeliveredAt) {
+		state.NoteGap(e.Object, e.ID, attempt.DeliveredAt.AddDate(0, 0, -1), a.session.env.Now(), reason)
+	}
+	return e, state.HasGap(e.Object, e.ID)
+}
+
+// received are the ids of the deliveries that the lake has: in its inbox, or published.
+func (a *webhookAuditor) received(ctx context.Context) (map[string]bool, error) {
+	known, s := map[string]bool{}, a.session
+	a.notices = map[string]bool{}
 	l, err := openLakeIfExists(ctx, s.env, s.o.Store, s.o.Lake)
 	if err != nil {
 		return nil, err
@@ -161,6 +236,9 @@ func (s *webhookSession) receivedIDs(ctx context.Context) (map[string]bool, erro
 		defer l.close() //nolint:errcheck // nothing was written
 		if known, err = l.ledger.Reader().Deliveries(ctx, nil); err != nil {
 			return nil, lakeError(err)
+		}
+		for _, x := range l.ledger.Erasures().All() {
+			a.addNotice(x.Source, x.Received)
 		}
 	}
 	received, err := openInbox(ctx, s.env, s.o.Store, s.o.Lake)
@@ -173,14 +251,26 @@ func (s *webhookSession) receivedIDs(ctx context.Context) (map[string]bool, erro
 		return known, err
 	}
 	for d, err := range received.Deliveries(ctx, "", end) {
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, inboxError(s.o.Lake, err)
-		}
-		if known[d.ID] = true; d.Kind == inbox.Event {
+		case d.Kind == inbox.OptOut:
+			a.addNotice(d.ID, d.Received)
+		case d.Kind == inbox.Event:
 			known[callOf(&d)] = true
 		}
+		known[d.ID] = true
 	}
 	return known, nil
+}
+
+// addNotice adds a notice of an opt-out, if the vendor's log since then has it: its clock may be another one, and a
+// delivery takes a moment.
+func (a *webhookAuditor) addNotice(id string, received time.Time) {
+	const clocks = 5 * time.Minute
+	if id != "" && !received.Before(a.report.Since.Add(-clocks)) {
+		a.notices[id] = true
+	}
 }
 
 // WebhookCap says how far the deliveries of a day are from a cap.
@@ -203,7 +293,7 @@ const CapWarnsAt = 80
 const pausedByCap = "siglake webhooks cap"
 
 // CapWebhooks pauses the lake's webhooks if the deliveries of the day (UTC) have cost as much as the cap allows, and
-// resumes them on another day. A push is charged before siglake sees it, so the cap can be exceeded by what is delivered
+// resumes them on another day, or under a higher cap. A push is charged before siglake sees it, so the cap can be exceeded by what is delivered
 // between two of these commands.
 func CapWebhooks(ctx context.Context, env *Env, o WebhookOptions, maxPerDay string) (*WebhookCap, error) {
 	limit, err := parseCap("max-credits-per-day", maxPerDay)
@@ -228,7 +318,7 @@ func CapWebhooks(ctx context.Context, env *Env, o WebhookOptions, maxPerDay stri
 	case c.Spent >= limit && pause == nil:
 		c.Changed = "paused"
 		_, err = s.pause(ctx, pausedByCap)
-	case pause != nil && pause.Reason == pausedByCap && pause.Since.Before(today) && c.Spent < limit:
+	case pause != nil && pause.Reason == pausedByCap && c.Spent < limit: // another day, or a higher cap
 		c.Changed = "resumed"
 		_, err = s.resume(ctx)
 	case pause != nil: // one that was interrupted is finished

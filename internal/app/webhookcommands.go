@@ -111,6 +111,8 @@ type WebhookList struct {
 	Gaps          []subscriptions.Gap  `json:"gaps"`
 	Pause         *subscriptions.Pause `json:"pause,omitempty"`
 	OptOuts       bool                 `json:"opt_outs"` // the lake has subscribed to notices of opt-outs
+	// Times in which no such notices were delivered.
+	OptOutGaps []subscriptions.OptOutGap `json:"opt_out_gaps,omitempty"`
 }
 
 // ListedSubscription is a subscription at the vendor.
@@ -141,6 +143,7 @@ func ListWebhooks(ctx context.Context, env *Env, o WebhookOptions, all bool) (*W
 		return nil, askError(ctx, err)
 	}
 	w := &WebhookList{Lake: o.Lake, LakeID: s.state.Lake, URL: s.state.URL, Lists: s.state.Lists, Subscriptions: []ListedSubscription{}, Gaps: s.state.Gaps, Pause: s.state.Pause, OptOuts: s.state.OptOut != ""}
+	w.OptOutGaps = s.state.OptOutGapsAt(subscriptions.Compare(s.state, exist, "", env.Now()).OptOut)
 	there := map[schema.Entity]bool{}
 	for i := range exist {
 		e := &exist[i]
@@ -273,9 +276,18 @@ func TestWebhooks(ctx context.Context, env *Env, o WebhookOptions, ids []string)
 	return tests, nil
 }
 
+// OptOutOrder is the order of notices of contacts that opt out.
+type OptOutOrder struct {
+	Lake         string             `json:"lake"`
+	Subscription ListedSubscription `json:"subscription"`
+	// Times in which no notices were delivered.
+	Gaps []subscriptions.OptOutGap `json:"opt_out_gaps"`
+}
+
 // SubscribeOptOuts orders notices of contacts that opt out, to the lake's URL or another one. An account can have one
-// such order: if it is the lake's, it is switched on, and gets another URL.
-func SubscribeOptOuts(ctx context.Context, env *Env, o WebhookOptions, hookURL string) (*lusha.Subscription, error) {
+// such order: if it is the lake's, it is switched on, and gets another URL. asked: the vendor has said who opted out
+// in the times in which no notices were delivered, up to now.
+func SubscribeOptOuts(ctx context.Context, env *Env, o WebhookOptions, hookURL string, asked bool) (*OptOutOrder, error) {
 	if hookURL != "" {
 		if err := checkHookURL(hookURL); err != nil {
 			return nil, err
@@ -294,6 +306,7 @@ func SubscribeOptOuts(ctx context.Context, env *Env, o WebhookOptions, hookURL s
 		return nil, askError(ctx, err)
 	}
 	sub := subscriptions.Compare(s.state, exist, "", env.Now()).OptOut
+	s.state.EndOptOutGap(sub, env.Now())
 	if sub == nil {
 		sub, err = s.orderOptOuts(ctx, cmp.Or(hookURL, s.state.URL))
 	} else {
@@ -302,12 +315,15 @@ func SubscribeOptOuts(ctx context.Context, env *Env, o WebhookOptions, hookURL s
 	if err != nil {
 		return nil, err
 	}
-	s.state.OptOut = sub.ID
-	return sub, s.store.write(ctx, s.state)
+	if s.state.SetOptOuts(sub, env.Now()); asked {
+		s.state.OptOutGaps = nil
+	}
+	order := &OptOutOrder{Lake: o.Lake, Subscription: newListedSubscription(s.state, sub), Gaps: slices.Concat([]subscriptions.OptOutGap{}, s.state.OptOutGaps)}
+	return order, s.store.write(ctx, s.state)
 }
 
-// orderOptOuts creates the order. The lake's id is durable before: if this process dies, the next one knows by the name
-// that the order is the lake's.
+// orderOptOuts creates the order. The lake's id is durable before, and since when no notices were delivered: if this
+// process dies, the next one knows by the name that the order is the lake's.
 func (s *webhookSession) orderOptOuts(ctx context.Context, hookURL string) (*lusha.Subscription, error) {
 	if hookURL == "" {
 		return nil, UsageErrorf("name the address that the vendor delivers to with --url: that of siglake listen, or of the proxy in front of it")
@@ -338,6 +354,9 @@ func (s *webhookSession) renewOptOuts(ctx context.Context, sub *lusha.Subscripti
 	if change.URL == "" && change.Active == nil {
 		return sub, nil
 	}
+	if err := s.store.write(ctx, s.state); err != nil { // since when no notices were delivered
+		return nil, err
+	}
 	changed, err := s.client.Change(ctx, sub.ID, change)
 	if err != nil {
 		return nil, webhookError(ctx, err)
@@ -347,11 +366,14 @@ func (s *webhookSession) renewOptOuts(ctx context.Context, sub *lusha.Subscripti
 
 // WebhookTotals are the vendor's totals of deliveries, and what the lake knows.
 type WebhookTotals struct {
-	Vendor lusha.HookStats `json:"vendor"` // of the whole account
-	Lake   string          `json:"lake"`
-	Lists  int             `json:"lists"`
-	Wanted int             `json:"subscriptions"`
-	Gaps   int             `json:"gaps"`
+	Vendor lusha.HookStats      `json:"vendor"` // of the whole account
+	Lake   string               `json:"lake"`
+	Lists  int                  `json:"lists"`
+	Wanted int                  `json:"subscriptions"`
+	Gaps   int                  `json:"gaps"`
+	Pause  *subscriptions.Pause `json:"pause,omitempty"`
+	// Times in which no notices of opt-outs were delivered, as far as the lake has noted them.
+	OptOutGaps []subscriptions.OptOutGap `json:"opt_out_gaps,omitempty"`
 }
 
 // SumWebhooks reads the vendor's totals.
@@ -365,7 +387,7 @@ func SumWebhooks(ctx context.Context, env *Env, o WebhookOptions) (*WebhookTotal
 	if err != nil {
 		return nil, webhookError(ctx, err)
 	}
-	return &WebhookTotals{Vendor: *stats, Lake: o.Lake, Lists: len(s.state.Lists), Wanted: len(s.state.Subscriptions), Gaps: len(s.state.Gaps)}, nil
+	return &WebhookTotals{Vendor: *stats, Lake: o.Lake, Lists: len(s.state.Lists), Wanted: len(s.state.Subscriptions), Gaps: len(s.state.Gaps), Pause: s.state.Pause, OptOutGaps: s.state.OptOutGaps}, nil
 }
 
 // PauseText says since when a lake's webhooks are paused, and how to resume; empty: they are not.
@@ -373,7 +395,11 @@ func PauseText(p *subscriptions.Pause) string {
 	if p == nil {
 		return ""
 	}
-	return fmt.Sprintf("paused since %s (%s): nothing is delivered until siglake webhooks resume", p.Since.Format("2006-01-02 15:04 UTC"), p.Reason)
+	end := "until siglake webhooks resume"
+	if p.Reason == pausedByCap {
+		end = "before siglake webhooks cap runs on the next day (UTC), or with a higher --max-credits-per-day"
+	}
+	return fmt.Sprintf("paused since %s (%s): nothing is delivered %s; the next siglake run --since last after that polls what happened meanwhile", p.Since.Format(minuteUTC), p.Reason, end)
 }
 
 // BlockedText says that the vendor has switched subscriptions off; empty: none is, or was.
@@ -383,6 +409,35 @@ func BlockedText(n int, verb string) string {
 	}
 	return fmt.Sprintf("%s %s switched off at the vendor, which does that when deliveries are not acknowledged: see that siglake listen runs, and that the vendor reaches it", format.Count(int64(n), "subscription"), verb)
 }
+
+// OptOutGapText says when no notices of opt-outs were delivered, and what to do; empty: they always were.
+func OptOutGapText(gaps []subscriptions.OptOutGap) string {
+	if len(gaps) == 0 {
+		return ""
+	}
+	var times []string
+	goesOn := false
+	for i := range gaps {
+		g := &gaps[i]
+		from, text := "a time that siglake does not know", ""
+		if g.From != nil {
+			from = g.From.Format(minuteUTC)
+		}
+		if text = "since " + from; g.Until != nil {
+			text = "from " + from + " to " + g.Until.Format(minuteUTC)
+		}
+		goesOn = goesOn || g.Until == nil
+		times = append(times, text+" ("+g.Reason+")")
+	}
+	order := ""
+	if goesOn {
+		order = "siglake webhooks opt-outs orders them again; "
+	}
+	return fmt.Sprintf("no notices of opt-outs were delivered %s, and the vendor does not repeat them: %sask the vendor who opted out meanwhile, then end this note with siglake webhooks opt-outs --asked", strings.Join(times, ", "), order)
+}
+
+// minuteUTC is how messages state a time.
+const minuteUTC = "2006-01-02 15:04 UTC"
 
 // GapsText says how many entities may lack events; empty: none.
 func GapsText(n int) string {

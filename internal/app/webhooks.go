@@ -73,6 +73,8 @@ func (r *WebhookSync) Warning() string {
 		return "the account has no signing secret, and the vendor delivers nothing: siglake webhooks rotate-secret creates one"
 	case r.Done && n > 0:
 		return BlockedText(n, "was") + "; siglake has switched on again, and the next siglake run --since last polls what was not delivered"
+	case r.Done:
+		return OptOutGapText(r.OptOutGaps)
 	}
 	return ""
 }
@@ -97,11 +99,11 @@ type WebhookChanges struct {
 	Others   int              `json:"others"` // subscriptions of the account that are not the lake's
 	Problems []WebhookProblem `json:"problems"`
 	Gaps     int              `json:"gaps"` // entities that the next nightly run polls, since events may be missing
-	// Why no opt-out notices were delivered any more; empty: they are, or the lake has not subscribed to them.
-	OptOutsOff string               `json:"opt_outs_off,omitempty"`
-	Pause      *subscriptions.Pause `json:"pause,omitempty"`
-	Pending    int                  `json:"pending"` // wanted, and not there when the command ended
-	stray      []lusha.Subscription // for messages
+	// Times in which no opt-out notices were delivered; see OptOutGapText.
+	OptOutGaps []subscriptions.OptOutGap `json:"opt_out_gaps,omitempty"`
+	Pause      *subscriptions.Pause      `json:"pause,omitempty"`
+	Pending    int                       `json:"pending"` // wanted, and not there when the command ended
+	stray      []lusha.Subscription      // for messages
 	state      *subscriptions.State
 }
 
@@ -582,7 +584,7 @@ func newWebhookChanges(state *subscriptions.State, c *subscriptions.Comparison) 
 			w.Gaps++
 		}
 	}
-	w.OptOutsOff = optOutsOff(state, c)
+	w.OptOutGaps = state.OptOutGapsAt(c.OptOut)
 	w.Replaces, w.Calls = webhookCalls(c)
 	if w.Replaces {
 		w.Gaps = max(w.Gaps, countChanged(c))
@@ -611,22 +613,6 @@ func webhookCalls(c *subscriptions.Comparison) (replaces bool, calls int) {
 		return true, calls + 2*blocks(changed)
 	}
 	return false, calls + changed
-}
-
-// optOutsOff says why the vendor delivers no opt-out notices; empty: it does, or the lake has not subscribed to them.
-func optOutsOff(state *subscriptions.State, c *subscriptions.Comparison) string {
-	switch e := c.OptOut; {
-	case e == nil && state.OptOut == "", e != nil && e.Active:
-		return ""
-	case e == nil:
-		return "the vendor has no subscription to opt-out notices any more: siglake webhooks opt-outs creates it again; ask the vendor who opted out meanwhile"
-	default:
-		since := ""
-		if !e.BlockedAt.IsZero() {
-			since = " since " + e.BlockedAt.Format("2006-01-02 15:04 UTC")
-		}
-		return fmt.Sprintf("no opt-out notices were delivered%s (%s), and the vendor does not repeat them: ask it who opted out since", since, cmp.Or(e.BlockReason, "switched off"))
-	}
 }
 
 // IsEmpty reports whether nothing has to change.

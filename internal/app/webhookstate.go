@@ -126,9 +126,21 @@ func WebhookState(ctx context.Context, env *Env, o StoreOptions, uri string) (*s
 // webhooks is what the lake knows of its webhooks, with the entities of which they may not have delivered events. A run
 // does not depend on it: what cannot be read is warned about.
 func (l *lake) webhooks(ctx context.Context, o StoreOptions) *subscriptions.State {
-	state, err := WebhookState(ctx, l.env, o, l.uri)
+	state := readWebhooks(ctx, l.env, o, l.uri, "events that webhooks have not delivered are not polled")
+	for i := range state.Gaps {
+		if noted := state.Gaps[i].Noted; noted.After(l.gapNoted) {
+			l.gapNoted = noted
+		}
+	}
+	return state
+}
+
+// readWebhooks is what a lake knows of its webhooks; if that cannot be read, the zero state, with a warning about the
+// consequence.
+func readWebhooks(ctx context.Context, env *Env, o StoreOptions, uri, consequence string) *subscriptions.State {
+	state, err := WebhookState(ctx, env, o, uri)
 	if err != nil {
-		l.env.Log.Warn("events that webhooks have not delivered are not polled: the state of the webhooks cannot be read", "error", err)
+		env.Log.Warn(consequence+": the state of the webhooks cannot be read", "error", err)
 		return &subscriptions.State{}
 	}
 	return state
@@ -136,11 +148,11 @@ func (l *lake) webhooks(ctx context.Context, o StoreOptions) *subscriptions.Stat
 
 // closeGaps notes which gaps a nightly run has filled. One that left anything fills them again when it is continued.
 func (s *session) closeGaps(ctx context.Context, m *pipeline.Manifest) {
-	if len(s.gaps) == 0 || s.schedule == nil || m.Run.Stop != nil || m.Accounts.ByStatus[schema.Deferred]+m.Accounts.ByStatus[schema.InDoubt] > 0 {
+	if len(s.webhooks.Gaps) == 0 || s.schedule == nil || m.Run.Stop != nil || m.Accounts.ByStatus[schema.Deferred]+m.Accounts.ByStatus[schema.InDoubt] > 0 {
 		return
 	}
 	err := changeWebhooks(context.WithoutCancel(ctx), s.job.env, s.job.Store, s.lake.uri, "siglake "+s.job.Command, func(state *subscriptions.State) {
-		state.PollGaps(s.gaps, func(g subscriptions.Gap) []string {
+		state.PollGaps(s.webhooks.Gaps, func(g subscriptions.Gap) []string {
 			return s.schedule.Polled(pipeline.IdentityByID(g.Object, g.EntityID))
 		})
 	})

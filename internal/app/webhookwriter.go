@@ -51,6 +51,7 @@ func (w *webhookWriter) reconcile(ctx context.Context, removed string) (*Webhook
 		err = errors.Join(err, saveErr)
 	}
 	changes.Problems, changes.Calls, changes.Gaps = append(changes.Problems, w.problems...), w.calls, len(w.state.Gaps)
+	changes.OptOutGaps = w.state.OptOutGapsAt(c.OptOut)
 	if w.state.Pause == nil {
 		for i := range w.state.Subscriptions {
 			if w.state.Subscriptions[i].ID == "" {
@@ -98,7 +99,8 @@ func (w *webhookWriter) apply(ctx context.Context, c *subscriptions.Comparison) 
 	replaces, _ := webhookCalls(c)
 	w.noteGaps(c, replaces)
 	if c.OptOut != nil {
-		w.state.OptOut = c.OptOut.ID
+		w.state.EndOptOutGap(c.OptOut, w.env.Now())
+		w.state.SetOptOuts(c.OptOut, w.env.Now())
 	}
 	if err := w.store.write(ctx, w.state); err != nil {
 		return err
@@ -164,6 +166,8 @@ func (w *webhookWriter) switchOnOptOuts(ctx context.Context, e *lusha.Subscripti
 	if _, err := w.client.Change(ctx, e.ID, lusha.HookChange{Active: &active}); err != nil {
 		return webhookError(ctx, err)
 	}
+	e.Active = true
+	w.state.SetOptOuts(e, w.env.Now())
 	return w.done(ctx)
 }
 

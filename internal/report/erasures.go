@@ -9,9 +9,9 @@ import (
 )
 
 // PrintErasures lists the requests of persons to be forgotten.
-func PrintErasures(w io.Writer, lake string, requests []app.ErasureRequest, pending int) {
-	for i := range requests {
-		r := &requests[i]
+func PrintErasures(w io.Writer, lake string, list *app.ErasureList) {
+	for i := range list.Requests {
+		r := &list.Requests[i]
 		opted := "unknown"
 		if r.Requested != nil {
 			opted = r.Requested.UTC().Format(time.DateOnly)
@@ -19,8 +19,11 @@ func PrintErasures(w io.Writer, lake string, requests []app.ErasureRequest, pend
 		format.Fprintf(w, "contact %s  opted out %s  received %s  due %s  %s\n", r.Contact, opted, r.Received.UTC().Format(time.DateOnly), r.Due.UTC().Format(time.DateOnly), r.Reason)
 	}
 	format.Fprintf(w, "%s of %s. siglake requests nothing about these persons, and the views of siglake ddl and exports leave their rows out; the files still have them.\n",
-		format.Count(int64(len(requests)), "request"), lake)
-	if pending > 0 {
-		format.Fprintf(w, "Note: %s in the inbox; siglake webhooks publish records them.\n", format.Count(int64(pending), "further notice"))
+		format.Count(int64(len(list.Requests)), "request"), lake)
+	if list.Pending > 0 {
+		format.Fprintf(w, "Note: %s in the inbox; siglake webhooks publish records them.\n", format.Count(int64(list.Pending), "further notice"))
+	}
+	if text := app.OptOutGapText(list.OptOutGaps); text != "" {
+		format.Fprintf(w, "Note: %s.\n", text)
 	}
 }

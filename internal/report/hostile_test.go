@@ -202,7 +202,7 @@ var printers = map[string]func(w io.Writer){
 		LogUndecided(slog.New(slog.NewTextHandler(format.NewWriter(w), nil)), filled[app.UndecidedCalls]())
 		LogUndecided(slog.New(slog.NewJSONHandler(format.NewWriter(w), nil)), filled[app.UndecidedCalls]())
 	},
-	"PrintErasures": func(w io.Writer) { PrintErasures(w, hostile, filled[[]app.ErasureRequest](), 1) },
+	"PrintErasures": func(w io.Writer) { PrintErasures(w, hostile, filled[*app.ErasureList]()) },
 	"PrintWebhookSync": func(w io.Writer) {
 		r := filled[*app.WebhookSync]()
 		for _, a := range webhookActions {
@@ -211,13 +211,13 @@ var printers = map[string]func(w io.Writer){
 			PrintWebhookSync(w, r)
 		}
 	},
-	"PrintWebhookChanges":     func(w io.Writer) { PrintWebhookChanges(w, filled[*app.WebhookChanges](), false) },
-	"PrintWebhookList":        func(w io.Writer) { PrintWebhookList(w, filled[*app.WebhookList]()) },
-	"PrintWebhookTests":       func(w io.Writer) { PrintWebhookTests(w, filled[[]lusha.HookTest]()) },
-	"PrintWebhookTotals":      func(w io.Writer) { PrintWebhookTotals(w, filled[*app.WebhookTotals]()) },
-	"PrintOptOutSubscription": func(w io.Writer) { PrintOptOutSubscription(w, filled[*lusha.Subscription]()) },
-	"PrintWebhookAudit":       func(w io.Writer) { PrintWebhookAudit(w, filled[*app.WebhookAudit]()) },
-	"PrintWebhookCap":         func(w io.Writer) { PrintWebhookCap(w, filled[*app.WebhookCap]()) },
+	"PrintWebhookChanges": func(w io.Writer) { PrintWebhookChanges(w, filled[*app.WebhookChanges](), false) },
+	"PrintWebhookList":    func(w io.Writer) { PrintWebhookList(w, filled[*app.WebhookList]()) },
+	"PrintWebhookTests":   func(w io.Writer) { PrintWebhookTests(w, filled[[]lusha.HookTest]()) },
+	"PrintWebhookTotals":  func(w io.Writer) { PrintWebhookTotals(w, filled[*app.WebhookTotals]()) },
+	"PrintOptOutOrder":    func(w io.Writer) { PrintOptOutOrder(w, filled[*app.OptOutOrder]()) },
+	"PrintWebhookAudit":   func(w io.Writer) { PrintWebhookAudit(w, filled[*app.WebhookAudit]()) },
+	"PrintWebhookCap":     func(w io.Writer) { PrintWebhookCap(w, filled[*app.WebhookCap]()) },
 	"PrintSecret": func(w io.Writer) {
 		r := filled[*app.SecretReport]()
 		PrintSecret(w, r)

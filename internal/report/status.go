@@ -39,6 +39,7 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 		format.Fprintf(out, "%s", format.Lines(cappedStatusText(status.Capped)))
 	}
 	printDriftStatus(out, status.Drift)
+	printWebhookStatus(out, status.Webhooks)
 	for _, next := range status.Next {
 		format.Fprintf(out, "  Next: %s\n", next)
 	}
@@ -46,6 +47,17 @@ func PrintStatus(out io.Writer, status *app.LakeStatus, now time.Time) error {
 		return err
 	}
 	return printGenerations(out, status)
+}
+
+// printWebhookStatus says what is subscribed to, and what webhooks may not have delivered.
+func printWebhookStatus(out io.Writer, s *app.WebhookStatus) {
+	if s == nil {
+		return
+	}
+	format.Fprintf(out, "  Webhooks: %s in %s\n", format.Count(s.Subscriptions, "subscribed entity"), format.Count(s.Lists, "list"))
+	for _, text := range nonEmpty(app.PauseText(s.Pause), app.GapsText(s.Gaps), app.OptOutGapText(s.OptOutGaps)) {
+		format.Fprintf(out, "  Webhooks: %s\n", text)
+	}
 }
 
 // cappedStatusText says of how many pairs older events were not returned, and what would buy them.

@@ -142,7 +142,7 @@ func printWebhookChanges(w io.Writer, c *app.WebhookChanges, done bool) {
 }
 
 func printWebhookNotes(w io.Writer, c *app.WebhookChanges) {
-	for _, text := range nonEmpty(app.PauseText(c.Pause), app.GapsText(c.Gaps), c.OptOutsOff, c.StraysText()) {
+	for _, text := range nonEmpty(app.PauseText(c.Pause), app.GapsText(c.Gaps), app.OptOutGapText(c.OptOutGaps), c.StraysText()) {
 		format.Fprintf(w, "Note: %s.\n", text)
 	}
 	for i, p := range c.Problems {
@@ -194,7 +194,7 @@ func PrintWebhookList(w io.Writer, l *app.WebhookList) {
 	if l.Blocked > 0 {
 		blocked = "siglake webhooks sync LIST --yes switches blocked subscriptions on again, and notes what to poll"
 	}
-	for _, text := range nonEmpty(app.PauseText(l.Pause), pending, blocked, app.GapsText(len(l.Gaps))) {
+	for _, text := range nonEmpty(app.PauseText(l.Pause), pending, blocked, app.GapsText(len(l.Gaps)), app.OptOutGapText(l.OptOutGaps)) {
 		format.Fprintf(w, "Note: %s.\n", text)
 	}
 }
@@ -235,7 +235,7 @@ func PrintWebhookTotals(w io.Writer, t *app.WebhookTotals) {
 		format.Fprintf(w, "  %-11s %12s\n", "success", t.Vendor.SuccessRate)
 	}
 	format.Fprintf(w, "%s subscribes to %s in %s.\n", t.Lake, format.Count(int64(t.Wanted), "entity"), format.Count(int64(t.Lists), "list"))
-	if text := app.GapsText(t.Gaps); text != "" {
+	for _, text := range nonEmpty(app.PauseText(t.Pause), app.GapsText(t.Gaps), app.OptOutGapText(t.OptOutGaps)) {
 		format.Fprintf(w, "Note: %s.\n", text)
 	}
 }
@@ -254,9 +254,12 @@ func PrintSecret(w io.Writer, r *app.SecretReport) {
 	}
 }
 
-// PrintOptOutSubscription says that notices of opt-outs are ordered.
-func PrintOptOutSubscription(w io.Writer, s *lusha.Subscription) {
-	format.Fprintf(w, "The vendor delivers notices of contacts that opt out to %s (subscription %s).\n", s.URL, s.ID)
+// PrintOptOutOrder says that notices of opt-outs are ordered.
+func PrintOptOutOrder(w io.Writer, o *app.OptOutOrder) {
+	format.Fprintf(w, "The vendor delivers notices of contacts that opt out to %s (subscription %s).\n", o.Subscription.URL, o.Subscription.ID)
+	if text := app.OptOutGapText(o.Gaps); text != "" {
+		format.Fprintf(w, "Note: %s.\n", text)
+	}
 }
 
 // PrintWebhookAudit says what the lake lacks of what the vendor has delivered.
@@ -265,13 +268,26 @@ func PrintWebhookAudit(w io.Writer, a *app.WebhookAudit) {
 		m := &a.Missing[i]
 		format.Fprintf(w, "  missing: %s\n", strings.Join(nonEmpty(m.DeliveryID, m.DeliveredAt.Format("2006-01-02 15:04:05 UTC"), string(m.Object), m.EntityID, "subscription "+m.SubscriptionID), "  "))
 	}
-	format.Fprintf(w, "Since %s the vendor has delivered %s to %s, and %s there; %s missing. It gave up %s.\n", a.Since.Format(time.DateOnly), format.Count(int64(a.Delivered), "event"), a.Lake,
-		format.Thousands(int64(a.Received))+map[bool]string{true: " is", false: " are"}[a.Received == 1], format.Thousands(int64(len(a.Missing)))+map[bool]string{true: " is", false: " are"}[len(a.Missing) == 1],
-		format.Count(int64(a.GivenUp), "delivery"))
-	if text := app.BlockedText(a.Blocked, "is"); text != "" {
-		format.Fprintf(w, "Note: %s; then siglake webhooks sync LIST --yes switches on again.\n", text)
+	are := func(n int) string {
+		return format.Thousands(int64(n)) + map[bool]string{true: " is", false: " are"}[n == 1]
 	}
-	if text := app.GapsText(a.Gaps); text != "" {
+	format.Fprintf(w, "Since %s the vendor has delivered %s to %s, and %s there; %s missing. It gave up %s.\n", a.Since.Format(time.DateOnly), format.Count(int64(a.Delivered), "event"), a.Lake,
+		are(a.Received), are(len(a.Missing)), format.Count(int64(a.GivenUp), "delivery"))
+	if a.Polled > 0 {
+		format.Fprintf(w, "It did not deliver %s more, whose entities nightly runs have polled since.\n", format.Thousands(int64(a.Polled)))
+	}
+	if o := &a.OptOuts; o.Delivered+o.GivenUp > 0 {
+		format.Fprintf(w, "It has delivered %s of opt-outs, and %s there. It gave up %s.\n", format.Count(int64(o.Delivered), "notice"), are(min(o.Received, o.Delivered)), format.Thousands(int64(o.GivenUp)))
+	}
+	var notes []string
+	if text := app.BlockedText(a.Blocked, "is"); text != "" {
+		notes = append(notes, text+"; then siglake webhooks sync LIST --yes switches on again")
+	}
+	if a.OptOuts.Lost() > 0 {
+		notes = append(notes, fmt.Sprintf("%s of opt-outs did not reach the lake, and nothing repeats them: ask the vendor who opted out since %s", format.Count(int64(a.OptOuts.Lost()), "notice"), a.Since.Format(time.DateOnly)))
+	}
+	notes = append(notes, nonEmpty(app.PauseText(a.Pause), app.GapsText(a.Gaps), app.OptOutGapText(a.OptOutGaps))...)
+	for _, text := range notes {
 		format.Fprintf(w, "Note: %s.\n", text)
 	}
 }

@@ -39,9 +39,29 @@ type State struct {
 	Gaps []Gap `json:"gaps,omitempty"`
 	// The subscription to notices of contacts that opt out; empty: none is known.
 	OptOut string `json:"opt_out,omitempty"`
-	Pause  *Pause `json:"pause,omitempty"` // nil: deliveries are wanted
+	// Those that the lake had before, and when the present one was last seen to deliver; zero: never.
+	FormerOptOuts []string   `json:"former_opt_outs,omitempty"`
+	OptOutSeen    *time.Time `json:"opt_out_seen,omitempty"`
+	// Times in which no notices were delivered, oldest first. The vendor has to be asked who opted out then.
+	OptOutGaps []OptOutGap `json:"opt_out_gaps,omitempty"`
+	Pause      *Pause      `json:"pause,omitempty"` // nil: deliveries are wanted
 	// The day (UTC) of the last warning that deliveries have cost most of the cap: one a day is enough.
 	CapWarned string `json:"cap_warned,omitempty"`
+	// Deliveries because of which an audit has noted a gap, oldest first.
+	Audited []AuditedDelivery `json:"audited,omitempty"`
+}
+
+// AuditedDelivery is a delivery that the lake does not have, and of which an audit has noted that.
+type AuditedDelivery struct {
+	ID string    `json:"id"`
+	At time.Time `json:"at"` // when the vendor delivered it, or gave it up
+}
+
+// OptOutGap is a time in which no notices of opt-outs were delivered.
+type OptOutGap struct {
+	From   *time.Time `json:"from,omitempty"`  // nil: it is not known
+	Until  *time.Time `json:"until,omitempty"` // nil: it has not ended
+	Reason string     `json:"why"`
 }
 
 // List is a list that is subscribed to.
@@ -222,7 +242,7 @@ func (s *State) removeWants(list string) {
 // NoteGap notes that events of an entity may be missing from a day on. The earliest day of several counts.
 func (s *State) NoteGap(object schema.Object, entityID string, from, now time.Time, reason string) {
 	g := Gap{Object: object, EntityID: entityID, From: from.UTC().Format(time.DateOnly), Noted: now.UTC(), Reason: reason}
-	i, known := slices.BinarySearchFunc(s.Gaps, g, func(a, b Gap) int { return compareEntities(a.Object, a.EntityID, b.Object, b.EntityID) })
+	i, known := s.searchGap(object, entityID)
 	switch {
 	case !known:
 		s.Gaps = slices.Insert(s.Gaps, i, g)
@@ -231,6 +251,32 @@ func (s *State) NoteGap(object schema.Object, entityID string, from, now time.Ti
 	default: // what was polled before does not close it
 		s.Gaps[i].Noted, s.Gaps[i].Polled = g.Noted, nil
 	}
+}
+
+func (s *State) searchGap(object schema.Object, entityID string) (int, bool) {
+	return slices.BinarySearchFunc(s.Gaps, Gap{Object: object, EntityID: entityID}, func(a, b Gap) int { return compareEntities(a.Object, a.EntityID, b.Object, b.EntityID) })
+}
+
+// HasGap reports whether an entity has a gap that was not polled yet.
+func (s *State) HasGap(object schema.Object, entityID string) bool {
+	_, found := s.searchGap(object, entityID)
+	return found
+}
+
+// Audit notes that an audit found a delivery missing, at the time that the vendor states; false: it is noted already.
+func (s *State) Audit(id string, at time.Time) bool {
+	if slices.ContainsFunc(s.Audited, func(d AuditedDelivery) bool { return d.ID == id }) {
+		return false
+	}
+	d := AuditedDelivery{id, at.UTC()}
+	i, _ := slices.BinarySearchFunc(s.Audited, d, func(a, b AuditedDelivery) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
+	s.Audited = slices.Insert(s.Audited, i, d)
+	return true
+}
+
+// ForgetAudited forgets deliveries from before a time, which no log has any more.
+func (s *State) ForgetAudited(before time.Time) {
+	s.Audited = slices.DeleteFunc(s.Audited, func(d AuditedDelivery) bool { return d.At.Before(before) })
 }
 
 // PollGaps notes that signal types of entities with gaps were polled. A gap of which all types of the subscription were
