@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/siglake/siglake/internal/app"
 )
@@ -49,6 +51,59 @@ func newAlarmSink(t *testing.T, format string) (s *alarmSink, flags []string) {
 		t.Fatal(err)
 	}
 	return s, []string{"--notify-url-file", file, "--notify-format", format}
+}
+
+// TestWebhookFigures: a notification of a job about webhooks has the figures of its command, for people and machines, and
+// none of a run that there was not.
+func TestWebhookFigures(t *testing.T) {
+	t.Parallel()
+	h, heard := newHookTest(t), newHook(t)
+	envFor(t).Transport = hostTransport{strings.TrimPrefix(heard.URL, "http://"), envFor(t).Transport}
+	setNow(t, func() time.Time { return time.Date(2026, 4, 7, 12, 0, 0, 0, time.UTC) })
+	h.writeIDs("101", "102")
+	config := writeJobFile(t, strings.NewReplacer("LAKE", h.lake, "HOOK", heard.URL, "ACCOUNTS", h.list, "URL", hookURL).Replace(`version: 1
+defaults:
+  lake: LAKE
+  notify: [{url: "HOOK/chat", on: [success, failure], format: json}, {url: "HOOK/people", on: [success, failure], format: slack}]
+jobs:
+  sync: {command: webhooks sync, list: ACCOUNTS, signals: news, url: "URL", max-credits: 10, yes: true, rate: 0, plan: unlimited}
+  audit: {command: webhooks audit}
+  cap: {command: webhooks cap, max-credits-per-day: 10}
+  publish: {command: webhooks publish}
+`), nil)
+	receive(t, h.lake, eventDelivery(1, "101", "2026-04-07 10:00:00", 4))
+	for _, c := range []struct {
+		job, text, key string
+		value          int64
+		hasRun         bool
+	}{
+		{"sync", "subscriptions: 2 created", "create", 2, true},
+		{"audit", "of 0 deliveries since 2026-03-31 the lake has 0 and lacks 0", "missing", 0, false},
+		{"cap", "deliveries have cost 4 of 10 credits", "delivered_credits", 4, false},
+		{"publish", "published: 1 delivery, 1 new event, 4 credits", "deliveries", 1, true},
+		{"publish", "published: 0 deliveries", "deliveries", 0, false},
+	} {
+		if code, _, stderr := runProgram(t, "job", c.job, "--config", config); code != exitComplete {
+			t.Fatalf("job %s: exit %d: %s", c.job, code, stderr)
+		}
+		var machine jobDocument
+		people := ""
+		for _, post := range heard.take() {
+			if !strings.HasSuffix(post.path, "/chat") {
+				people = post.body
+			} else if err := json.Unmarshal([]byte(post.body), &machine); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !strings.Contains(people, c.text) || strings.Contains(people, "new event") != c.hasRun {
+			t.Errorf("job %s posted %q, want %q, with events: %v", c.job, people, c.text, c.hasRun)
+		}
+		if len(machine.Runs) != 1 {
+			t.Errorf("job %s posted %+v, want one end", c.job, machine)
+		} else if got, ok := machine.Runs[0].Figures[c.key]; !ok || got != c.value {
+			t.Errorf("job %s: figures %v, want %s %d", c.job, machine.Runs[0].Figures, c.key, c.value)
+		}
+	}
 }
 
 // TestBlockedNotifies: a team hears of subscriptions that the vendor has switched off, from the audit and from the sync

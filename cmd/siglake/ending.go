@@ -26,6 +26,7 @@ func (inv *invocation) finish(cmd *cli.Command, code int, message error) {
 	if message != nil {
 		e.Reason = message.Error()
 	}
+	e.Free = cmd != nil && !isPurchase(cmd)
 	if cmd == nil || !isPurchase(cmd) || inv.checkOnly {
 		return
 	}

@@ -91,7 +91,9 @@ func syncWebhooks(c *cli.Context, o app.WebhookSyncOptions, out OutputOptions) (
 	}
 	r, code, err := s.Sync(c.Context)
 	if r != nil {
-		inv.end.Warning = r.Warning()
+		if inv.end.Warning = r.Warning(); r.Done {
+			inv.end.Figures = report.WebhookFigures(&r.WebhookChanges)
+		}
 		switch {
 		case out.JSON:
 			err = firstError(err, report.PrintJSON(env.Stdout, r))
@@ -166,6 +168,9 @@ func (w *webhookCommand) changesAction(maxArgs int, done *bool, change func(ctx 
 		changes, err := change(ctx, env, args)
 		if changes == nil {
 			return nil, nil, err
+		}
+		if done == nil || *done {
+			w.end.Figures = report.WebhookFigures(changes)
 		}
 		if err == nil && len(changes.Problems) > 0 {
 			err = statusOf(exitRejects)
@@ -343,6 +348,7 @@ func webhooksAuditCommand() *cli.Command {
 			if err != nil {
 				return nil, nil, err
 			}
+			w.end.Figures = report.AuditFigures(a)
 			if w.end.Warning, w.end.Reason = a.Warning(), a.Reason(); w.end.Reason != "" {
 				err = statusOf(exitUndelivered)
 			}
@@ -365,6 +371,7 @@ func webhooksCapCommand() *cli.Command {
 			if c == nil {
 				return nil, nil, err
 			}
+			w.end.Figures = report.CapFigures(c)
 			if w.end.Warning = c.Warning; c.Pause != nil && err == nil {
 				w.end.Reason, w.end.Repeats = "webhooks are "+app.PauseText(c.Pause), c.Changed == ""
 				err = statusOf(exitDeferred)

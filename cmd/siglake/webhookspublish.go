@@ -34,6 +34,7 @@ func webhooksPublishCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			end.Figures = report.PublishFigures(r)
 			if r.Manifest != nil {
 				end.Runs = append(end.Runs, r.Manifest)
 				report.LogRun(env.Log, r.Manifest)

@@ -29,3 +29,11 @@ func PrintPublished(w io.Writer, r *app.PublishReport) {
 		}
 	}
 }
+
+// PublishFigures sum up what was published.
+func PublishFigures(r *app.PublishReport) *Figures {
+	return &Figures{
+		Text:   "published: " + format.Count(r.Deliveries, "delivery"),
+		Values: map[string]int64{"deliveries": r.Deliveries, "copies": r.Copies, "tests": r.Tests, "opt_out_notices": r.OptOuts, "lost": r.Lost},
+	}
+}

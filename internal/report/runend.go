@@ -32,7 +32,20 @@ type RunEnd struct {
 	Undecided app.UndecidedCalls
 	// Nil unless the command had nothing to do.
 	Nothing *app.NothingToDo
+	// The command can buy nothing: without a run, events and credits say nothing about it.
+	Free bool
+	// What the command did, if it is not a run; nil: not known.
+	Figures *Figures
 }
+
+// Figures are what a command did that is not a run.
+type Figures struct {
+	Text   string           // in one line, for people
+	Values map[string]int64 // for machines
+}
+
+// hasRun reports whether events and credits say something about the command.
+func (e *RunEnd) hasRun() bool { return !e.Free || len(e.Runs) > 0 || e.Nothing != nil }
 
 // IsSuccess reports whether a monitor should be content: all was requested and answered that could
 // be, and nothing is left to decide.
@@ -75,6 +88,9 @@ type RunSummary struct {
 	InDoubtCeiling int64 `json:"credits_in_doubt_at_most"`
 	BeyondEvents   int64 `json:"credits_beyond_events"`
 
+	// What the command did, if it is not a run; absent: it is one.
+	Figures map[string]int64 `json:"figures,omitempty"`
+
 	// In how many ways answers differ from what the schema knows, and the first of them.
 	Drift      int    `json:"drift,omitempty"`
 	DriftFirst string `json:"drift_first,omitempty"`
@@ -90,6 +106,9 @@ func (e *RunEnd) Summary() RunSummary {
 	s := RunSummary{
 		Job: e.Job, Command: e.Command, Lake: e.Lake, List: e.List, ExitCode: e.ExitCode, Reason: e.Reason,
 		Started: e.Started.UTC(), Finished: e.Finished.UTC(), DurationMS: e.Finished.Sub(e.Started).Milliseconds(), CallsByResult: map[pipeline.Outcome]int64{},
+	}
+	if e.Figures != nil {
+		s.Figures = e.Figures.Values
 	}
 	for _, m := range e.Runs {
 		s.Credits += m.Credits.Charged
@@ -178,6 +197,9 @@ func LogEnd(log *slog.Logger, e *RunEnd) {
 	if s.Delivered != nil {
 		args = append(args, "delivered_events", *s.Delivered, "found_by_polling_events", *s.Polled)
 	}
+	if len(s.Figures) > 0 {
+		args = append(args, "figures", s.Figures)
+	}
 	if s.Drift > 0 {
 		args = append(args, "drift", s.Drift, "drift_first", s.DriftFirst)
 	}
@@ -194,8 +216,14 @@ func PrintEnd(w io.Writer, e *RunEnd) {
 	if s.Reason != "" {
 		format.Fprintf(w, ", %s", s.Reason)
 	}
-	format.Fprintf(w, "\n%s: %s; %s, %s deferred and %s held\n", format.Count(s.Events, "event"), knownText(s.NewEvents, s.ChangedEvents, s.KnownEvents),
-		format.Count(s.Credits, "credit"), format.Count(s.Deferred, "line"), format.Thousands(s.Held))
+	format.Fprintf(w, "\n")
+	if e.Figures != nil {
+		format.Fprintf(w, "%s\n", e.Figures.Text)
+	}
+	if e.hasRun() {
+		format.Fprintf(w, "%s: %s; %s, %s deferred and %s held\n", format.Count(s.Events, "event"), knownText(s.NewEvents, s.ChangedEvents, s.KnownEvents),
+			format.Count(s.Credits, "credit"), format.Count(s.Deferred, "line"), format.Thousands(s.Held))
+	}
 	for i, m := range e.Runs {
 		undecided := e.Undecided
 		if i < len(e.Runs)-1 {
@@ -211,24 +239,23 @@ func PrintEnd(w io.Writer, e *RunEnd) {
 // EndLine is a RunEnd in one line.
 func EndLine(e *RunEnd) string {
 	s := e.Summary()
-	text := fmt.Sprintf("%s: %s, %s", s.subject(), format.Count(s.NewEvents, "new event"), format.Count(s.Credits, "credit"))
-	if s.KnownEvents > 0 {
-		text += fmt.Sprintf(", %s already in the lake", format.Count(s.KnownEvents, "event"))
+	var parts []string
+	add := func(holds bool, form string, args ...any) {
+		if holds {
+			parts = append(parts, fmt.Sprintf(form, args...))
+		}
 	}
+	if e.Figures != nil {
+		parts = append(parts, e.Figures.Text)
+	}
+	add(e.hasRun(), "%s, %s", format.Count(s.NewEvents, "new event"), format.Count(s.Credits, "credit"))
+	add(s.KnownEvents > 0, "%s already in the lake", format.Count(s.KnownEvents, "event"))
 	if s.Delivered != nil {
-		text += fmt.Sprintf(", webhooks: %s delivered, %s found by polling", format.Thousands(*s.Delivered), format.Thousands(*s.Polled))
+		add(true, "webhooks: %s delivered, %s found by polling", format.Thousands(*s.Delivered), format.Thousands(*s.Polled))
 	}
-	if s.Deferred > 0 {
-		text += ", " + format.Count(s.Deferred, "line") + " deferred"
-	}
-	if s.Held > 0 {
-		text += ", " + format.Count(s.Held, "line") + " held"
-	}
-	if s.Drift > 0 {
-		text += ", answers differ from what this version knows: " + s.DriftFirst
-	}
-	if s.Reason != "" {
-		text += ", " + strings.TrimSpace(s.Reason)
-	}
-	return format.Text(text)
+	add(s.Deferred > 0, "%s deferred", format.Count(s.Deferred, "line"))
+	add(s.Held > 0, "%s held", format.Count(s.Held, "line"))
+	add(s.Drift > 0, "answers differ from what this version knows: %s", s.DriftFirst)
+	add(s.Reason != "", "%s", strings.TrimSpace(s.Reason))
+	return format.Text(strings.TrimSuffix(s.subject()+": "+strings.Join(parts, ", "), ": "))
 }

@@ -302,3 +302,50 @@ func PrintWebhookCap(w io.Writer, c *app.WebhookCap) {
 		format.Fprintf(w, "Webhooks are %s.\n", app.PauseText(c.Pause))
 	}
 }
+
+// WebhookFigures sum up changes of a lake's subscriptions that were carried out.
+func WebhookFigures(c *app.WebhookChanges) *Figures {
+	f := &Figures{Values: map[string]int64{"calls": int64(c.Calls), "refused": int64(len(c.Problems)), "pending": int64(c.Pending), "gaps": int64(c.Gaps), "paused": int64(b2i(c.Pause != nil))}}
+	var parts []string
+	for _, a := range webhookActions {
+		n := int64(c.Actions[a.action])
+		if f.Values[string(a.action)] = n; n > 0 {
+			parts = append(parts, format.Thousands(n)+" "+a.done)
+		}
+	}
+	if n := len(c.Problems); n > 0 {
+		parts = append(parts, format.Thousands(int64(n))+" refused")
+	}
+	if c.Pending > 0 {
+		parts = append(parts, format.Thousands(int64(c.Pending))+" pending")
+	}
+	f.Text = "subscriptions: " + cmp.Or(strings.Join(parts, ", "), "none")
+	return f
+}
+
+// AuditFigures sum up an audit of deliveries.
+func AuditFigures(a *app.WebhookAudit) *Figures {
+	return &Figures{
+		Text: fmt.Sprintf("of %s since %s the lake has %s and lacks %s; the vendor gave up %s", format.Count(a.Delivered, "delivery"), a.Since.Format(time.DateOnly),
+			format.Thousands(int64(a.Received)), format.Thousands(int64(len(a.Missing))), format.Thousands(int64(a.GivenUp))),
+		Values: map[string]int64{
+			"delivered": int64(a.Delivered), "received": int64(a.Received), "missing": int64(len(a.Missing)), "given_up": int64(a.GivenUp), "polled": int64(a.Polled), "blocked": int64(a.Blocked),
+			"opt_outs_delivered": int64(a.OptOuts.Delivered), "opt_outs_lost": int64(a.OptOuts.Lost()), "gaps": int64(a.Gaps),
+		},
+	}
+}
+
+// CapFigures sum up what the deliveries of the day have cost.
+func CapFigures(c *app.WebhookCap) *Figures {
+	return &Figures{
+		Text:   fmt.Sprintf("today's deliveries have cost %s of %s", format.Thousands(c.Spent), format.Count(c.Cap, "credit")),
+		Values: map[string]int64{"delivered_credits": c.Spent, "max_credits_per_day": c.Cap, "paused": int64(b2i(c.Pause != nil))},
+	}
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
