@@ -167,9 +167,9 @@ func (r *Reply) restBytes() (bytes int64) {
 // eventOf is what all events of an item have in common, or those of an unmatched entry, which are counted
 // behind the items.
 func eventOf(b *Batch, reply *Reply, item int, a *ItemReply) schema.Event {
-	e := schema.Event{Entity: a.Entity, CallID: a.CallID, FetchedAt: reply.received(a.CallID), Source: "poll"}
+	e := schema.Event{Entity: a.Entity, CallID: a.CallID, FetchedAt: reply.received(a.CallID), Source: schema.IngestPoll}
 	if b.Query.Service() == Deliveries {
-		e.Source = "webhook"
+		e.Source = schema.IngestWebhook
 	}
 	if item < len(b.Items) {
 		e.AccountKey = b.Items[item].Account.Key

@@ -96,7 +96,7 @@ var (
 	closedLists = map[string][]string{
 		"object_type":      objects,
 		"direction":        {string(Increase), string(Decrease)},
-		"ingest_source":    {"poll", "webhook"},
+		"ingest_source":    {IngestPoll, IngestWebhook},
 		"event_type_norm":  newsKinds(),
 		"identifier_type":  {string(ByID), string(ByLinkedIn), string(ByEmail), string(ByDomain), string(ByName)},
 		"command":          commands,

@@ -153,7 +153,7 @@ type Event struct {
 	RunID     string
 	CallID    string
 	FetchedAt time.Time
-	Source    string // "poll" or "webhook"
+	Source    string // IngestPoll or IngestWebhook
 
 	// Request that returned a product's row; nil for events.
 	Origin *Origin
@@ -209,4 +209,10 @@ const (
 const (
 	FirstYear = 2000
 	LastYear  = 2099
+)
+
+// How an event came to the lake.
+const (
+	IngestPoll    = "poll"
+	IngestWebhook = "webhook"
 )

@@ -36,3 +36,6 @@ const (
 var Statuses = []Status{
 	Enriched, NoSignal, NotFound, Resolved, Seed, Duplicate, Cached, Rejected, Restricted, InDoubt, WrittenOff, Deferred,
 }
+
+// OptedOutReason begins the reason of a line about a person who has opted out.
+const OptedOutReason = "the person opted out on "

@@ -11,7 +11,7 @@ func eraseCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "erase",
 		Usage:       "show the requests of persons to be forgotten",
-		Description: "The vendor delivers notices of contacts that opt out (siglake webhooks opt-outs). From then on siglake requests\nnothing about them, and the views of siglake ddl and exports leave their rows out.",
+		Description: "The vendor delivers notices of contacts that opt out (siglake webhooks opt-outs). From then on siglake requests\nnothing about them, and exports, reports and the views of siglake ddl leave them out; siglake help deliveries says what does not.",
 		Subcommands: []*cli.Command{eraseListCommand()},
 	}
 }

@@ -119,7 +119,7 @@ func collectReport(ctx context.Context, env *Env, o *ReportOptions, scope lakere
 	}
 	defer e.inspector.Close() //nolint:errcheck // it was only read
 	env.Log.Info("reading the lake", "generation", e.report.Generation, "files", len(e.files))
-	c := lakereport.New(scope, keptNames(e.files))
+	c := lakereport.New(scope, keptNames(e.files), OptedOut(ctx, env, o.Store, o.Lake))
 	if err := e.readWith(ctx, c.ReadRuns); err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func collectReport(ctx context.Context, env *Env, o *ReportOptions, scope lakere
 		}
 		return nil, UsageErrorf("--run %s: generation %d of the lake has no such run; the newest are %s", o.Run, e.report.Generation, newest)
 	}
-	for _, pass := range []lakereport.Reader{c.ReadRevisions, c.ReadEvents, c.ReadIdentities, c.ReadLines} {
+	for _, pass := range []lakereport.Reader{c.ReadRevisions, c.ReadEvents, c.ReadOptedOut, c.ReadIdentities, c.ReadLines} {
 		if err := e.readWith(ctx, pass); err != nil {
 			return nil, err
 		}

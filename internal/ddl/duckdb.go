@@ -185,12 +185,12 @@ func (s *duckDB) read(t schema.Table, files string) string {
 		month = " EXCLUDE (filename), " + duckMonth + " AS " + monthColumn
 		option = ", filename = true" // a column of the result, or no file is skipped
 	}
-	where := ""
-	if without := s.withoutOptedOut(""); without != "" && t.IsProduct() { // the others are events, which have views, or say what was asked
-		where = " WHERE true" + without
+	query := fmt.Sprintf("SELECT *%s FROM read_parquet(%s, hive_partitioning = false%s, schema = MAP {\n          %s})",
+		month, files, option, strings.Join(columns, ",\n          "))
+	if shown := s.shown(t, "r"); shown != "r" {
+		return fmt.Sprintf("WITH r AS (%s)\n       FROM %s", query, shown)
 	}
-	return fmt.Sprintf("SELECT *%s FROM read_parquet(%s, hive_partitioning = false%s, schema = MAP {\n          %s})%s",
-		month, files, option, strings.Join(columns, ",\n          "), where)
+	return query
 }
 
 // duckMonth is the month of a file, by its folder.
@@ -212,7 +212,7 @@ func (s *duckDB) writeAsOf(t schema.Table) {
 	if s.o.Persistent {
 		temp = ""
 	}
-	all, known := s.table(baseName(t)), "epoch_us(fetched_at) < epoch_us(moment::TIMESTAMP)"+s.withoutOptedOut("")
+	all, known := s.table(baseName(t)), "epoch_us(fetched_at) < epoch_us(moment::TIMESTAMP)"
 	s.writeBlock("CREATE OR REPLACE%s MACRO %s(moment) AS TABLE SELECT shown.* FROM (FROM %s WHERE %s) AS shown\n  ANTI JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 AND %s GROUP BY event_uid) AS later\n  ON later.event_uid = shown.event_uid AND later.newest > coalesce(shown.revision, 1);",
 		temp, s.table(t.Name+"_as_of"), all, known, all, known)
 }

@@ -16,7 +16,8 @@ func overTables(s *script) error {
 		return nil
 	}
 	for _, t := range schema.Tables {
-		s.writeBlock("%s %s AS\nSELECT %s\nFROM %s AS t%s;", s.createView, s.view(baseName(t)), s.columnsOf("t", baseColumns(t)), qualified(s.ident, s.o.Over, s.o.Prefix+baseName(t)), s.viewEnd)
+		from := s.shown(t, qualified(s.ident, s.o.Over, s.o.Prefix+baseName(t)))
+		s.writeBlock("%s %s AS\nSELECT %s\nFROM %s AS t%s;", s.createView, s.view(baseName(t)), s.columnsOf("t", baseColumns(t)), from, s.viewEnd)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func TablesOfView(name string) (tables []string) {
 	case "asked":
 		return []string{schema.Requests.Name}
 	case "signals":
-		return append(eventTables, schema.Requests.Name)
+		return append(eventTables, schema.Requests.Name, schema.Credits.Name, schema.Runs.Name)
 	}
 	return nil
 }
@@ -114,20 +114,7 @@ func (s *views) peopleView() view {
 	entity := schema.Accounts.Columns[schema.Accounts.ColumnIndex("entity_id")]
 	return view{"people", "Persons with the name and the e-mail address that lists have for them",
 		[]field{{entity, "entity_id"}, {personName, "max(line_name)"}, {personEmail, "max(line_email)"}},
-		s.table(schema.Accounts.Name) + " WHERE object_type = 'contact' AND entity_id IS NOT NULL" + s.withoutOptedOut("") + " GROUP BY entity_id"}
-}
-
-// withoutOptedOut is a condition, behind others, that leaves out the rows of contacts that have opted out; empty: there
-// are none. alias is that of the rows, with a dot, or empty.
-func (s *script) withoutOptedOut(alias string) string {
-	if len(s.o.OptedOut) == 0 {
-		return ""
-	}
-	ids := make([]string, len(s.o.OptedOut))
-	for i, id := range s.o.OptedOut {
-		ids[i] = sqlString(id)
-	}
-	return fmt.Sprintf(" AND (%[1]sobject_type <> 'contact' OR %[1]sentity_id IS NULL OR %[1]sentity_id NOT IN (%[2]s))", alias, strings.Join(ids, ", "))
+		s.rowsOf(schema.Accounts) + " AS a WHERE object_type = 'contact' AND entity_id IS NOT NULL GROUP BY entity_id"}
 }
 
 // newestView has the newest revision of each event. Few events have a second one, and few files
@@ -279,7 +266,7 @@ func (s *views) accountsLatestView() view {
 	}
 	answered.expr += " END"
 	v.fields = append(append(v.fields, answered), s.of("a", keptAsColumns(kept))...)
-	accounts, runs := s.table(schema.Accounts.Name), s.table(schema.Runs.Name)
+	accounts, runs := s.rowsOf(schema.Accounts), s.table(schema.Runs.Name)
 	moment := fmt.Sprintf("substr(a.run_id, 1, 16) || coalesce(CAST(r.finished_at AS %s), '') || ' ' || a.run_id", s.columnType(schema.String))
 	line := fmt.Sprintf(lineOf, s.columnType(schema.String), s.ident("row"))
 	v.from = fmt.Sprintf(`(SELECT %s,
@@ -314,11 +301,11 @@ func (s *views) entitiesView() view {
 		return schema.Accounts.Columns[schema.Accounts.ColumnIndex(name)]
 	}
 	columns := []schema.Column{column("object_type"), column("identifier_type"), column("identifier"), column("entity_id")}
-	accounts, aliases := s.table(schema.Accounts.Name), s.table(schema.Aliases.Name)
+	accounts, aliases := s.rowsOf(schema.Accounts), s.rowsOf(schema.Aliases)
 	return view{"entities", "Each identifier of the lists with every id that its entity had", s.of("i", columns), fmt.Sprintf(`(SELECT DISTINCT a.object_type AS object_type, a.identifier_type AS identifier_type, a.identifier AS identifier,
     CASE WHEN k.own = 1 THEN a.entity_id ELSE l.other_id END AS entity_id
-  FROM (SELECT DISTINCT object_type, identifier_type, identifier, entity_id FROM %s WHERE entity_id IS NOT NULL AND identifier IS NOT NULL) AS a
-  LEFT JOIN (SELECT object_type, entity_id, alias_id AS other_id FROM %s UNION ALL SELECT object_type, alias_id AS entity_id, entity_id AS other_id FROM %s) AS l
+  FROM (SELECT DISTINCT object_type, identifier_type, identifier, entity_id FROM %s AS a WHERE entity_id IS NOT NULL AND identifier IS NOT NULL) AS a
+  LEFT JOIN (SELECT object_type, entity_id, alias_id AS other_id FROM %s AS s UNION ALL SELECT object_type, alias_id AS entity_id, entity_id AS other_id FROM %s AS s) AS l
   ON l.object_type = a.object_type AND l.entity_id = a.entity_id CROSS JOIN (SELECT 0 AS own UNION ALL SELECT 1 AS own) AS k) AS i
 WHERE i.entity_id IS NOT NULL`, accounts, aliases, aliases)}
 }
@@ -372,7 +359,7 @@ func (s *views) askedView() view {
 		s.table(schema.Requests.Name) + " AS q GROUP BY " + strings.Join(groups, ", ")}
 }
 
-// signalsView has what each type of signal cost and brought.
+// signalsView has what each type of signal cost and brought. Deliveries were not requested: the bill has what they cost.
 func (s *views) signalsView() view {
 	request := func(name string) schema.Column { return schema.Requests.Columns[schema.Requests.ColumnIndex(name)] }
 	number := func(name, doc string) schema.Column { return schema.Column{Name: name, Type: schema.Int64, Doc: doc} }
@@ -381,23 +368,32 @@ func (s *views) signalsView() view {
 		number("entities", "Entities that answered calls requested"),
 		number("entities_with_events", "Entities of which an answer had events; one that several calls requested counts more than once"),
 		number("returned", "Events returned, also those that were known"),
-		number("credits", "Charged; calls of unknown charge are left out"),
+		number("credits", "Charged for what was requested, null if nothing was; calls of unknown charge are left out"),
 		number("unknown_charges", "Calls of which the charge is unknown"),
+		number("delivered_credits", "Charged for deliveries of webhooks; null if there were none"),
 	}
-	requested := "signal_type, max(category) AS category"
+	total, asked, delivered := "signal_type, max(category) AS category", "q.signal_type, q.category", "c.signal_type, c.category"
 	for _, c := range sums {
-		from := c.Name
-		if from == "returned" {
-			from = "events"
+		bigint := s.columnType(schema.Int64)
+		total += fmt.Sprintf(", CAST(sum(%s) AS %s) AS %[1]s", c.Name, bigint)
+		ofAsked, ofDelivered := "q."+c.Name, "0"
+		switch c.Name {
+		case "returned":
+			ofAsked = "q.events"
+		case "delivered_credits":
+			ofAsked, ofDelivered = "NULL", "c.credits"
+		case "credits":
+			ofDelivered = "NULL"
 		}
-		requested += fmt.Sprintf(", CAST(sum(%s) AS %s) AS %s", from, s.columnType(schema.Int64), c.Name)
+		asked += fmt.Sprintf(", CAST(%s AS %s) AS %s", ofAsked, bigint, c.Name)
+		delivered += fmt.Sprintf(", CAST(%s AS %s) AS %s", ofDelivered, bigint, c.Name)
 	}
 	fields := append(s.of("a", []schema.Column{request("signal_type"), request("category")}), s.of("a", sums)...)
 	fields = append(fields,
 		field{number("events", "Events that the lake has of it"), "coalesce(e.events, 0)"},
-		field{schema.Column{Name: "credits_per_event", Type: schema.Double, Doc: "Credits by event that the lake has; null if there is none"},
-			fmt.Sprintf("CASE WHEN e.events > 0 THEN CAST(a.credits AS %s) / e.events END", s.columnType(schema.Double))})
-	return view{"signals", "Each type of signal that was requested, with what it cost and brought", fields,
-		fmt.Sprintf("(SELECT %s FROM %s AS q GROUP BY signal_type) AS a\nLEFT JOIN (SELECT signal_type, count(*) AS events FROM %s AS v GROUP BY signal_type) AS e ON e.signal_type = a.signal_type",
-			requested, s.table("asked"), s.table("events"))}
+		field{schema.Column{Name: "credits_per_event", Type: schema.Double, Doc: "Credits, of requests and deliveries, by event that the lake has; null if there is none"},
+			fmt.Sprintf("CASE WHEN e.events > 0 THEN CAST(coalesce(a.credits + a.delivered_credits, a.credits, a.delivered_credits) AS %s) / e.events END", s.columnType(schema.Double))})
+	return view{"signals", "Each type of signal that was requested or delivered, with what it cost and brought", fields,
+		fmt.Sprintf("(SELECT %s FROM (SELECT %s FROM %s AS q\n  UNION ALL SELECT %s FROM %s AS c JOIN %s AS r ON r.run_id = c.run_id WHERE r.command = 'webhooks' AND c.signal_type IS NOT NULL) AS u GROUP BY signal_type) AS a\nLEFT JOIN (SELECT signal_type, count(*) AS events FROM %s AS v GROUP BY signal_type) AS e ON e.signal_type = a.signal_type",
+			total, asked, s.table("asked"), delivered, s.table(schema.Credits.Name), s.table(schema.Runs.Name), s.table("events"))}
 }

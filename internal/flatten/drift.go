@@ -74,7 +74,7 @@ func (f *Flattener) noteMissing() {
 		return
 	}
 	for _, i := range f.kind.expected {
-		if f.event.Source == "webhook" && f.kind.signal.Record == "person" { // whose deliveries have fewer fields
+		if f.event.Source == schema.IngestWebhook && f.kind.signal.Record == "person" { // whose deliveries have fewer fields
 			break
 		}
 		if !f.isSet(i) && !slices.Contains(f.unread, i) {

@@ -124,7 +124,7 @@ var accountColumns = []string{
 }
 
 // identityColumns are those of accountColumns that say what an identifier stands for.
-var identityColumns = []string{"run_id", "status", "object_type", "identifier_type", "identifier", "entity_id", "command"}
+var identityColumns = []string{"run_id", "status", "reason", "object_type", "identifier_type", "identifier", "entity_id", "command"}
 
 var aliasColumns = []string{"object_type", "entity_id", "alias_id"}
 

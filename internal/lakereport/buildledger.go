@@ -58,7 +58,7 @@ func (c *builder) listsTable() Table {
 
 func (c *builder) costTable() Table {
 	t := Table{
-		ID: "cost_by_signal", Title: "By signal", About: "What was requested, what was returned, and what a new event cost. Returned events that the lake had already cost too.", Columns: []Column{
+		ID: "cost_by_signal", Title: "By signal", About: "What was requested, what was returned, and what a new event cost. Returned events that the lake had already cost too. What webhooks delivered was not requested: its credits stand under By command.", Columns: []Column{
 			{ID: "category", Title: "Category", Kind: Text, Minor: true}, {ID: "signal_type", Title: "Signal", Kind: Text}, {ID: "entities", Title: "Requested", Kind: Count, Minor: true}, {ID: "with_events", Title: "With events", Kind: Count, Minor: true},
 			{ID: "hit_share", Title: "Hit rate", Kind: Percent, Minor: true}, {ID: "returned", Title: "Returned", Kind: Count, Minor: true}, {ID: "new_events", Title: "New events", Kind: Count, Minor: true}, {ID: "credits", Title: "Credits", Kind: Count}, {ID: "credits_per_event", Title: "Per new event", Kind: Decimal},
 		},
@@ -67,12 +67,12 @@ func (c *builder) costTable() Table {
 			"  coalesce(new_events, 0) AS new_events, credits, round(100.0 * credits / nullif(new_events, 0)) / 100 AS credits_per_event\n" +
 			"FROM (SELECT category, signal_type, CAST(sum(CASE WHEN outcome = 'charged' THEN entities ELSE 0 END) AS BIGINT) AS entities, CAST(sum(entities_with_events) AS BIGINT) AS with_events,\n" +
 			"  CAST(sum(events) AS BIGINT) AS returned, CAST(sum(credits) AS BIGINT) AS credits FROM requests" + where(c.scope.ofRunsSQL()) + " GROUP BY 1, 2) AS q\n" +
-			"LEFT JOIN (SELECT category, signal_type, count(*) AS new_events " + c.scope.eventsFrom() + " GROUP BY 1, 2) AS e ON e.category = q.category AND e.signal_type = q.signal_type\n" +
+			"LEFT JOIN (SELECT category, signal_type, count(*) AS new_events FROM events" + where("coalesce(ingest_source, '') <> '"+schema.IngestWebhook+"'", c.scope.eventsSQL()) + " GROUP BY 1, 2) AS e ON e.category = q.category AND e.signal_type = q.signal_type\n" +
 			"ORDER BY credits DESC NULLS LAST, q.category, q.signal_type",
 	}
 	for _, q := range c.requests.sorted() {
 		if s := c.events.signals[q.signalKey]; s != nil {
-			q.newEvents = s.events
+			q.newEvents = s.events - s.delivered
 		}
 		var hit any
 		if q.withEvents.ok {

@@ -20,12 +20,13 @@ type Collector struct {
 	calls    *callTotals
 	requests requestTotals
 	key      []byte // of the entity of an event
+	optedOut optedOut
 }
 
-// New begins a report. kept are the columns that lists keep.
-func New(scope Scope, kept []string) *Collector {
+// New begins a report. kept are the columns that lists keep; optedOut are the ids of contacts whose rows are left out.
+func New(scope Scope, kept, optedOut []string) *Collector {
 	return &Collector{
-		scope: scope, revised: map[string]map[string]int64{}, selected: map[string]bool{},
+		optedOut: newOptedOut(optedOut), scope: scope, revised: map[string]map[string]int64{}, selected: map[string]bool{},
 		events: newEventTotals(), accounts: newAccountTotals(kept), calls: newCallTotals(), requests: requestTotals{},
 	}
 }
@@ -105,7 +106,11 @@ func (c *Collector) ReadEvents(t schema.Table) (columns []string, add func(arrow
 	case t.IsEvent():
 		return c.readEvents(t)
 	case t.Name == schema.Aliases.Name:
-		return reader(t, aliasColumns, c.accounts.addAlias)
+		return reader(t, aliasColumns, func(r *row) {
+			if !c.optedOut.has(r, "entity_id") && !c.optedOut.has(r, "alias_id") {
+				c.accounts.addAlias(r)
+			}
+		})
 	case t.Name == schema.Calls.Name:
 		return reader(t, callColumns, ofPeriod(c.calls.add))
 	case t.Name == schema.Requests.Name:
@@ -114,12 +119,24 @@ func (c *Collector) ReadEvents(t schema.Table) (columns []string, add func(arrow
 	return nil, nil
 }
 
-// ReadIdentities is the fourth pass: which lines have events is known before their rows are kept.
+// ReadOptedOut is the fourth pass: which identifiers persons have who opted out is known before other lines are looked at.
+func (c *Collector) ReadOptedOut(t schema.Table) (columns []string, add func(arrow.Record) error) {
+	if t.Name != schema.Accounts.Name || len(c.optedOut.ids) == 0 {
+		return nil, nil
+	}
+	return reader(t, []string{"object_type", "identifier_type", "identifier", "entity_id"}, c.optedOut.learn)
+}
+
+// ReadIdentities is the fifth pass: which lines have events is known before their rows are kept.
 func (c *Collector) ReadIdentities(t schema.Table) (columns []string, add func(arrow.Record) error) {
 	if t.Name != schema.Accounts.Name {
 		return nil, nil
 	}
-	return reader(t, identityColumns, func(r *row) { c.accounts.addIdentity(r, c.events) })
+	return reader(t, identityColumns, func(r *row) {
+		if !c.optedOut.hasLine(r) {
+			c.accounts.addIdentity(r, c.events)
+		}
+	})
 }
 
 // ReadLines is the last pass.
@@ -127,7 +144,11 @@ func (c *Collector) ReadLines(t schema.Table) (columns []string, add func(arrow.
 	if t.Name != schema.Accounts.Name {
 		return nil, nil
 	}
-	return reader(t, accountColumns, c.accounts.add)
+	return reader(t, accountColumns, func(r *row) {
+		if !c.optedOut.hasLine(r) {
+			c.accounts.add(r)
+		}
+	})
 }
 
 func (c *Collector) readEvents(t schema.Table) (columns []string, add func(arrow.Record) error) {
@@ -139,7 +160,7 @@ func (c *Collector) readEvents(t schema.Table) (columns []string, add func(arrow
 				return
 			}
 		}
-		if c.scope.hasEvent(r) {
+		if c.scope.hasEvent(r) && !c.optedOut.has(r, "entity_id") {
 			c.key = append(append(append(c.key[:0], r.bytes("object_type")...), ' '), r.bytes("entity_id")...)
 			c.events.add(category, r, c.key)
 		}

@@ -37,8 +37,9 @@ const categoryCount = 6
 type signalKey struct{ category, signal string }
 
 type signalTotals struct {
-	events int64
-	newest int32 // day
+	events    int64
+	delivered int64 // of these, by webhooks
+	newest    int32 // day
 }
 
 // entityTotals are the events of one company or person.
@@ -86,7 +87,7 @@ func newEventTotals() *eventTotals {
 
 // eventColumns are the columns of event tables that are read; a table has some of them.
 var eventColumns = []string{
-	"event_uid", "signal_type", "object_type", "entity_id", "account_key", "event_date", "fetched_at", "run_id", "first_seen_at", "revision", "summary_text",
+	"event_uid", "signal_type", "object_type", "entity_id", "account_key", "event_date", "fetched_at", "run_id", "ingest_source", "first_seen_at", "revision", "summary_text",
 	"company_name", "current_company_name", "event_type_norm", "is_risk",
 	"change_rate_percent_abs", "baseline_employees_count", "new_employees_count", "window_months", "new_jobs_posted_last_4_weeks",
 }
@@ -120,6 +121,9 @@ func (e *eventTotals) add(category int, r *row, key []byte) {
 		e.signals[signalKey{schema.EventTables[category].Name, string(signal)}] = s
 	}
 	s.events, s.newest = s.events+1, max(s.newest, date)
+	if string(r.bytes("ingest_source")) == schema.IngestWebhook {
+		s.delivered++
+	}
 	e.addEntity(category, date, key)
 	item := newsItem{date: date, category: schema.EventTables[category].Name, signal: string(signal)}
 	if e.newest.bound == nil || item.date >= e.newest.bound.date {

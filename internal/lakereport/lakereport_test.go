@@ -128,7 +128,7 @@ func TestQuotients(t *testing.T) {
 func TestCostOfEvent(t *testing.T) {
 	t.Parallel()
 	n := func(n int64) number { return number{n, true} }
-	c := New(Scope{}, nil)
+	c := New(Scope{}, nil, nil)
 	c.runs.all = []run{
 		{id: "1", command: "resolve", list: "a", credits: n(1000), atMost: n(1000)}, {id: "2", command: "score", list: "a", credits: n(7), atMost: n(7)},
 		{id: "3", command: "run", list: "a", credits: n(30), atMost: n(90), newEvents: n(20)},

@@ -16,7 +16,7 @@ const bytesPerLine = 200
 // TestMemoryOfLines: a million lines of lists fit into 256 MiB, and rows of earlier nights take no more.
 func TestMemoryOfLines(t *testing.T) {
 	lines := proof.Size(20_000, 200_000, 1_000_000)
-	c := New(Scope{}, []string{"country"})
+	c := New(Scope{}, []string{"country"}, nil)
 	if !c.Choose() {
 		t.Fatal("no run is chosen")
 	}

@@ -137,5 +137,5 @@ func (x *Erasure) Text() string {
 	if !x.Requested.IsZero() {
 		day = x.Requested
 	}
-	return fmt.Sprintf("the person opted out on %s: nothing is requested any more; see siglake erase list", day.UTC().Format(time.DateOnly))
+	return fmt.Sprintf(schema.OptedOutReason+"%s: nothing is requested any more; see siglake erase list", day.UTC().Format(time.DateOnly))
 }

@@ -18,7 +18,7 @@ func PrintErasures(w io.Writer, lake string, list *app.ErasureList) {
 		}
 		format.Fprintf(w, "contact %s  opted out %s  received %s  due %s  %s\n", r.Contact, opted, r.Received.UTC().Format(time.DateOnly), r.Due.UTC().Format(time.DateOnly), r.Reason)
 	}
-	format.Fprintf(w, "%s of %s. siglake requests nothing about these persons, and the views of siglake ddl and exports leave their rows out; the files still have them.\n",
+	format.Fprintf(w, "%s of %s. siglake requests nothing about these persons, and exports, reports and the views of siglake ddl leave them out; the files still have them.\n",
 		format.Count(int64(len(list.Requests)), "request"), lake)
 	if list.Pending > 0 {
 		format.Fprintf(w, "Note: %s in the inbox; siglake webhooks publish records them.\n", format.Count(int64(list.Pending), "further notice"))
