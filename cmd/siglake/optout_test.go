@@ -251,8 +251,11 @@ func (f *optOutFeed) checkViews(gone string) {
 	}
 	for _, block := range strings.Split(script, "CREATE OR REPLACE TEMP ")[1:] {
 		name := strings.Split(block, `"`)[1]
-		table, known := schema.TableNamed(name)
-		if hides := strings.Contains(block, "'"+gone+"'"); known && (table.IsEvent() || table.IsProduct()) && !hides {
+		table, known := schema.TableNamed(strings.TrimSuffix(name, "_all"))
+		if table.IsEvent() && name == table.Name { // it reads the other
+			continue
+		}
+		if hides := strings.Contains(block, "'"+gone+"'"); known && (table.IsEvent() || table.IsProduct() || name == "accounts" || name == "credits") && !hides {
 			f.t.Errorf("the view %s shows the person", name)
 		}
 	}

@@ -7,24 +7,6 @@ import (
 	"github.com/siglake/siglake/schema"
 )
 
-// optedOutIDs lists the ids of the persons who have opted out, quoted; empty: there are none.
-func (s *script) optedOutIDs() string {
-	ids := make([]string, len(s.o.OptedOut))
-	for i, id := range s.o.OptedOut {
-		ids[i] = sqlString(id)
-	}
-	return strings.Join(ids, ", ")
-}
-
-// withoutOptedOut is a condition, behind others, that leaves out the rows of contacts that have opted out; empty: there
-// are none. alias is that of the rows, with a dot, or empty.
-func (s *script) withoutOptedOut(alias string) string {
-	if len(s.o.OptedOut) == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" AND (%[1]sobject_type <> 'contact' OR %[1]sentity_id IS NULL OR %[1]sentity_id NOT IN (%[2]s))", alias, s.optedOutIDs())
-}
-
 // leavesOut reports whether rows of a dataset are about persons, and are left out if these have opted out. Rows of the
 // others say what was asked and what it cost.
 func leavesOut(t schema.Table) bool {
@@ -34,7 +16,11 @@ func leavesOut(t schema.Table) bool {
 // isOptedOut is what holds for the rows of a dataset about persons who have opted out. source is what the rows are
 // selected from, for those that only another row shows to be about the person: lines with the same identifier.
 func (s *script) isOptedOut(t schema.Table, source string) string {
-	ids := s.optedOutIDs()
+	quoted := make([]string, len(s.o.OptedOut))
+	for i, id := range s.o.OptedOut {
+		quoted[i] = sqlString(id)
+	}
+	ids := strings.Join(quoted, ", ")
 	condition := fmt.Sprintf("coalesce(entity_id, '') IN (%s)", ids)
 	switch t.Name {
 	case schema.Aliases.Name:

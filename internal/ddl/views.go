@@ -122,16 +122,12 @@ func (s *views) peopleView() view {
 func (s *views) newestView(t schema.Table) view {
 	all := s.table(baseName(t))
 	v := view{t.Name, t.Doc + "; each event once, as its newest revision", s.of("e", baseColumns(t)), ""}
-	v.from = fmt.Sprintf("%s AS e LEFT JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 GROUP BY event_uid) AS r ON r.event_uid = e.event_uid", all, all)
+	v.from = fmt.Sprintf("%s AS e LEFT JOIN (SELECT event_uid, max(revision) AS newest FROM %s WHERE revision > 1 GROUP BY event_uid) AS r ON r.event_uid = e.event_uid", s.rowsOf(t), all)
 	if t.Name == string(schema.CategoryContact) {
 		v.fields = append(v.fields, s.of("p", []schema.Column{personName, personEmail})...)
 		v.from += fmt.Sprintf("\nLEFT JOIN %s AS p ON p.entity_id = e.entity_id AND e.object_type = 'contact'", s.table("people"))
 	}
-	newest := "r.newest IS NULL OR coalesce(e.revision, 1) >= r.newest"
-	if without := s.withoutOptedOut("e."); without != "" {
-		newest = "(" + newest + ")" + without
-	}
-	v.from += "\nWHERE " + newest
+	v.from += "\nWHERE r.newest IS NULL OR coalesce(e.revision, 1) >= r.newest"
 	return v
 }
 
