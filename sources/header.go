@@ -154,7 +154,7 @@ func newLayout(d csvDialect, o Options) (layout, error) {
 	if err != nil {
 		return l.layout, err
 	}
-	return l.layout, l.validateColumns(rows)
+	return l.layout, l.validateColumns(rows, o.ObjectBySignals)
 }
 
 // newDraft knows the columns of a list, and nothing about what they mean. rows are the records below the header.
@@ -282,8 +282,8 @@ func (l *draft) applyMap(m map[string]string) error {
 	return nil
 }
 
-// validateColumns checks that the columns suffice to request the accounts.
-func (l *draft) validateColumns(rows [][]string) error {
+// validateColumns checks that the columns suffice to request the accounts, of an object that may follow from the signals.
+func (l *draft) validateColumns(rows [][]string, bySignals bool) error {
 	if i := l.columns[fieldName]; l.delimiter == 0 && i >= 0 {
 		for _, row := range rows {
 			if c := row[i]; holdsCells(c) && !isComment(c) {
@@ -306,6 +306,11 @@ func (l *draft) validateColumns(rows [][]string) error {
 		if company := *l; company.fitsObject(schema.Company) {
 			e.Fix += ", or request the companies with --object=company"
 		}
+	}
+	other := map[schema.Object]schema.Object{schema.Contact: schema.Company, schema.Company: schema.Contact}[l.object]
+	if list := *l; bySignals && list.fitsObject(other) {
+		e.Problem = fmt.Sprintf("the requested signals are about a %s each, and the columns identify a %s; the columns are %s%s", l.object, other, l.columnList(), pages)
+		e.Fix += fmt.Sprintf(", or choose signals about a %s with --signals; siglake signals lists them", other)
 	}
 	return e
 }

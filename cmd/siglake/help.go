@@ -208,6 +208,7 @@ func answersHelp(program *cli.App, args []string) bool {
 	}
 	cmd, path, rest := commandOfArgs(program, args[1:])
 	switch {
+	case namesUnknown(cmd, rest): // its error says so
 	case wantsHelp(cmd, rest) || cmd != nil && len(cmd.Subcommands) > 0 && len(rest) > 0 && (rest[0] == "help" || rest[0] == "h"),
 		cmd != nil && len(cmd.Subcommands) > 0 && len(rest) == 0:
 		if cmd == nil {
@@ -232,6 +233,11 @@ func commandOfArgs(program *cli.App, args []string) (cmd *cli.Command, path stri
 		path = strings.TrimSpace(path + " " + cmd.Name)
 	}
 	return cmd, path, args
+}
+
+// namesUnknown reports whether a word stands where a command should, and is none. cmd is the command before it; nil: none.
+func namesUnknown(cmd *cli.Command, rest []string) bool {
+	return (cmd == nil || len(cmd.Subcommands) > 0) && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") && rest[0] != "help" && rest[0] != "h"
 }
 
 // wantsHelp reports whether --help or -h stands among a command's arguments,

@@ -131,6 +131,24 @@ func TestHelpAnywhere(t *testing.T) {
 	}
 }
 
+// TestHelpOfUnknown: a word that is no command is an error, also with --help, and a message names the whole command.
+func TestHelpOfUnknown(t *testing.T) {
+	t.Parallel()
+	for want, args := range map[string][]string{
+		`unknown command "webhooks create"`:       {"webhooks", "create", "--help"},
+		`unknown command "sync"`:                  {"sync", "--help"},
+		`unknown command "held shwo"`:             {"held", "shwo", "-h"},
+		`see siglake webhooks sync --help`:        {"webhooks", "sync", "a", "b", "--lake", "l"},
+		`webhooks sync takes one list, and none `: {"webhooks", "sync", "--lake", "l"},
+		`see siglake webhooks audit --help`:       {"webhooks", "audit", "a", "--lake", "l"},
+		`see siglake run --help`:                  {"run", "a", "b", "--lake", "l"},
+	} {
+		if code, out, problems := says(t, args...); code != exitUsage || out != "" || !strings.Contains(problems, want) {
+			t.Errorf("siglake %q: exit %d, %q, %q; want %q", args, code, out, problems, want)
+		}
+	}
+}
+
 // TestFirstFlags: those that people need first stand first, in their order.
 func TestFirstFlags(t *testing.T) {
 	t.Parallel()

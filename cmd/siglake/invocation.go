@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -96,7 +97,7 @@ func (inv *invocation) presetFlags(cmd *cli.Command) {
 	if cmd == nil || len(inv.settings) == 0 {
 		return
 	}
-	looksFirst := flagNamed(cmd, "max-credits") != nil && !strings.HasPrefix(inv.end.Command, "webhooks ") || cmd.Name == "status" || cmd.Name == "compact" // at their options
+	looksFirst := flagNamed(cmd, "max-credits") != nil || slices.Contains([]string{"status", "compact", "prune", "verify"}, cmd.Name) || strings.HasPrefix(inv.end.Command, "webhooks ") // at their options
 	if inv.checkOnly && !looksFirst {
 		cmd.Action = func(*cli.Context) error { return nil }
 	}

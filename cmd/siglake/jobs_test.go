@@ -336,28 +336,42 @@ func TestConfigCheckValues(t *testing.T) {
 	t.Parallel()
 	for settings, says := range map[string]string{
 		"{list: a.csv}": "name the signals",
-		"{list: a.csv, signals: news, since: 30x}":             `--since "30x": expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y, or last`,
-		"{list: a.csv, signals: news, max-results: 1000}":      "--max-results 1000",
-		"{list: a.csv, signals: news, backfill: 5x}":           `--backfill "5x": expected a date`,
-		"{list: a.csv, signals: news, max-credits: lots}":      `--max-credits "lots"`,
-		"{list: a.csv, signals: news, lateness: [news=400]}":   `--lateness "news=400"`,
-		"{command: lookalikes, seeds: a.csv, page-size: 1000}": "--page-size 1000",
-		"{command: visitors, domain: shop.example, limit: -1}": "--limit -1",
-		"{command: status, max-age: soon}":                     `--max-age "soon"`,
-		"{command: compact, min-files: 1}":                     "--min-files 1",
-		"{command: compact, target-size: 5PB}":                 `--target-size "5PB"`,
+		"{list: a.csv, signals: news, since: 30x}":                                      `--since "30x": expected a date such as 2026-01-31 or an age such as 30d, 6w, 3m or 1y, or last`,
+		"{list: a.csv, signals: news, max-results: 1000}":                               "--max-results 1000",
+		"{list: a.csv, signals: news, backfill: 5x}":                                    `--backfill "5x": expected a date`,
+		"{list: a.csv, signals: news, max-credits: lots}":                               `--max-credits "lots"`,
+		"{list: a.csv, signals: news, lateness: [news=400]}":                            `--lateness "news=400"`,
+		"{command: lookalikes, seeds: a.csv, page-size: 1000}":                          "--page-size 1000",
+		"{command: visitors, domain: shop.example, limit: -1}":                          "--limit -1",
+		"{command: status, max-age: soon}":                                              `--max-age "soon"`,
+		"{command: compact, min-files: 1}":                                              "--min-files 1",
+		"{command: compact, target-size: 5PB}":                                          `--target-size "5PB"`,
+		"{command: prune, older-than: 5h}":                                              `--older-than "5h"`,
+		"{command: webhooks cap}":                                                       "state the cap with --max-credits-per-day",
+		"{command: webhooks cap, max-credits-per-day: 0}":                               `--max-credits-per-day "0": expected a number of credits from 1; to end`,
+		"{command: webhooks audit, since: soon}":                                        `--since "soon"`,
+		"{command: webhooks sync, list: a.csv}":                                         "name the signals to subscribe to",
+		"{command: webhooks sync, list: a.csv, signals: news, url: 'http://a.example'}": "--url",
+		"{command: webhooks sync, list: a.csv, signals: news, name: 'a b'}":             "--name",
+		"{command: webhooks sync, list: a.csv, signals: news, max-credits: lots}":       `--max-credits "lots"`,
 	} {
 		if code, stderr := checkJob(t, settings); code != exitUsage || !strings.HasPrefix(stderr, "siglake: job checked: "+says) {
 			t.Errorf("%s: exit %d, want %d and %q: %s", settings, code, exitUsage, says, stderr)
 		}
 	}
 	for settings, says := range map[string]string{
-		"{list: a.csv, signals: news, audit: 2%, since: 30d}":  "--audit has no effect with --since 30d",
-		"{list: a.csv, signals: [news, growht]}":               "did you mean growth?",
-		"{list: gone.csv, signals: news}":                      "gone.csv at present",
-		"{list: a.csv, signals: news, since: last, audit: 2%}": "",
-		"{command: resume}":                                    "",
-		"{command: status, max-age: 26h, job: x}":              "",
+		"{list: a.csv, signals: news, audit: 2%, since: 30d}":                                      "--audit has no effect with --since 30d",
+		"{list: a.csv, signals: [news, growht]}":                                                   "did you mean growth?",
+		"{list: gone.csv, signals: news}":                                                          "gone.csv at present",
+		"{list: a.csv, signals: news, since: last, audit: 2%}":                                     "",
+		"{command: resume}":                                                                        "",
+		"{command: status, max-age: 26h, job: x}":                                                  "",
+		"{command: webhooks cap, max-credits-per-day: 5}":                                          "",
+		"{command: webhooks audit}":                                                                "",
+		"{command: webhooks publish}":                                                              "",
+		"{command: verify}":                                                                        "",
+		"{command: webhooks sync, list: gone.csv, signals: news, url: 'https://a.example'}":        "gone.csv at present",
+		"{command: webhooks sync, list: a.csv, signals: [news, growht], url: 'https://a.example'}": "did you mean growth?",
 	} {
 		code, stderr := checkJob(t, settings)
 		if code != exitComplete || !strings.Contains(stderr, says) || (says != "") != strings.Contains(stderr, "job=checked") {

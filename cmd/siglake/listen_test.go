@@ -483,7 +483,7 @@ func TestListenRefusals(t *testing.T) {
 		{nil, exitAuth, "--secret-file"},
 		{[]string{"--secret-file", filepath.Join(dir, "none")}, exitAuth, "none"},
 		{[]string{"--secret-file", file("empty", " \n", 0o600)}, exitAuth, "is empty"},
-		{[]string{"--secret-file", file("shared", testSecret, 0o644)}, exitAuth, "chmod 600"},
+		{[]string{"--secret-file", file("shared", testSecret, 0o644)}, exitAuth, "and replace the secret if it may have been read\n"},
 		{[]string{"--secret-file", file("short", testSecret+"\nwhsec_\n", 0o600)}, exitAuth, "number 2"},
 		{[]string{"--secret-file", file("many", strings.Repeat(testSecret+"\n", 9), 0o600)}, exitAuth, "at most 8"},
 		{[]string{"--secret-file", dir}, exitAuth, "not a regular file"},

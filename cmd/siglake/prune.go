@@ -29,6 +29,9 @@ func pruneCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("prune takes no arguments, got %q", c.Args().First())
 			}
+			if invocationOf(c).checkOnly {
+				return o.Check()
+			}
 			env, err := loggingEnv(c, out)
 			if err != nil {
 				return err

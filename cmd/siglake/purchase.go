@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -102,9 +103,21 @@ func (p *purchaseCommand) executeList(c *cli.Context) error {
 	return p.execute(c)
 }
 
+// pathOf is the full name of a command, without that of the program.
+func pathOf(c *cli.Context) string {
+	var words []string
+	for _, parent := range c.Lineage() {
+		if parent.Command != nil && parent.Command.Name != c.App.Name {
+			words = append(words, parent.Command.Name)
+		}
+	}
+	slices.Reverse(words)
+	return strings.TrimSpace(strings.Join(words, " "))
+}
+
 // oneList is the list that is the one argument of a command.
 func oneList(c *cli.Context) (string, error) {
-	name := c.Command.Name
+	name := pathOf(c)
 	switch c.NArg() {
 	case 0:
 		return "", app.UsageErrorf("%[1]s takes one list, and none is named; see siglake %[1]s --help", name)

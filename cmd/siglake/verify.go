@@ -29,6 +29,9 @@ func verifyCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("verify takes no arguments, got %q", c.Args().First())
 			}
+			if invocationOf(c).checkOnly {
+				return app.CheckLake(o.Lake)
+			}
 			env, err := loggingEnv(c, out)
 			if err != nil {
 				return err

@@ -76,6 +76,9 @@ func syncWebhooks(c *cli.Context, o app.WebhookSyncOptions, out OutputOptions) (
 		return err
 	}
 	inv := invocationOf(c)
+	if o.Run.Money.Job = inv.job; inv.checkOnly {
+		return app.CheckWebhookSync(env, o)
+	}
 	inv.end.Lake, inv.end.List, inv.end.Started = o.Run.Lake, o.Run.List, env.Now()
 	s := app.NewWebhookSyncer(env, o)
 	s.OpenAPI = func(ctx context.Context) (app.Endpoint, error) {
@@ -122,6 +125,8 @@ type webhookCommand struct {
 	o   app.WebhookOptions
 	out OutputOptions
 	end *report.RunEnd // set when the command begins
+	// Finds options that are wrong by themselves; nil: the lake alone can be.
+	check func(*app.Env) error
 }
 
 func newWebhookCommand(name string) *webhookCommand {
@@ -141,6 +146,13 @@ func (w *webhookCommand) action(maxArgs int, do func(ctx context.Context, env *a
 		}
 		env, err := loggingEnv(c, w.out)
 		if err != nil {
+			return err
+		}
+		if invocationOf(c).checkOnly {
+			err := app.CheckLake(w.o.Lake)
+			if err == nil && w.check != nil {
+				err = w.check(env)
+			}
 			return err
 		}
 		w.end = invocationOf(c).end
@@ -337,6 +349,7 @@ func webhooksStatsCommand() *cli.Command {
 
 func webhooksAuditCommand() *cli.Command {
 	w, since := newWebhookCommand("audit"), app.DefaultAuditSince
+	w.check = func(env *app.Env) error { return app.CheckWebhookAudit(env, since) }
 	return &cli.Command{
 		Name: "audit", Usage: "compare the vendor's log of deliveries with what the lake has received",
 		Description: "Lists deliveries that the vendor counts as successful and that are neither in the lake's inbox nor in its journal,\n" +
@@ -359,6 +372,7 @@ func webhooksAuditCommand() *cli.Command {
 
 func webhooksCapCommand() *cli.Command {
 	w, limit := newWebhookCommand("cap"), ""
+	w.check = func(*app.Env) error { return app.CheckWebhookCap(limit) }
 	return &cli.Command{
 		Name: "cap", Usage: "pause deliveries when those of the day have cost enough",
 		Description: "For a scheduler, every ten minutes or so. At the cap it pauses the lake's webhooks, as siglake webhooks pause does, and\n" +

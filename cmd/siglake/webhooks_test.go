@@ -20,6 +20,7 @@ import (
 
 	"github.com/siglake/siglake/internal/app"
 	"github.com/siglake/siglake/internal/bucket/buckettest"
+	"github.com/siglake/siglake/internal/format"
 	"github.com/siglake/siglake/internal/inbox"
 	"github.com/siglake/siglake/internal/lease"
 	"github.com/siglake/siglake/internal/simulator"
@@ -390,6 +391,90 @@ func TestWebhookSyncOwnIDs(t *testing.T) {
 	if keys := h.state().Find(schema.Company, "101").Wants[0].AccountKeys; !slices.Equal(keys, []string{"a", "c"}) {
 		t.Errorf("account keys %v, want those of both lines", keys)
 	}
+}
+
+// TestWebhookMessages: messages say what holds and what was paid for.
+func TestWebhookMessages(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	sim := useSimulator(t, simulator.Config{Plan: "unlimited"}, 0)
+	h.vendor.next, envFor(t).Transport = envFor(t).Transport, h.vendor
+	says := func(wantCode int, want string, words ...string) {
+		t.Helper()
+		code, stdout, stderr := runProgram(t, append(append([]string{"webhooks"}, words...), "--lake", h.lake)...)
+		if code != wantCode || !strings.Contains(stdout+stderr, want) {
+			t.Errorf("webhooks %v: exit %d, %s%s; want %d and %q", words, code, stdout, stderr, wantCode, want)
+		}
+	}
+	sync := []string{"sync", h.list, "--url", hookURL, "--signals"}
+
+	// A plan keeps no id of a lake that has none yet.
+	h.writeIDs("101")
+	says(exitComplete, "Webhooks of "+h.lake+", list accounts", append(sync, "news")...)
+	says(exitComplete, "Webhooks of "+h.lake+" (", append(sync, "news", "--yes")...)
+
+	// Lists, signals and caps that do not fit.
+	says(exitUsage, `subscribes to no list "acounts"; its lists are: accounts`, "remove", "acounts", "--yes")
+	says(exitUsage, "to end all deliveries, use siglake webhooks pause", "cap", "--max-credits-per-day", "0")
+	people := filepath.Join(t.TempDir(), "people.csv")
+	if err := os.WriteFile(people, []byte("linkedin\nhttps://www.linkedin.com/in/sample-1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says(exitUsage, "the requested signals are about a company each, and the columns identify a contact", "sync", people, "--url", hookURL, "--signals", "news")
+	says(exitUsage, "none of these signals is about one: news", "sync", people, "--url", hookURL, "--signals", "news", "--object", "contact")
+	says(exitUsage, "none of these signals is about one: newJobPost", "sync", people, "--url", hookURL, "--signals", "newJobPost", "--object", "contact")
+
+	// A test to which no receiver answers.
+	h.vendor.odd = func(req *http.Request) string {
+		if strings.HasSuffix(req.URL.Path, "/test") {
+			return `200 {"isSuccess":false,"flowCheck":{"success":false,"statusCode":0,"durationMs":0}}`
+		}
+		return ""
+	}
+	says(exitDeferred, "not delivered, no answer: see that siglake listen runs", "test")
+
+	// A search that was paid for, and a sync that failed afterwards; then one that did not.
+	if err := os.WriteFile(h.list, []byte(domainLines(30)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.vendor.odd = func(req *http.Request) string {
+		if req.Method == http.MethodPost && req.URL.Path == "/api/subscriptions" {
+			return `403 {"statusCode":403,"message":"Forbidden","errors":["limit reached"]}`
+		}
+		return ""
+	}
+	code, stdout, stderr := runProgram(t, append([]string{"webhooks"}, append(sync, "news", "--yes", "--max-credits", "10", "--lake", h.lake, "--rate", "0", "--plan", "unlimited")...)...)
+	bought := "searched for by 1 call, " + format.Count(sim.Bill().Credits, "credit")
+	if code != exitAuth || sim.Bill().Credits < 2 || !strings.Contains(stdout, bought) || !strings.Contains(stdout, "It was not carried out to its end") || strings.Contains(stdout, "Add --yes") {
+		t.Errorf("refused after its search: exit %d: %s%s; want %q", code, stdout, stderr, bought)
+	}
+	h.vendor.odd = nil
+	more := strings.ReplaceAll(domainLines(60), "\n", ",x\n")
+	if err := os.WriteFile(h.list, []byte("domain,note\n"+more), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := sim.Bill().Credits
+	code, stdout, stderr = runProgram(t, append([]string{"webhooks"}, append(sync, "news", "--yes", "--max-credits", "10", "--lake", h.lake, "--rate", "0", "--plan", "unlimited")...)...)
+	if bought := "searched for by 1 call, " + format.Count(sim.Bill().Credits-before, "credit"); code != exitComplete || sim.Bill().Credits == before || !strings.Contains(stdout, bought) || !strings.Contains(stdout, "Done: ") {
+		t.Errorf("carried out: exit %d: %s%s; want %q", code, stdout, stderr, bought)
+	}
+}
+
+// TestWebhookSyncOptedOut: the subscription to a person who has opted out ends for that reason, and not because of the list.
+func TestWebhookSyncOptedOut(t *testing.T) {
+	t.Parallel()
+	h := newHookTest(t)
+	if err := os.WriteFile(h.list, []byte("lusha contact id,account_id\n201,a\n202,b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.sync(exitComplete, "--yes", "--signals", "contact")
+	h.wantEntities("201", "202")
+	receive(t, h.lake, delivered{delivery: inbox.Delivery{ID: "opt-out-1", Kind: inbox.OptOut, Received: time.Date(2026, 4, 7, 10, 0, 0, 0, time.UTC), Stamp: "1", Body: []byte(`{"contactId":"201","contactOptOutDate":"2026-04-06 07:41:02"}`)}})
+	r := h.sync(exitComplete, "--yes", "--signals", "contact")
+	if len(r.Steps) != 1 || r.Steps[0].Action != subscriptions.Delete || r.Steps[0].Reason != "the person has opted out" {
+		t.Errorf("changes %+v, want one subscription deleted because the person has opted out", r.Steps)
+	}
+	h.wantEntities("202")
 }
 
 // TestWebhookOddAnswers: one bad entity does not stop the others, what exists is adopted or left to its owner, and a

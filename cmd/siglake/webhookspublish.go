@@ -24,6 +24,9 @@ func webhooksPublishCommand() *cli.Command {
 			if c.NArg() > 0 {
 				return app.UsageErrorf("webhooks publish takes no arguments, got %q", c.Args().First())
 			}
+			if invocationOf(c).checkOnly {
+				return app.CheckLake(o.Lake)
+			}
 			env, err := loggingEnv(c, out)
 			if err != nil {
 				return err

@@ -53,7 +53,7 @@ func (a announcer) announceRepurchase(ctx context.Context, spec pipeline.RunSpec
 		a.job.env.Log.Warn(text)
 	}
 	if err == nil && plan.RepurchasedPairs > 0 {
-		a.job.env.Log.Warn(repurchaseText+": "+repurchaseReason, costAttrs(a.lake, plan, plan.RepurchasedPairs)...)
+		a.job.env.Log.Warn(repurchaseText+": pairs were bought before, "+repurchaseReason, costAttrs(a.lake, plan, plan.RepurchasedPairs)...)
 	}
 	if err == nil {
 		a.announceInDoubt(plan.InDoubt)
@@ -88,7 +88,7 @@ func (a announcer) announcePagesInDoubt(ctx context.Context) error {
 const (
 	repeatedDoubts   = "repeating calls in doubt that are undecided: what they bought may be paid twice; see siglake held"
 	repurchaseText   = "repeating purchases"
-	repurchaseReason = "with a lower --max-results that they reached, a later --since or another filter"
+	repurchaseReason = "with a lower --max-results that they reached, for a window that begins later than this one, or with another filter"
 )
 
 // costAttrs are the figures of what is about to be bought, for the log.

@@ -395,7 +395,7 @@ func readKeyFile(ctx context.Context, name string, insecure bool) ([]byte, error
 	var readErr error
 	go func() { // ends with the pipe, or with the process: opening it cannot be taken back
 		defer close(read)
-		text, readErr = readKey(name, insecure)
+		text, readErr = readKey(name, insecure, "key", "; --insecure-key-file accepts the file as it is")
 	}()
 	select {
 	case <-read:
@@ -405,9 +405,10 @@ func readKeyFile(ctx context.Context, name string, insecure bool) ([]byte, error
 	}
 }
 
-func readKey(name string, insecure bool) ([]byte, error) {
+// readKey reads a file with a key or a signing secret, which no other user may be able to read. advice is what else helps.
+func readKey(name string, insecure bool, noun, advice string) ([]byte, error) {
 	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeDevice != 0 {
-		return nil, fmt.Errorf("%s is a device, not a file with a key", name)
+		return nil, fmt.Errorf("%s is a device, not a file with a %s", name, noun)
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -420,11 +421,11 @@ func readKey(name string, insecure bool) ([]byte, error) {
 	}
 	// A pipe has no permissions of its own, and Windows has access lists instead.
 	if shared := info.Mode().Perm() & 0o066; shared != 0 && info.Mode().IsRegular() && !insecure && runtime.GOOS != "windows" && !isLent(info) {
-		return nil, fmt.Errorf("%s has mode %04o, so other users of this machine can read or change it: chmod 600 %[1]s, and replace the key if it may have been read; --insecure-key-file accepts the file as it is", name, info.Mode().Perm())
+		return nil, fmt.Errorf("%s has mode %04o, so other users of this machine can read or change it: chmod 600 %[1]s, and replace the %s if it may have been read%s", name, info.Mode().Perm(), noun, advice)
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err == nil && len(raw) > maxKeyFile {
-		return nil, fmt.Errorf("%s holds more than a key: it is longer than %d KiB", name, maxKeyFile>>10)
+		return nil, fmt.Errorf("%s holds more than a %s: it is longer than %d KiB", name, noun, maxKeyFile>>10)
 	}
 	return raw, err
 }

@@ -102,7 +102,7 @@ func readSecretFile(name string) (string, error) {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%s is not a regular file: it is read again whenever it changes", name)
 	}
-	raw, err := readKey(name, false)
+	raw, err := readKey(name, false, "secret", "")
 	return strings.TrimSpace(string(raw)), err
 }
 

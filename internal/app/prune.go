@@ -71,10 +71,7 @@ func (r *PruneReport) IsEmpty() bool {
 // PruneLake removes what a lake does not need any more: files that a compaction has superseded, or
 // old answers in the journal. It first plans; the report is the plan if nothing may be removed yet.
 func PruneLake(ctx context.Context, env *Env, o PruneOptions) (report PruneReport, err error) {
-	age, err := parseAge("older-than", o.OlderThan)
-	if err == nil && age < 24*time.Hour {
-		err = UsageErrorf("--older-than %q: expected an age of at least a day, such as 30d", o.OlderThan)
-	}
+	age, err := o.age()
 	if err != nil {
 		return report, err
 	}
@@ -98,6 +95,24 @@ func PruneLake(ctx context.Context, env *Env, o PruneOptions) (report PruneRepor
 		return report, p.pruneJournal(ctx)
 	}
 	return report, p.pruneFiles(ctx)
+}
+
+// age is --older-than.
+func (o *PruneOptions) age() (time.Duration, error) {
+	age, err := parseAge("older-than", o.OlderThan)
+	if err == nil && age < 24*time.Hour {
+		err = UsageErrorf("--older-than %q: expected an age of at least a day, such as 30d", o.OlderThan)
+	}
+	return age, err
+}
+
+// Check finds options that are wrong by themselves, and opens nothing.
+func (o *PruneOptions) Check() error {
+	if o.Lake == "" {
+		return ErrNoLake
+	}
+	_, err := o.age()
+	return err
 }
 
 // pruning removes from a lake what it does not need any more, or plans to.

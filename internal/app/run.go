@@ -126,6 +126,14 @@ func CheckOptions(env *Env, o RunOptions) error {
 	return err
 }
 
+// CheckLake refuses to work on no lake.
+func CheckLake(uri string) error {
+	if uri == "" {
+		return ErrNoLake
+	}
+	return nil
+}
+
 // warnOfUnknownSignals warns about signals that this version does not know, which may be new at the vendor.
 func (o *RunOptions) warnOfUnknownSignals(env *Env) {
 	for _, word := range SplitWords(o.Query.Signals) {

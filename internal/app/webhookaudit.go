@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/siglake/siglake/internal/format"
@@ -83,11 +84,7 @@ const DefaultAuditSince = "7d"
 // AuditWebhooks compares the vendor's log of deliveries since an age or date with the inbox and the journal. What is
 // missing, or was given up, is noted, so that the next nightly run polls those entities.
 func AuditWebhooks(ctx context.Context, env *Env, o WebhookOptions, since string) (*WebhookAudit, error) {
-	day, err := parseSince("--since", since, env.Now())
-	if err != nil {
-		return nil, err
-	}
-	from, err := time.Parse(time.DateOnly, day)
+	from, err := auditFrom(env, since)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +95,21 @@ func AuditWebhooks(ctx context.Context, env *Env, o WebhookOptions, since string
 	defer s.close()
 	a := &webhookAuditor{session: s, report: &WebhookAudit{Lake: o.Lake, Since: from, Missing: []MissingDelivery{}}}
 	return a.audit(ctx)
+}
+
+// auditFrom is the first day of an audit.
+func auditFrom(env *Env, since string) (from time.Time, err error) {
+	day, err := parseSince("--since", since, env.Now())
+	if err != nil {
+		return from, err
+	}
+	return time.Parse(time.DateOnly, day)
+}
+
+// CheckWebhookAudit finds options that are wrong by themselves.
+func CheckWebhookAudit(env *Env, since string) error {
+	_, err := auditFrom(env, since)
+	return err
 }
 
 // webhookAuditor audits the webhooks of a lake.
@@ -296,12 +308,9 @@ const pausedByCap = "siglake webhooks cap"
 // resumes them on another day, or under a higher cap. A push is charged before siglake sees it, so the cap can be exceeded by what is delivered
 // between two of these commands.
 func CapWebhooks(ctx context.Context, env *Env, o WebhookOptions, maxPerDay string) (*WebhookCap, error) {
-	limit, err := parseCap("max-credits-per-day", maxPerDay)
+	limit, err := parseWebhookCap(maxPerDay)
 	if err != nil {
 		return nil, err
-	}
-	if limit == 0 {
-		return nil, UsageErrorf("state the cap with --max-credits-per-day N; to end a pause, use siglake webhooks resume")
 	}
 	s, err := openSubscribedSession(ctx, env, o)
 	if err != nil {
@@ -334,6 +343,23 @@ func CapWebhooks(ctx context.Context, env *Env, o WebhookOptions, maxPerDay stri
 		err = s.store.write(ctx, s.state)
 	}
 	return c, err
+}
+
+// parseWebhookCap reads the cap of a day. A command without one would do nothing.
+func parseWebhookCap(text string) (limit int64, err error) {
+	switch limit, err = strconv.ParseInt(text, 10, 64); {
+	case text == "":
+		return 0, UsageErrorf("state the cap with --max-credits-per-day N; to end a pause, use siglake webhooks resume")
+	case err != nil || limit < 1:
+		return 0, UsageErrorf("--max-credits-per-day %q: expected a number of credits from 1; to end all deliveries, use siglake webhooks pause", text)
+	}
+	return limit, nil
+}
+
+// CheckWebhookCap finds a cap that is wrong by itself.
+func CheckWebhookCap(maxPerDay string) error {
+	_, err := parseWebhookCap(maxPerDay)
+	return err
 }
 
 // delivered is what deliveries have charged since a moment.

@@ -197,6 +197,9 @@ func RemoveWebhooks(ctx context.Context, env *Env, o WebhookOptions, list string
 	if s.state.Lake == "" {
 		return nil, s.mustHaveLists()
 	}
+	if err := s.mustHaveList(ctx, list); err != nil {
+		return nil, err
+	}
 	s.state.SetList(subscriptions.List{Name: list}, nil, nil)
 	if yes {
 		return s.reconcile(ctx, list)
@@ -206,6 +209,25 @@ func RemoveWebhooks(ctx context.Context, env *Env, o WebhookOptions, list string
 		return nil, askError(ctx, err)
 	}
 	return changes, nil
+}
+
+// mustHaveList refuses a name that neither the state nor a subscription of the lake has.
+func (s *webhookSession) mustHaveList(ctx context.Context, name string) error {
+	if s.state.FindList(name) != nil {
+		return nil
+	}
+	exist, err := listSubscriptions(ctx, s.client)
+	if err != nil {
+		return askError(ctx, err)
+	}
+	if slices.ContainsFunc(exist, func(e lusha.Subscription) bool { return e.Name == subscriptions.NamePrefix(s.state.Lake)+name }) {
+		return nil
+	}
+	var names []string
+	for i := range s.state.Lists {
+		names = append(names, s.state.Lists[i].Name)
+	}
+	return UsageErrorf("%s subscribes to no list %q; its lists are: %s", s.o.Lake, name, cmp.Or(strings.Join(names, ", "), "none"))
 }
 
 // pausedByHand is the reason of a pause that a person ordered.

@@ -49,9 +49,10 @@ type WebhookSync struct {
 	List   string `json:"list"`
 	Name   string `json:"name"`
 	URL    string `json:"url"`
-	LakeID string `json:"lake_id"` // in the names of the lake's subscriptions
+	LakeID string `json:"lake_id"` // in the names of the lake's subscriptions; empty: --yes makes one
 
-	Done bool `json:"done"` // it was carried out; false: this is the plan
+	Done      bool `json:"done"`      // it was carried out
+	Attempted bool `json:"attempted"` // it was to be carried out; false: this is the plan
 
 	Lines    int64                      `json:"lines"`
 	ByStatus map[schema.Status]int64    `json:"lines_by_status"` // of lines without a subscription of their own
@@ -85,6 +86,22 @@ type WebhookSearch struct {
 	Calls      int64    `json:"calls"`
 	MaxCredits int64    `json:"credits_at_most"`
 	Notes      []string `json:"notes"`
+	// What it has bought; nil: nothing yet.
+	Bought *BoughtSearch `json:"bought,omitempty"`
+}
+
+// BoughtSearch is what a search has cost.
+type BoughtSearch struct {
+	Calls      int64  `json:"calls"`
+	Credits    int64  `json:"credits"`         // stated
+	MaxCredits int64  `json:"credits_at_most"` // with calls of unknown charge
+	Run        string `json:"run"`             // the last one
+}
+
+// add adds a run.
+func (b *BoughtSearch) add(m *pipeline.Manifest) {
+	cost := m.Credits.Cost()
+	b.Calls, b.Credits, b.MaxCredits, b.Run = b.Calls+m.Calls.Total, b.Credits+m.Credits.Charged, b.MaxCredits+cost.Max, m.Run.ID
 }
 
 // WebhookChanges are the changes of a lake's subscriptions, planned or carried out.
@@ -152,6 +169,10 @@ func (s *WebhookSyncer) Sync(ctx context.Context) (report *WebhookSync, exit int
 	if err := s.parseOptions(); err != nil {
 		return nil, 0, err
 	}
+	if s.listOptions.Object == "" {
+		s.listOptions.Object = soleObject(SplitWords(s.options.Signals))
+		s.listOptions.ObjectBySignals = true
+	}
 	if err := s.readList(ctx); err != nil {
 		return nil, 0, err
 	}
@@ -176,6 +197,21 @@ func (s *WebhookSyncer) Sync(ctx context.Context) (report *WebhookSync, exit int
 		exit, err = s.carryOut(ctx)
 	}
 	return s.report, s.exitCode(exit), err
+}
+
+// CheckWebhookSync finds options that are wrong by themselves, and opens nothing. What may be right by the time of the
+// sync is warned about.
+func CheckWebhookSync(env *Env, o WebhookSyncOptions) error {
+	s := NewWebhookSyncer(env, o)
+	if err := s.checkOptions(); err != nil {
+		return err
+	}
+	if err := s.parseOptions(); err != nil {
+		return err
+	}
+	s.Query.Signals = o.Signals
+	s.warnOfAbsent(env)
+	return nil
 }
 
 // listNamePattern is that of a list's name: it stands between colons in the names of subscriptions.
@@ -247,7 +283,7 @@ func (s *WebhookSyncer) plan(ctx context.Context) (err error) {
 	if s.state, err = s.store.read(ctx); err != nil {
 		return err
 	}
-	s.report = &WebhookSync{Lake: s.Lake, List: s.List, Name: s.options.Name, Rejects: []pipeline.RejectLine{}}
+	s.report = &WebhookSync{Attempted: s.options.Yes, Lake: s.Lake, List: s.List, Name: s.options.Name, Rejects: []pipeline.RejectLine{}}
 	if err := errors.Join(s.checkStateShard(), s.adoptState()); err != nil {
 		return err
 	}
@@ -277,13 +313,16 @@ func (s *WebhookSyncer) adoptState() error {
 		return UsageErrorf("--lake-id %s: the subscriptions of this lake are named after %s; omit the flag", o.LakeID, state.Lake)
 	}
 	state.Lake = cmp.Or(state.Lake, o.LakeID)
-	if state.Lake == "" {
+	known := state.Lake != ""
+	if !known {
 		state.Lake = newLakeID()
 	}
 	if state.URL = cmp.Or(o.URL, state.URL); state.URL == "" {
 		return UsageErrorf("name the address that the vendor delivers to with --url: that of siglake listen, or of the proxy in front of it, such as https://hooks.example.com/in")
 	}
-	s.report.LakeID, s.report.URL = state.Lake, state.URL
+	if s.report.URL = state.URL; known || s.options.Yes { // a plan keeps no new id
+		s.report.LakeID = state.Lake
+	}
 	return nil
 }
 
@@ -354,6 +393,14 @@ func (s *WebhookSyncer) carryOut(ctx context.Context) (exit int, err error) {
 
 // search buys the ids that the lake does not know, by a run like that of siglake resolve.
 func (s *WebhookSyncer) search(ctx context.Context) (exit int, err error) {
+	report := s.Report
+	s.Report = func(m *pipeline.Manifest) {
+		if s.report.Search.Bought == nil {
+			s.report.Search.Bought = &BoughtSearch{}
+		}
+		s.report.Search.Bought.add(m)
+		report(m)
+	}
 	m, nothing, err := s.runPasses(ctx)
 	switch {
 	case err != nil:
@@ -490,6 +537,8 @@ func (s *WebhookSyncer) addLine(ctx context.Context, a *schema.Account, purchase
 	}
 	if purchases != nil && purchases.Suppressed(ctx, a) != "" {
 		r.ByStatus[schema.Restricted]++
+		e, _ := findEntity(ctx, a, purchases)
+		s.state.NoteOptedOut(cmp.Or(e.ID, before[a.Key].ID))
 		return
 	}
 	e, status := findEntity(ctx, a, purchases)
@@ -524,10 +573,14 @@ func findEntity(ctx context.Context, a *schema.Account, purchases pipeline.Purch
 
 // chooseSignals expands --signals to keys that the API offers, which it says for free.
 func (s *WebhookSyncer) chooseSignals(ctx context.Context, object schema.Object) error {
-	words := SplitWords(s.options.Signals)
 	v := newQueryBuilder(s.Job, func(string) {}).newVersion(pipeline.V2, "")
 	offered := map[schema.Object]*lusha.Options{}
-	for _, o := range candidateObjects(cmp.Or(s.listOptions.Object, object)) {
+	objects := candidateObjects(cmp.Or(s.listOptions.Object, object))
+	words, err := s.applicableWords(objects)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
 		if !mayConcern(words, o) {
 			continue
 		}
@@ -545,6 +598,25 @@ func (s *WebhookSyncer) chooseSignals(ctx context.Context, object schema.Object)
 	}
 	s.report.Signals = chosen
 	return nil
+}
+
+// applicableWords are the words of --signals that name a signal about an object that the lines of the list can be.
+func (s *WebhookSyncer) applicableWords(objects []schema.Object) (words []string, err error) {
+	var others []string
+	for _, word := range SplitWords(s.options.Signals) {
+		if slices.ContainsFunc(objects, func(o schema.Object) bool { return mayConcern([]string{word}, o) }) {
+			words = append(words, word)
+		} else {
+			others = append(others, word)
+		}
+	}
+	switch {
+	case len(words) == 0:
+		return nil, UsageErrorf("every line of %s is a %s, and none of these signals is about one: %s; siglake signals lists those that are", s.List, objects[0], strings.Join(others, ", "))
+	case len(others) > 0:
+		s.env.Log.Warn(fmt.Sprintf("every line of the list is a %s: these signals apply to none", objects[0]), "signals", strings.Join(others, ","))
+	}
+	return words, nil
 }
 
 // planWebhookChanges lists the account's subscriptions and says what has to change. removed is as in

@@ -130,7 +130,7 @@ type secretFile string
 
 // read gives the secrets; none if there is no file.
 func (f secretFile) read() (secrets []string, err error) {
-	text, err := readKey(string(f), false)
+	text, err := readKey(string(f), false, "secret", "")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

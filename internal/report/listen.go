@@ -34,7 +34,7 @@ var listenMetrics = []listenMetric{
 		func(s *app.ListenStatus) []metricSample { return oneSample(int64(s.Remembered)) }},
 	{"siglake_webhook_secrets", "", "Secrets that a delivery may be signed with.", false,
 		func(s *app.ListenStatus) []metricSample { return oneSample(int64(s.Secrets)) }},
-	{"siglake_webhook_unpublished", "", "New deliveries since this process last published.", false,
+	{"siglake_webhook_received_since_publication", "", "New deliveries that this process received since it last published; a run publishes them, too.", false,
 		func(s *app.ListenStatus) []metricSample { return oneSample(s.Unpublished) }},
 	{"siglake_webhook_publications", "", "Attempts of this process to publish, by outcome; locked: a run worked on the lake.", true, publicationSamples},
 	{"siglake_webhook_last_delivery_timestamp_seconds", "seconds", "When the last delivery was received; 0: none was.", false,

@@ -37,7 +37,11 @@ var webhookActions = []struct {
 
 // PrintWebhookSync says what a sync changes, or has changed.
 func PrintWebhookSync(w io.Writer, r *app.WebhookSync) {
-	format.Fprintf(w, "Webhooks of %s (%s), list %s, delivered to %s\n\n", r.Lake, r.LakeID, r.Name, r.URL)
+	lake := r.Lake
+	if r.LakeID != "" {
+		lake += " (" + r.LakeID + ")"
+	}
+	format.Fprintf(w, "Webhooks of %s, list %s, delivered to %s\n\n", lake, r.Name, r.URL)
 	format.Fprintf(w, "  %-10s %9s   %s\n", "Lines", format.Thousands(r.Lines), webhookLinesText(r))
 	for _, o := range slices.Sorted(maps.Keys(r.Signals)) {
 		if keys := r.Signals[o]; len(keys) > 0 {
@@ -45,15 +49,10 @@ func PrintWebhookSync(w io.Writer, r *app.WebhookSync) {
 		}
 	}
 	printWebhookRejects(w, r.Rejects, r.ByStatus[schema.Rejected])
-	if s := r.Search; s != nil && !r.Done {
-		format.Fprintf(w, "  %-10s %9s   lines with an id that the lake does not know: %s, at most %s\n", "Search", format.Thousands(s.Lines), format.Count(s.Calls, "call"), format.Count(s.MaxCredits, "credit"))
-		for _, note := range s.Notes {
-			format.Fprintf(w, "             %s\n", note)
-		}
-	}
+	printWebhookSearch(w, r)
 	format.Fprintf(w, "\n")
-	searches := r.Search != nil && !r.Done
-	if !searches || len(r.Steps) > 0 {
+	searches := r.Search != nil && !r.Attempted
+	if (!searches || len(r.Steps) > 0) && r.Actions != nil {
 		printWebhookChanges(w, &r.WebhookChanges, r.Done)
 	}
 	if searches {
@@ -62,8 +61,34 @@ func PrintWebhookSync(w io.Writer, r *app.WebhookSync) {
 	if r.NoSecret {
 		format.Fprintf(w, "Note: the account has no signing secret, so nothing is delivered: siglake webhooks rotate-secret --secret-file FILE creates one.\n")
 	}
-	if !r.Done {
+	switch {
+	case !r.Attempted:
 		format.Fprintf(w, "Nothing was changed. Add --yes to carry this out.\n")
+	case !r.Done:
+		format.Fprintf(w, "It was not carried out to its end. What was bought and changed stays; the same command does the rest, and buys no id twice.\n")
+	}
+}
+
+// printWebhookSearch says what the search for unknown ids can cost, or has cost.
+func printWebhookSearch(w io.Writer, r *app.WebhookSync) {
+	s := r.Search
+	if s == nil {
+		return
+	}
+	cost := fmt.Sprintf("%s, at most %s", format.Count(s.Calls, "call"), format.Count(s.MaxCredits, "credit"))
+	if b := s.Bought; b != nil {
+		cost = fmt.Sprintf("searched for by %s, %s (run %s)", format.Count(b.Calls, "call"), format.Count(b.Credits, "credit"), b.Run)
+		if b.MaxCredits > b.Credits {
+			cost += fmt.Sprintf("; calls of unknown charge can make it %s", format.Thousands(b.MaxCredits))
+		}
+	} else if r.Attempted {
+		cost = "nothing was bought"
+	}
+	format.Fprintf(w, "  %-10s %9s   lines with an id that the lake did not know: %s\n", "Search", format.Thousands(s.Lines), cost)
+	for _, note := range s.Notes {
+		if !r.Attempted {
+			format.Fprintf(w, "             %s\n", note)
+		}
 	}
 }
 
@@ -206,10 +231,13 @@ func PrintWebhookTests(w io.Writer, tests []lusha.HookTest) {
 		if !t.Success {
 			result = "not delivered"
 		}
-		if t.Status >= 0 {
+		switch {
+		case t.Status > 0:
 			result += fmt.Sprintf(", answer %d", t.Status)
+		case !t.Success:
+			result += ", no answer: see that siglake listen runs, and that the vendor reaches the URL"
 		}
-		if t.Duration >= 0 {
+		if t.Duration >= 0 && t.Status > 0 {
 			result += " after " + t.Duration.Round(time.Millisecond).String()
 		}
 		format.Fprintf(w, "%s  %s  %s\n", t.SubscriptionID, t.URL, result)

@@ -157,8 +157,11 @@ func (c *comparer) remove(e *lusha.Subscription) {
 		return
 	}
 	reason := "no list has it any more"
-	if c.state.Pause != nil {
+	switch {
+	case c.state.Pause != nil:
 		reason = "webhooks are paused"
+	case e.Object == schema.Contact && c.state.OptedOut[e.EntityID]:
+		reason = "the person has opted out"
 	}
 	c.out.Steps = append(c.out.Steps, Step{Action: Delete, Exists: e, Reason: reason})
 }

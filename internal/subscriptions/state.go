@@ -49,6 +49,9 @@ type State struct {
 	CapWarned string `json:"cap_warned,omitempty"`
 	// Deliveries because of which an audit has noted a gap, oldest first.
 	Audited []AuditedDelivery `json:"audited,omitempty"`
+
+	// Contacts of lists that have opted out, as far as this process has read them.
+	OptedOut map[string]bool `json:"-"`
 }
 
 // AuditedDelivery is a delivery that the lake does not have, and of which an audit has noted that.
@@ -255,6 +258,14 @@ func (s *State) NoteGap(object schema.Object, entityID string, from, now time.Ti
 
 func (s *State) searchGap(object schema.Object, entityID string) (int, bool) {
 	return slices.BinarySearchFunc(s.Gaps, Gap{Object: object, EntityID: entityID}, func(a, b Gap) int { return compareEntities(a.Object, a.EntityID, b.Object, b.EntityID) })
+}
+
+// NoteOptedOut notes, for the reasons of changes, that a person of a list has opted out.
+func (s *State) NoteOptedOut(contact string) {
+	if s.OptedOut == nil {
+		s.OptedOut = map[string]bool{}
+	}
+	s.OptedOut[contact] = true
 }
 
 // HasGap reports whether an entity has a gap that was not polled yet.
