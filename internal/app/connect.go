@@ -421,7 +421,7 @@ func readKey(name string, insecure bool, noun, advice string) ([]byte, error) {
 	}
 	// A pipe has no permissions of its own, and Windows has access lists instead.
 	if shared := info.Mode().Perm() & 0o066; shared != 0 && info.Mode().IsRegular() && !insecure && runtime.GOOS != "windows" && !isLent(info) {
-		return nil, fmt.Errorf("%s has mode %04o, so other users of this machine can read or change it: chmod 600 %[1]s, and replace the %s if it may have been read%s", name, info.Mode().Perm(), noun, advice)
+		return nil, fmt.Errorf("%s has mode %04o, so other users of this machine can read or change it: chmod 600 %[1]s, and replace the %[3]s if it may have been read%[4]s", name, info.Mode().Perm(), noun, advice)
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err == nil && len(raw) > maxKeyFile {
