@@ -390,8 +390,8 @@ func (g *eventGroup) endAnswer() {
 		return k.hasOne && known
 	}
 	elsewhere := g.fullerContents() // of each of which one of the rows is a part
-	number, beside := g.newest+1, elsewhere > 0 || slices.ContainsFunc(g.answer, isKnown)
-	if beside {
+	number, hasOther := g.newest+1, elsewhere > 0 || slices.ContainsFunc(g.answer, isKnown)
+	if hasOther {
 		number = g.newest
 	}
 	for _, k := range g.answer {
@@ -407,7 +407,7 @@ func (g *eventGroup) endAnswer() {
 			if k.hasOne {
 				g.addContent(k, false)
 			}
-			g.keep(k, number, beside)
+			g.keep(k, number, hasOther)
 		}
 	}
 	g.newest, g.answer, g.digests = number, g.answer[:0], g.digests[:0]
@@ -422,9 +422,9 @@ func (g *eventGroup) fullerContents() int {
 	return g.byChannel[polled]
 }
 
-func (g *eventGroup) keep(k newKey, number int64, beside bool) {
+func (g *eventGroup) keep(k newKey, number int64, hasOther bool) {
 	kept := revision{number: number, firstSeen: k.seen, seen: k.isSeen}
-	if number > 1 && !beside {
+	if number > 1 && !hasOther {
 		g.verdicts.changed++
 		kept.firstSeen, kept.seen = g.first.firstSeen, g.first.seen
 	}

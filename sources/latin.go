@@ -177,7 +177,7 @@ const (
 
 // isClear reports whether a reading whose lines mix languages, such as "Weiß & Ångström", is plausible and clearly better
 // than the others: each word may be of another language of the page, and the letters are as frequent as they are in these
-// languages. A text with many ø is Danish, because a Czech one has many á and í beside ř.
+// languages. A text with many ø is Danish, because a Czech one has many á and í next to ř.
 func isClear(readings []latinReading, scores []frequencies, best int) bool {
 	b, lines := scores[best], len(readings[best].text)
 	if 10*b.fitting < 9*b.words || 10*b.sound < 9*lines || b.own == 0 || latinPages[best].rare && lines < 3 {

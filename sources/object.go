@@ -9,7 +9,7 @@ import (
 )
 
 // A list of companies often has a column of e-mail addresses, and a list of contacts has columns of their employers. A
-// column about a person decides: a name, a profile, an id. If there is none but e-mail addresses beside columns of
+// column about a person decides: a name, a profile, an id. If there is none but e-mail addresses next to columns of
 // companies, the addresses decide: those of offices, such as info@acme.com, are a company's, and others are people's.
 // Input.OtherObject then says that the list can be read both ways. Addresses of both kinds decide nothing.
 
@@ -77,7 +77,7 @@ func (r *roleColumns) namesPeople() bool {
 var employerWords = wordSet("employer arbeitgeber employeur empleador empregador empregadora datore werkgever pracodawca 勤務先") //nolint:misspell // in nine languages
 
 // objectOfPeople decides if a column is about people: a list of companies may name who to speak to, so a header such as
-// "Contact" alone, beside websites, leaves both open.
+// "Contact" alone next to websites leaves both open.
 func (r *roleColumns) objectOfPeople() schema.Object {
 	person, site, email := r.best[rolePerson], r.best[roleSite], r.filledColumn(roleEmail)
 	if person < 0 || site < 0 || r.columnOf(rolePersonKey, rolePersonID, roleFirstName, roleLastName, roleLinkedIn) >= 0 || r.has(fieldEmail) || r.has(fieldLinkedIn) {
@@ -101,7 +101,7 @@ func (r *roleColumns) readAsOffices(i int) {
 	r.notes = append(r.notes, fmt.Sprintf("%s holds addresses of offices, such as info@acme.com: the lines are read as companies; --object=contact reads them as contacts", r.names[i]))
 }
 
-// mayBePeople reports whether a column of names, beside one of companies, may hold people: some names have several words
+// mayBePeople reports whether a column of names next to one of companies may hold people: some names have several words
 // and are not those of the companies.
 func (r *roleColumns) mayBePeople(name, company int) bool {
 	return slices.ContainsFunc(r.rows, func(row []string) bool {

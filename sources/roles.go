@@ -61,7 +61,7 @@ func (l *draft) bestColumns() *roleColumns {
 	return r
 }
 
-// setAssociatedAside sets the columns of contacts aside that an export of companies lists beside each: "Associated Contact",
+// setAssociatedAside sets the columns of contacts aside that an export of companies lists with each: "Associated Contact",
 // "Associated Contact IDs". Companies are those of a list whose own columns name a company and no person.
 func (l *draft) setAssociatedAside() {
 	var associated []int

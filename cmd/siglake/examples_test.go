@@ -67,7 +67,7 @@ func TestExamplesInManual(t *testing.T) {
 	t.Parallel()
 	for _, kind := range exampleKindNames() {
 		page, _ := manual.Lookup("deploy")
-		if kind == "webhooks" {
+		if kind == "webhooks" || kind == "watch" {
 			page, _ = manual.Lookup("receiving")
 		}
 		_, printed, _ := says(t, "examples", kind)
@@ -234,7 +234,7 @@ func parseCron(text string) (variables []string, lines []cronLine, err error) {
 			return nil, nil, fmt.Errorf("cron line %q", line)
 		}
 		for i, f := range cronFields {
-			if n, err := strconv.Atoi(words[i]); words[i] != "*" && (err != nil || n < f.low || n > f.high) {
+			if n, err := strconv.Atoi(strings.TrimPrefix(words[i], "*/")); words[i] != "*" && (err != nil || n < f.low || n > f.high) {
 				return nil, nil, fmt.Errorf("field %d of cron line %q", i+1, line)
 			}
 		}
@@ -260,6 +260,45 @@ func TestExampleSchedules(t *testing.T) {
 	}
 	if got := group(t, "systemd", "siglake-nightly.timer", `OnCalendar=(.*)`); got != "*-*-* 02:17:00 UTC" {
 		t.Errorf("OnCalendar=%s, want 02:17", got)
+	}
+}
+
+// TestExampleWatch: every scheduler starts the three jobs about webhooks, and takes a pause at the cap for no failure.
+func TestExampleWatch(t *testing.T) {
+	t.Parallel()
+	if code, _, stderr := says(t, "config", "check", "--config", writeJobFile(t, exampleText("watch", "siglake.yaml"), nil)); code != exitComplete {
+		t.Errorf("config check: exit %d, %s", code, stderr)
+	}
+	_, lines, err := parseCron(exampleText("watch", "siglake-watch.cron"))
+	if err != nil || len(lines) != 2 || lines[0].schedule != "*/10 * * * *" || lines[0].command != "siglake job webhooks-cap --quiet" {
+		t.Errorf("cron: %v, %v; want the cap every ten minutes, without a repetition", lines, err)
+	}
+	var list struct{ Items []cronJob }
+	if err := yaml.Load([]byte(exampleText("watch", "kubernetes.yaml")), &list); err != nil || len(list.Items) != 3 {
+		t.Fatalf("%d items, %v", len(list.Items), err)
+	}
+	var pods, timed strings.Builder
+	for _, j := range list.Items {
+		pod := j.Spec.JobTemplate.Spec.Template.Spec
+		if j.Spec.ConcurrencyPolicy != "Forbid" || pod.RestartPolicy != "Never" || pod.Security["runAsNonRoot"] != true || len(pod.Containers) != 1 || pod.Containers[0].Security["readOnlyRootFilesystem"] != true || len(pod.Containers[0].Env) == 0 {
+			t.Errorf("CronJob %+v; want one pod at a time, without root", j)
+			continue
+		}
+		pods.WriteString(strings.Join(pod.Containers[0].Args, " ") + "\n")
+	}
+	for _, file := range []string{"siglake-cap", "siglake-webhooks"} {
+		timed.WriteString(exampleText("watch", file+".service"))
+		group(t, "watch", file+".timer", `OnCalendar=(.*)`)
+	}
+	for name, text := range map[string]string{"cron": exampleText("watch", "siglake-watch.cron"), "kubernetes": pods.String(), "systemd": timed.String()} {
+		for _, job := range []string{"job webhooks-cap --quiet", "job webhooks-sync --quiet", "job webhooks-audit --quiet"} {
+			if !strings.Contains(text, job) {
+				t.Errorf("%s does not start %q", name, job)
+			}
+		}
+	}
+	if got := codesIn(group(t, "watch", "siglake-cap.service", `\nSuccessExitStatus=(.*)`)); !slices.Equal(got, []int{exitDeferred}) {
+		t.Errorf("SuccessExitStatus %v of the cap, want 20", got)
 	}
 }
 

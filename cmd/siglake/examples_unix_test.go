@@ -170,7 +170,7 @@ func TestExampleUnits(t *testing.T) {
 	}
 	dir := t.TempDir()
 	verify := []string{"verify"}
-	for _, kind := range []string{"systemd", "webhooks"} {
+	for _, kind := range []string{"systemd", "webhooks", "watch"} {
 		for _, file := range exampleFiles(kind) {
 			if ext := filepath.Ext(file); ext == ".service" || ext == ".timer" {
 				writeProgram(t, dir, file, strings.ReplaceAll(exampleText(kind, file), "/usr/local/bin/siglake", "/bin/true"))
@@ -178,8 +178,8 @@ func TestExampleUnits(t *testing.T) {
 			}
 		}
 	}
-	if len(verify) != 4 {
-		t.Errorf("units %q, want three", verify[1:])
+	if len(verify) != 8 {
+		t.Errorf("units %q, want seven", verify[1:])
 	}
 	if analyze, err := exec.LookPath("systemd-analyze"); err == nil {
 		for _, unit := range verify[1:] {

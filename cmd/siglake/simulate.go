@@ -137,8 +137,8 @@ func printDeliveries(w io.Writer, sim *simulator.Server) {
 		states[d.State]++
 	}
 	if len(states) > 0 {
-		format.Fprintf(w, "webhooks: %d deliveries acknowledged, %d pending, %d lost, %d missed, %d unpaid\n",
-			states[simulator.DeliveryAcknowledged], states[simulator.DeliveryPending], states[simulator.DeliveryLost],
+		format.Fprintf(w, "webhooks: %s acknowledged, %d pending, %d lost, %d missed, %d unpaid\n",
+			format.Count(states[simulator.DeliveryAcknowledged], "delivery"), states[simulator.DeliveryPending], states[simulator.DeliveryLost],
 			states[simulator.DeliveryMissed], states[simulator.DeliveryUnpaid])
 	}
 }

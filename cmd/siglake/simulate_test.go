@@ -67,7 +67,7 @@ func TestSimulateWebhooks(t *testing.T) {
 	if code := <-done; code != exitComplete {
 		t.Errorf("simulate: exit %d", code)
 	}
-	if text := out.String(); !regexp.MustCompile(`(?m)^webhooks: [1-9]\d* deliveries acknowledged, \d+ pending, 0 lost, 0 missed, 0 unpaid$`).MatchString(text) {
+	if text := out.String(); !regexp.MustCompile(`(?m)^webhooks: [1-9]\d* deliver(y|ies) acknowledged, \d+ pending, 0 lost, 0 missed, 0 unpaid$`).MatchString(text) {
 		t.Errorf("output:\n%s", text)
 	}
 	if code, _, stderr := says(t, "simulate", "--listen", "127.0.0.1:0", "--webhook-replay", "-1h"); code != exitUsage {

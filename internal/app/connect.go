@@ -302,7 +302,10 @@ func quotaBucket(ctx context.Context, env *Env, o APIOptions) (*bucket.Bucket, e
 		return nil, UsageErrorf("--quota %q: expected s3://bucket/prefix, a place that all hosts can reach; runs on one machine share their calls without it", o.Quota)
 	case o.QuotaDir != "":
 		return nil, UsageErrorf("--quota and --quota-dir exclude each other: omit one of them")
-	case o.Simulate || env.Rehearses():
+	case o.Simulate:
+		env.Log.Warn("--quota has no effect: an embedded simulator has rate windows of its own")
+		return nil, nil
+	case env.Rehearses():
 		return nil, nil
 	}
 	cfg, err := o.S3.Config()

@@ -123,6 +123,18 @@ func (x *checkup) checkAccount(ctx context.Context, open func(context.Context) (
 	}
 }
 
+// grantAdvice is an advice about permissions, for a request that a store has refused; the message of another error says
+// itself what to do.
+func grantAdvice(err error, advice string) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return advice
+	case errors.Is(err, bucket.ErrUnconditional):
+		return "siglake cannot use a store without conditional writes"
+	}
+	return ""
+}
+
 // checkQuota tries what sharing the rate windows with other hosts rests on.
 func (x *checkup) checkQuota(ctx context.Context) {
 	b, err := quotaBucket(ctx, x.env, x.API.withS3(x.Store.S3))
@@ -131,7 +143,7 @@ func (x *checkup) checkQuota(ctx context.Context) {
 	}
 	started := time.Now()
 	if err := b.ProbeConditions(ctx, ""); err != nil {
-		x.addFailure("quota", &Error{KindStorage, err}, "grant s3:GetObject, s3:PutObject and s3:DeleteObject below --quota, in a store with conditional writes")
+		x.addFailure("quota", &Error{KindStorage, err}, grantAdvice(err, "grant s3:GetObject, s3:PutObject and s3:DeleteObject below --quota"))
 		return
 	}
 	x.addOK("quota", "%s honours conditional writes; seven requests took %s", b.URI(""), time.Since(started).Round(time.Millisecond))
@@ -313,18 +325,18 @@ func (x *checkup) checkBucket(ctx context.Context, uri string) (policy string) {
 	}
 	started := time.Now()
 	if err := b.ProbeConditions(ctx, StateDir); err != nil {
-		x.addFailure("bucket", &Error{KindStorage, err}, "grant the permissions below; siglake cannot use a store without conditional writes")
+		x.addFailure("bucket", &Error{KindStorage, err}, grantAdvice(err, "grant the permissions below"))
 		return policy
 	}
 	x.addOK("bucket", "%s honours conditional writes; seven requests took %s", b.URI(""), time.Since(started).Round(time.Millisecond))
 	for _, dir := range sinks.PublishedDirs() {
 		if err := b.ProbeWrite(ctx, dir); err != nil {
-			x.addFailure("bucket", &Error{KindStorage, err}, "grant the permissions below")
+			x.addFailure("bucket", &Error{KindStorage, err}, grantAdvice(err, "grant the permissions below"))
 		}
 	}
 	for _, err := range b.List(ctx, "_meta/") {
 		if err != nil {
-			x.addFailure("bucket", &Error{KindStorage, err}, "without s3:ListBucket, a store answers 403 for a missing object, which looks like a refusal")
+			x.addFailure("bucket", &Error{KindStorage, err}, grantAdvice(err, "without s3:ListBucket, a store answers 403 for a missing object, which looks like a refusal"))
 		}
 		break
 	}

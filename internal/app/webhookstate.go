@@ -68,7 +68,7 @@ func openWebhooks(ctx context.Context, env *Env, o StoreOptions, uri, holder str
 
 func webhooksLockError(uri string, err error) error {
 	if errors.Is(err, lease.ErrLocked) {
-		return &Error{KindLocked, fmt.Errorf("the webhooks of %s: %w; wait until it has ended, then repeat the command", uri, err)}
+		return &Error{KindLocked, fmt.Errorf("another command is at work on the webhooks of %s%s; wait until it has ended, then repeat this one", uri, lease.HolderText(err))}
 	}
 	return &Error{KindStorage, fmt.Errorf("the webhooks of %s: %w", uri, err)}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"golang.org/x/sync/errgroup"
 )
@@ -136,7 +137,7 @@ func (cfg Config) withRetries() Config {
 // LoadAWS determines region, credentials and retries, for clients of AWS in general.
 func (cfg Config) LoadAWS(ctx context.Context) (aws.Config, error) {
 	cfg = cfg.withRetries()
-	options := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
+	options := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{}), config.WithRetryer(func() aws.Retryer {
 		r := retry.NewStandard(func(o *retry.StandardOptions) {
 			// The SDK does not retry a response that breaks off.
 			o.Retryables = append(o.Retryables, retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
@@ -586,6 +587,10 @@ func (b *Bucket) pathError(op, name string, err error) error {
 		return nil
 	}
 	pathErr := &fs.PathError{Op: op, Path: b.URI(name), Err: err}
+	if text := credentialsProblem(err); text != "" {
+		pathErr.Err = fmt.Errorf("%w: %s", ErrNoCredentials, text)
+		return pathErr
+	}
 	var send *smithyhttp.RequestSendError
 	if errors.As(err, &send) && !errors.Is(err, context.Canceled) {
 		pathErr.Err = b.unreachableError(send)

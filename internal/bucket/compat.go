@@ -186,3 +186,19 @@ func strongETag(etag string) string {
 	}
 	return etag
 }
+
+// ErrNoCredentials reports that a request could not be signed. None was sent.
+var ErrNoCredentials = errors.New("no credentials for the bucket")
+
+// credentialsProblem says why a request has no credentials, and what to do; empty: it had some. The SDK has no type for it.
+func credentialsProblem(err error) string {
+	const marker, noRole = "get credentials: ", "no EC2 IMDS role found"
+	_, text, found := strings.Cut(err.Error(), marker)
+	switch {
+	case !found:
+		return ""
+	case strings.Contains(text, noRole): // the last place to look in: there are none in the others
+		return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile of ~/.aws with --s3-profile or AWS_PROFILE, or run where a role is attached"
+	}
+	return text
+}

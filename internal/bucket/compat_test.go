@@ -316,3 +316,50 @@ func TestEndpoint(t *testing.T) {
 		})
 	}
 }
+
+// TestNoCredentials: a request that cannot be signed says what to set, and the SDK prints nothing of its own.
+func TestNoCredentials(t *testing.T) {
+	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	t.Cleanup(metadata.Close)
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(t.TempDir(), "none"))
+	for name, value := range map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.URL, "AWS_EC2_METADATA_DISABLED": "true"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, value)
+			b, err := Open(t.Context(), "s3://bucket/prefix", Config{Endpoint: "http://127.0.0.1:9"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			printed := captureStderr(t, func() { _, _, err = b.Get(t.Context(), "x") })
+			if !errors.Is(err, ErrNoCredentials) || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") || strings.Contains(err.Error(), "IMDS") {
+				t.Errorf("Get() = %v, want what to set", err)
+			}
+			if printed != "" {
+				t.Errorf("it printed %q", printed)
+			}
+		})
+	}
+}
+
+// captureStderr is what a function prints to standard error.
+func captureStderr(t *testing.T, do func()) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	before := os.Stderr
+	os.Stderr = w
+	defer func() { os.Stderr = before }()
+	do()
+	_ = w.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -182,7 +182,7 @@ func (o Options) acquire(ctx context.Context, lake string) (l lease.Lock, err er
 		l, err = lease.AcquireFlock(dirOf(lake), o.Holder)
 	}
 	if errors.Is(err, lease.ErrLocked) {
-		return nil, fmt.Errorf("%w: %w", ErrLocked, err)
+		return nil, fmt.Errorf("%w%s", ErrLocked, lease.HolderText(err))
 	}
 	if err != nil {
 		return nil, err

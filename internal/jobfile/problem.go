@@ -25,7 +25,7 @@ func (f *File) Report(at Position, format string, args ...any) {
 // ReportKey adds the problem that a key is not one of those known. of names what it should be.
 func (f *File) ReportKey(field Field, of string, known []string) {
 	if isSecret.MatchString(field.Key) && !strings.HasSuffix(field.Key, "-file") {
-		f.Report(field.At, "unknown %s %q%s; secrets do not belong into a job file: name a file that holds them, such as api-key-file or url-file", of, field.Key, f.suggest(field.Key, known))
+		f.Report(field.At, "unknown %s %q%s; secrets do not belong in a job file: name a file that holds them, such as api-key-file or url-file", of, field.Key, f.suggest(field.Key, known))
 		return
 	}
 	f.Report(field.At, "unknown %s %q%s", of, field.Key, f.suggest(field.Key, known))

@@ -16,6 +16,13 @@ import (
 // ErrLocked reports that another process holds a lake's lock.
 var ErrLocked = errors.New("another run is at work on this lake")
 
+// HolderText is what an error that is ErrLocked says of the process that has the lock, with a colon before it, for the
+// messages of locks on other things than a lake; empty: nothing.
+func HolderText(err error) string {
+	_, holder, _ := strings.Cut(err.Error(), ErrLocked.Error())
+	return holder
+}
+
 // lockFile is the name of a lock's file in its directory.
 const lockFile = "lock"
 

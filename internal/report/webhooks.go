@@ -272,7 +272,7 @@ func PrintWebhookTotals(w io.Writer, t *app.WebhookTotals) {
 func PrintSecret(w io.Writer, r *app.SecretReport) {
 	switch {
 	case !r.Until.IsZero() && r.Old > 0:
-		format.Fprintf(w, "The account has a new signing secret, which is the first line of %s. The old one stays there until %s, for deliveries that are under way; then this command removes it. siglake listen reads the file again by itself.\n", r.File, r.Until.Format("15:04 UTC"))
+		format.Fprintf(w, "The account has a new signing secret, which is the first line of %s. The old one stays there until %s, for deliveries that are under way; then this command removes it. siglake listen reads the file again.\n", r.File, r.Until.Format("15:04 UTC"))
 	case !r.Until.IsZero():
 		format.Fprintf(w, "The old secret is removed from %s.\n", r.File)
 	case r.Replaced:

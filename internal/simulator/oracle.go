@@ -177,6 +177,25 @@ func (w *Webhooks) Deliveries() []DeliveryReport {
 	return list
 }
 
+// Pending is the number of deliveries that are under way: due within some seconds, sent and not answered, or to be sent
+// again. Without a secret nothing is sent.
+func (w *Webhooks) Pending() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	soon := w.now().Add(replayTime)
+	for _, d := range w.timetable.queue {
+		if d.attempts == 0 && d.due.Before(soon) {
+			n++
+		}
+	}
+	for _, d := range w.deliveries {
+		if d.state == DeliveryPending {
+			n++
+		}
+	}
+	return n
+}
+
 // OptOut makes a contact, named by its id or e-mail address, opt out now. The notice is sent by the
 // next Deliver.
 func (w *Webhooks) OptOut(who string) error {

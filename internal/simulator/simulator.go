@@ -522,6 +522,8 @@ func (s *Server) serveAdmin(w http.ResponseWriter, r *http.Request) {
 		answer = Clock{Simulator: "siglake", Now: s.now().UTC()}
 	case adminPath + "deliveries":
 		answer = s.Deliveries()
+	case adminPath + "pending":
+		answer = s.Pending()
 	case adminPath + optOutPath:
 		method = http.MethodPost
 	default:

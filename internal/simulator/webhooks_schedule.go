@@ -75,17 +75,20 @@ func (t *timetable) extend(s *subscription, now time.Time) {
 }
 
 // replay queues the events that were due in some time before a new subscription, as if that time had
-// passed within a minute.
+// passed within some seconds.
 func (t *timetable) replay(s *subscription, now time.Time) {
 	begin := now.Add(-t.past)
 	for _, d := range t.eventsOf(s, dayOf(begin), dayOf(now)) {
 		if d.due.Before(begin) || !d.due.Before(now) {
 			continue
 		}
-		d.due = now.Add(time.Duration(float64(time.Minute) * float64(d.due.Sub(begin)) / float64(t.past)))
+		d.due = now.Add(time.Duration(float64(replayTime) * float64(d.due.Sub(begin)) / float64(t.past)))
 		t.enqueue(d)
 	}
 }
+
+// replayTime is how long the replay for a new subscription takes.
+const replayTime = 10 * time.Second
 
 // eventsOf returns the deliveries of a subscription whose events become visible from one day to
 // another, by the time at which they are due.

@@ -958,13 +958,14 @@ func TestTestDelivery(t *testing.T) {
 	none.call(http.MethodPost, subscribe+"/"+fmt.Sprint(at(sub, "results", 0, "subscription", "id"))+"/test", "", 400)
 }
 
-// TestReplay: a new subscription gets the events of some time before it, in their order, within a minute.
+// TestReplay: a new subscription gets the events of some time before it, in their order, within seconds, and until
+// then they are pending.
 func TestReplay(t *testing.T) {
 	h := newHookRig(t, Config{DeliveryReplay: 30 * 24 * time.Hour})
 	h.subscribeTo(company, `"allSignals"`, h.companyIDsOf(5)...)
 	h.deliver()
-	early := len(h.Deliveries())
-	h.clock.advance(time.Minute)
+	early, pending := len(h.Deliveries()), h.Pending()
+	h.clock.advance(replayTime)
 	h.deliver()
 	w := Watch{From: noon.AddDate(-1, 0, 0), To: noon, Signals: keysOf(h.Server.signals[apiV3][company])}
 	for i := range 5 {
@@ -973,7 +974,10 @@ func TestReplay(t *testing.T) {
 	want := int(h.CountVisible(w, noon.AddDate(0, 0, -29), noon))
 	list := h.Deliveries()
 	if early != 0 || want == 0 || len(list) != want {
-		t.Errorf("%d deliveries at once, %d within a minute, want %d", early, len(list), want)
+		t.Errorf("%d deliveries at once, %d within seconds, want %d", early, len(list), want)
+	}
+	if pending != want || h.Pending() != 0 {
+		t.Errorf("%d deliveries were pending, and %d are afterwards; want %d and none", pending, h.Pending(), want)
 	}
 }
 

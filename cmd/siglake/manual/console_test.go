@@ -262,7 +262,7 @@ func examples(t *testing.T, program string) {
 	}
 	lines("siglake run accounts.csv --lake lake --signals news")
 	lines("(umask 077; echo whsec_of_the_examples > secrets.txt)")
-	commands, topics := 0, regexp.MustCompile(`^  ([a-z]+) +[^ ]`)
+	commands, topics := 0, regexp.MustCompile(`^  ([a-z]+)  +[^ ]`)
 	for _, line := range lines("siglake --help") {
 		if strings.HasPrefix(line, "Manual") {
 			break
