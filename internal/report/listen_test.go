@@ -39,7 +39,7 @@ func TestListenMetrics(t *testing.T) {
 		{Name: "siglake_webhook_publications_total", Labels: lake + `,outcome="done"`}:              "4",
 		{Name: "siglake_webhook_publications_total", Labels: lake + `,outcome="locked"`}:            "0",
 		{Name: "siglake_webhook_waiting", Labels: lake}:                                             "3",
-		{Name: "siglake_webhook_received_since_publication", Labels: lake}:                                         "5",
+		{Name: "siglake_webhook_received_since_publication", Labels: lake}:                          "5",
 		{Name: "siglake_webhook_last_delivery_timestamp_seconds", Labels: lake}:                     "3000",
 		{Name: "siglake_webhook_last_publication_timestamp_seconds", Labels: lake}:                  "2000",
 		{Name: "siglake_webhook_healthy", Labels: lake}:                                             "1",
