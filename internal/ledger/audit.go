@@ -254,13 +254,22 @@ func (r *Auditor) checkCeiling(c *Call, o pipeline.Outcome, charge pipeline.Char
 
 func callName(c *Call) string { return c.Run.ID + "/" + c.ID }
 
-// findBoughtTwice compares the calls about each identity, pair by pair.
+// findBoughtTwice compares the calls about each identity, pair by pair. A lake of many nights has many pairs, of which
+// next to none can be the same purchase.
 func (r *Auditor) findBoughtTwice(ctx context.Context) {
+	kinds, ofKey := purchaseKinds(r.state.calls), []int32(nil)
 	for key, calls := range r.state.index.Sorted() {
 		r.result.Entities++
-		for i := range calls {
-			for _, later := range calls[i+1:] {
-				first, second := r.state.calls[calls[i]-1], r.state.calls[later-1]
+		ofKey = ofKey[:0]
+		for _, n := range calls {
+			ofKey = append(ofKey, kinds[n-1])
+		}
+		for i, kind := range ofKey {
+			for j := i + 1; j < len(ofKey); j++ {
+				if kind != ofKey[j] && kind != anyKind && ofKey[j] != anyKind {
+					continue
+				}
+				first, second := r.state.calls[calls[i]-1], r.state.calls[calls[j]-1]
 				if second.number < first.number { // its answer was read again after the other one came
 					first, second = second, first
 				}
@@ -273,6 +282,38 @@ func (r *Auditor) findBoughtTwice(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// anyKind is that of a call that may have bought what any other one did, because it is or was in doubt.
+const anyKind = 0
+
+// purchaseKinds gives each call a number: calls with different ones have not bought the same. Those of signals and scores
+// have not if their windows end on different days, and deliveries if their ids differ.
+func purchaseKinds(calls []*Call) []int32 {
+	type kind struct {
+		service pipeline.Service
+		of      string
+	}
+	numbers, kinds := map[kind]int32{}, make([]int32, len(calls))
+	for i, c := range calls {
+		if c.Outcome == pipeline.InDoubt || c.reread != nil {
+			continue
+		}
+		k := kind{service: c.Query.Service()}
+		switch {
+		case c.isDelivery():
+			k.of = c.ID
+		case k.service != pipeline.Search && !k.service.IsPaged():
+			k.of = c.Query.Until
+		}
+		n, known := numbers[k]
+		if !known {
+			n = int32(len(numbers)) + 1 //nolint:gosec // not more than calls, which have numbers of 32 bits
+			numbers[k] = n
+		}
+		kinds[i] = n
+	}
+	return kinds
 }
 
 // isRepurchase reports whether the second of two charged calls bought something
