@@ -15,31 +15,42 @@ import (
 // decodeItems decodes the items of a request as encoding/json does. It is called as often as an answer is
 // decoded. Almost all requests have nothing but what an itemReader knows, and it reads them several times as
 // fast; the others are left to encoding/json.
-func decodeItems(text []byte) (items []pipeline.Item, err error) {
-	if items, ok := readItems(text); ok {
-		return items, nil
-	}
-	if err := json.Unmarshal(text, &items); err != nil {
-		return nil, fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
-	}
-	return items, nil
+func decodeItems(text []byte) ([]pipeline.Item, error) {
+	return decodeList(text, pipeline.MaxBatch, (*itemReader).readItem)
 }
 
-// readItems reads items; false: they have something that an itemReader does not know.
-func readItems(text []byte) (items []pipeline.Item, ok bool) {
+// decodeLines decodes the lines of a run that needed no call, in the same way.
+func decodeLines(text []byte) ([]pipeline.Line, error) {
+	return decodeList(text, 0, (*itemReader).readLine)
+}
+
+// decodeList decodes a list of about so many elements, by an itemReader if that can.
+func decodeList[T any](text []byte, size int, read func(*itemReader, *T)) (list []T, err error) {
+	if list, ok := readList(text, size, read); ok {
+		return list, nil
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, fmt.Errorf("%w: %w", wal.ErrCorrupt, err)
+	}
+	return list, nil
+}
+
+// readList reads a list; false: it has something that an itemReader does not know.
+func readList[T any](text []byte, size int, read func(*itemReader, *T)) (list []T, ok bool) {
 	cursor, ok := jsonscan.NewPlainCursor(text)
 	if !ok || len(text) == 0 || text[0] != '[' {
 		return nil, false
 	}
 	r := itemReader{cursor, string(text)}
-	items = make([]pipeline.Item, 0, pipeline.MaxBatch)
+	list = make([]T, 0, size)
 	r.Enter('[')
 	for first := true; r.HasNext(first, ']'); first = false {
-		items = append(items, pipeline.Item{})
-		r.readItem(&items[len(items)-1])
+		var zero T
+		list = append(list, zero)
+		read(&r, &list[len(list)-1])
 	}
 	r.ExpectEnd()
-	return items, r.Err == nil
+	return list, r.Err == nil
 }
 
 // itemReader reads items. What it does not know is an error of its cursor.
@@ -64,6 +75,53 @@ func (r *itemReader) readItem(item *pipeline.Item) {
 			item.Audit = r.readTrue()
 		case "TypesLeft":
 			item.TypesLeft = int(r.readInt())
+		default:
+			r.SetError("another member")
+		}
+	}
+}
+
+func (r *itemReader) readLine(line *pipeline.Line) {
+	r.Enter('{')
+	for first := true; r.HasNext(first, '}'); first = false {
+		switch string(r.ReadName()) {
+		case "account":
+			r.readAccount(&line.Account)
+		case "status":
+			line.Status = schema.Status(r.readText())
+		case "reason":
+			line.Reason = r.readText()
+		case "duplicate_of":
+			line.DuplicateOf = r.readInt()
+		case "call":
+			line.Call = r.readText()
+		case "entity":
+			if line.Entity == nil {
+				line.Entity = &schema.Entity{}
+			}
+			r.readEntity(line.Entity)
+		case "notes":
+			line.Warnings = r.readTexts()
+		case "part":
+			line.Part = r.readText()
+		default:
+			r.SetError("another member")
+		}
+	}
+}
+
+func (r *itemReader) readEntity(e *schema.Entity) {
+	r.Enter('{')
+	for first := true; r.HasNext(first, '}'); first = false {
+		switch string(r.ReadName()) {
+		case "Object":
+			e.Object = schema.Object(r.readText())
+		case "ID":
+			e.ID = r.readText()
+		case "Name":
+			e.Name = r.readText()
+		case "Domain":
+			e.Domain = r.readText()
 		default:
 			r.SetError("another member")
 		}

@@ -105,9 +105,13 @@ func (r Reader) Lines(ctx context.Context, run *Run) func(yield func(pipeline.Li
 	return func(yield func(pipeline.Line, error) bool) {
 		for _, p := range run.linesAt {
 			rec, err := r.log.Read(ctx, p)
+			var text []byte
+			if err == nil {
+				text, err = decompressBody(rec.Body)
+			}
 			var lines []pipeline.Line
 			if err == nil {
-				err = decodeBody(rec.Body, &lines)
+				lines, err = decodeLines(text)
 			}
 			if err != nil {
 				yield(pipeline.Line{}, err)
