@@ -179,7 +179,8 @@ func (w *Webhooks) Deliveries() []DeliveryReport {
 
 // Pending is the number of deliveries that are under way: due within some seconds, sent and not answered, or to be sent
 // again. Without a secret nothing is sent.
-func (w *Webhooks) Pending() (n int) {
+func (s *Server) Pending() (n int) {
+	w := s.Webhooks
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	soon := w.now().Add(replayTime)
