@@ -17,11 +17,21 @@ func DidYouMean(word string, known []string) string {
 }
 
 // nearest is the known word that takes the fewest typing errors to become this
-// one: at most one for every three letters. Letter case does not count.
+// one: at most one for every three letters. Letter case does not count, nor do words
+// with which both begin.
 func nearest(word string, known []string) string {
-	best, least := "", max(1, len(word)/3)+1
+	best, least := "", len(word)+1
 	for _, k := range known {
-		if d := typos(strings.ToLower(word), strings.ToLower(k)); d < least {
+		own, other := strings.ToLower(word), strings.ToLower(k)
+		for {
+			first, rest, found := strings.Cut(own, " ")
+			otherFirst, otherRest, otherFound := strings.Cut(other, " ")
+			if !found || !otherFound || first != otherFirst {
+				break
+			}
+			own, other = rest, otherRest
+		}
+		if d := typos(own, other); d < least && d <= max(1, len(own)/3) {
 			best, least = k, d
 		}
 	}

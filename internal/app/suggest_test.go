@@ -15,3 +15,14 @@ func TestTypos(t *testing.T) {
 		}
 	}
 }
+
+// TestNearest: words with which both begin do not excuse mistakes in the others.
+func TestNearest(t *testing.T) {
+	t.Parallel()
+	known := []string{"run", "resume", "webhooks sync", "webhooks audit", "webhooks publish"}
+	for word, want := range map[string]string{"rnu": "run", "webhooks pause": "", "webhooks snyc": "webhooks sync", "webhoks sync": "webhooks sync", "webhooks publsh": "webhooks publish", "": ""} {
+		if got := nearest(word, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
