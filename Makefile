@@ -9,7 +9,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test proof conformance stores engines browser proxies iceberg test-iceberg lint vet-all mutants fuzz bench bench-record bench-peers benchmarks pgo man dist clean
+.PHONY: help build demo test proof conformance stores engines schedulers browser proxies iceberg test-iceberg lint vet-all mutants fuzz bench bench-record bench-peers benchmarks pgo man dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -60,6 +60,9 @@ stores: ## a lake on every store, plain and behind front ends; moto needs python
 
 engines: ## one lake in DuckDB, ClickHouse, Spark, Trino and dbt, and as Iceberg tables; needs python3, Maven, Java 17, TRINO_JAVA_HOME with Java 25
 	@cd internal/enginematrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 -timeout 2h ./...
+
+schedulers: ## the examples in Airflow, and against the types of Kubernetes; needs python3 and PyPI
+	@cd internal/schedulermatrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...
 
 browser: ## siglake report in Chromium, on a desk and a phone, dark and light; needs Chromium
 	@cd internal/browsermatrix && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...

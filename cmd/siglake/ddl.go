@@ -76,7 +76,7 @@ func writeScript(ctx context.Context, env *app.Env, o *app.DDLOptions, script *d
 	if err := ddl.Write(&text, *script); err != nil {
 		return err
 	}
-	err := app.WriteDuckDB(ctx, env, o, text.String(), o.Prefix+ddl.LakeView)
+	err := app.WriteDuckDB(ctx, env, o, []string{script.Address}, text.String(), o.Prefix+ddl.LakeView)
 	if err == nil {
 		format.Fprintf(env.Stdout, "Wrote %s: the views of generation %d of %s.\n", o.Into, script.Snapshot.Generation, o.Lake)
 	}

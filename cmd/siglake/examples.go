@@ -27,6 +27,7 @@ var exampleKinds = []struct{ name, about string }{
 	{"kubernetes", "a CronJob with its volume and its job file"},
 	{"airflow", "a DAG"},
 	{"docker", "a Dockerfile, and a line for cron that runs the container"},
+	{"shards", "one list in several tasks: Kubernetes, AWS Batch, Airflow"},
 	{"webhooks", "a service for siglake listen, and proxies with TLS in front of it"},
 	{"watch", "jobs that sync and audit webhooks and watch their cap, for cron, systemd and Kubernetes"},
 }
@@ -36,10 +37,14 @@ func examplesCommand() *cli.Command {
 		Name:      "examples",
 		Usage:     "print the files that run siglake under a scheduler",
 		ArgsUsage: "[KIND [FILE]]",
-		Description: "Kinds are job, cron, systemd, kubernetes, airflow, docker, webhooks and watch. Without FILE, all files of the kind are\n" +
-			"printed, each below its name; with FILE, that file as it is:\n" +
-			"    siglake examples cron siglake-retry > siglake-retry\n\n" +
-			"siglake help deploy explains them, and siglake help receiving those of webhooks and watch.",
+		Description: "Kinds are job, cron, systemd, kubernetes, airflow, docker, shards, webhooks and watch. Without FILE, all files of the kind are
+" +
+			"printed, each below its name; with FILE, that file as it is:
+" +
+			"    siglake examples cron siglake-retry > siglake-retry
+
+" +
+			"siglake help deploy explains them, siglake help shards those of shards, and siglake help receiving those of webhooks and watch.",
 		Action: func(c *cli.Context) error { return printExamples(c, c.Args().Slice()) },
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -67,8 +68,8 @@ func TestExamplesInManual(t *testing.T) {
 	t.Parallel()
 	for _, kind := range exampleKindNames() {
 		page, _ := manual.Lookup("deploy")
-		if kind == "webhooks" || kind == "watch" {
-			page, _ = manual.Lookup("receiving")
+		if topic := map[string]string{"webhooks": "receiving", "watch": "receiving", "shards": "shards"}[kind]; topic != "" {
+			page, _ = manual.Lookup(topic)
 		}
 		_, printed, _ := says(t, "examples", kind)
 		if want := "```console\n$ siglake examples " + kind + "\n" + printed + "```\n"; !strings.Contains(page.Text, want) {
@@ -131,6 +132,10 @@ func TestExampleExitCodes(t *testing.T) {
 		{"kubernetes, person", group(t, "kubernetes", "siglake.yaml", `values: \[(.*)\]`), person},
 		{"airflow, complete", group(t, "airflow", "siglake_nightly.py", `\nCOMPLETE = \{(.*)\}`), complete},
 		{"airflow, repeat", group(t, "airflow", "siglake_nightly.py", `\nRETRY = \{DEFERRED, (.*)\}`) + group(t, "airflow", "siglake_nightly.py", `\nDEFERRED =( \d+)`), append(repeat, 137, 143)},
+		{"shards in kubernetes, repeat", group(t, "shards", "kubernetes.yaml", `podFailurePolicy: # ([\d, and]+) are retried`), repeat},
+		{"shards in kubernetes, person", group(t, "shards", "kubernetes.yaml", `values: \[(.*)\]`), person},
+		{"shards in airflow, complete", group(t, "shards", "siglake_shards.py", `\nCOMPLETE = \{(.*)\}`), complete},
+		{"shards in airflow, repeat", group(t, "shards", "siglake_shards.py", `\nRETRY = \{DEFERRED, (.*)\}`) + group(t, "shards", "siglake_shards.py", `\nDEFERRED =( \d+)`), append(repeat, 137, 143)},
 	} {
 		if diff := cmp.Diff(slices.Sorted(slices.Values(c.want)), codesIn(c.text)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
@@ -373,5 +378,52 @@ func TestCompleteExitsZero(t *testing.T) {
 	}
 	if billed := r.sim.Bill().Credits; r.statusJSON().Credits != billed {
 		t.Errorf("%d credits in status, %d by the simulator", r.statusJSON().Credits, billed)
+	}
+}
+
+// batchDefinition is what TestExampleBatch needs of a job definition of AWS Batch.
+type batchDefinition struct {
+	Name       string                     `json:"jobDefinitionName"`
+	Type       string                     `json:"type"`
+	Platforms  []string                   `json:"platformCapabilities"`
+	Container  map[string]json.RawMessage `json:"containerProperties"`
+	Timeout    map[string]int             `json:"timeout"`
+	RetryRules struct {
+		Attempts int `json:"attempts"`
+		Rules    []struct {
+			Code   string `json:"onExitCode"`
+			Action string `json:"action"`
+		} `json:"evaluateOnExit"`
+	} `json:"retryStrategy"`
+}
+
+// TestExampleBatch: AWS Batch, which takes five rules, goes by the first that matches, and repeats what none matches,
+// treats every code like the other examples.
+func TestExampleBatch(t *testing.T) {
+	t.Parallel()
+	var d batchDefinition
+	decoder := json.NewDecoder(strings.NewReader(exampleText("shards", "aws-batch.json")))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&d); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(d.RetryRules.Rules); n > 5 || d.RetryRules.Attempts > 10 {
+		t.Errorf("%d rules and %d attempts, want at most 5 and 10", n, d.RetryRules.Attempts)
+	}
+	for code, want := range map[int]string{
+		exitDeferred: "RETRY", exitStorage: "RETRY", exitLocked: "RETRY", exitKilled: "RETRY", 137: "RETRY", 143: "RETRY",
+		exitAfter: "EXIT", exitInDoubt: "EXIT", exitDrift: "EXIT", exitAuth: "EXIT", exitIntegrity: "EXIT", exitUsage: "EXIT",
+	} {
+		action := "RETRY"
+		for _, r := range d.RetryRules.Rules {
+			prefix, isPrefix := strings.CutSuffix(r.Code, "*")
+			if text := strconv.Itoa(code); text == r.Code || isPrefix && strings.HasPrefix(text, prefix) {
+				action = r.Action
+				break
+			}
+		}
+		if action != want {
+			t.Errorf("exit code %d: %s, want %s", code, action, want)
+		}
 	}
 }

@@ -139,7 +139,7 @@ func newCLI(env *app.Env) *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {}, // execute decides the code
 		OnUsageError:   func(c *cli.Context, err error, _ bool) error { return flagError(nil, "", invocationOf(c).args, err) },
 		Commands: []*cli.Command{
-			demoCommand(), checkCommand(), planCommand(), profiled(runCommand()), profiled(resumeCommand()), jobCommand(), configCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), profiled(verifyCommand()), profiled(rebuildCommand()), salvageCommand(), profiled(compactCommand()), pruneCommand(), ddlCommand(), filesCommand(), schemaCommand(), exportCommand(), reportCommand(), statusCommand(), runsCommand(), heldCommand(), doctorCommand(), webhooksCommand(), listenCommand(), eraseCommand(), simulateCommand(), signalsCommand(), examplesCommand(), completionCommand(), versionCommand(), helpCommand(),
+			demoCommand(), checkCommand(), planCommand(), profiled(runCommand()), profiled(resumeCommand()), jobCommand(), configCommand(), resolveCommand(), scoreCommand(), lookalikesCommand(), visitorsCommand(), usageCommand(), profiled(verifyCommand()), profiled(rebuildCommand()), salvageCommand(), profiled(compactCommand()), pruneCommand(), ddlCommand(), unionCommand(), filesCommand(), schemaCommand(), exportCommand(), reportCommand(), statusCommand(), runsCommand(), heldCommand(), doctorCommand(), webhooksCommand(), listenCommand(), eraseCommand(), simulateCommand(), signalsCommand(), examplesCommand(), completionCommand(), versionCommand(), helpCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {

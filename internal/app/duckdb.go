@@ -28,12 +28,15 @@ type duckFile struct {
 }
 
 // WriteDuckDB writes the database file that a script makes. A file of that name is replaced if an earlier
-// call wrote it. mark is a view of the script.
-func WriteDuckDB(ctx context.Context, env *Env, o *DDLOptions, script, mark string) error {
+// call wrote it. lakes are the addresses of what it shows, and mark is a view of the script.
+func WriteDuckDB(ctx context.Context, env *Env, o *DDLOptions, lakes []string, script, mark string) error {
 	f := duckFile{o.Into, o.DuckDB, mark, env.ChildEnviron()}
-	if root, err := sinks.CheckDir(o.Lake); !sinks.OnS3(o.Lake) && err == nil {
-		if inside, err := liesIn(root, f.name); err != nil || inside {
-			return UsageErrorf("--into %s lies in the lake, where readers may take it for a part of it; name a file elsewhere", f.name)
+	for _, lake := range lakes {
+		if sinks.OnS3(lake) {
+			continue
+		}
+		if inside, err := liesIn(filepath.FromSlash(lake), f.name); err != nil || inside {
+			return UsageErrorf("--into %s lies in the lake %s, where readers may take it for a part of it; name a file elsewhere", f.name, lake)
 		}
 	}
 	if err := f.checkName(ctx); err != nil {

@@ -23,7 +23,7 @@ func TestWriteDuckDBEnviron(t *testing.T) {
 		return []string{"SEEN=" + seen, "PATH=" + os.Getenv("PATH"), KeyVariable + "=secret", strings.ToLower(KeyVariable) + "=secret"}
 	}}
 	o := &DDLOptions{Lake: filepath.Join(dir, "lake"), Into: filepath.Join(dir, "lake.duckdb"), DuckDB: program}
-	if err := WriteDuckDB(t.Context(), env, o, "SELECT 1;", "mark"); err != nil {
+	if err := WriteDuckDB(t.Context(), env, o, []string{o.Lake}, "SELECT 1;", "mark"); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(seen)

@@ -460,6 +460,22 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[Object, erro
 	}
 }
 
+// Folders are the names of the folders right below the prefix: what objects' names have before their first slash.
+func (b *Bucket) Folders(ctx context.Context) (names []string, err error) {
+	pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: &b.prefix, Delimiter: aws.String("/"), EncodingType: types.EncodingTypeUrl})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, b.pathError("list", "", err)
+		}
+		for _, p := range page.CommonPrefixes {
+			key := listedKey(page, types.Object{Key: p.Prefix})
+			names = append(names, strings.TrimSuffix(strings.TrimPrefix(key, b.prefix), "/"))
+		}
+	}
+	return names, nil
+}
+
 // ErrUnconditional means that a store accepts conditional writes but ignores the condition.
 var ErrUnconditional = errors.New("the store ignores this condition, so two runs could silently overwrite each other's work; use a store that supports conditional writes")
 

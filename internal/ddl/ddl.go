@@ -76,6 +76,8 @@ type script struct {
 	o Options
 	// Names of views that the database of the tables cannot hold.
 	local map[string]bool
+	// The script of several lakes, or that of the tables of one of them, which people do not read.
+	isUnion, isMember bool
 }
 
 // view is the full name of a view that a statement creates.

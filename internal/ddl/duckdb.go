@@ -39,6 +39,9 @@ func duckTables(script *script) error {
 		} else {
 			s.writeDynamic(t)
 		}
+		if s.isMember {
+			continue
+		}
 		doc, columns := t.Doc, baseColumns(t)
 		for _, c := range s.keptColumns() {
 			if t.Name == schema.Accounts.Name {
@@ -168,7 +171,7 @@ func (s *duckDB) writeFixed(t schema.Table, paths []string) {
 // withKept selects the columns of a dataset and those that lists keep; empty if there are none.
 func (s *duckDB) withKept(t schema.Table) string {
 	kept := s.selectKept(s.keptColumns())
-	if t.Name != schema.Accounts.Name || kept == "" {
+	if t.Name != schema.Accounts.Name || kept == "" || s.isMember {
 		return ""
 	}
 	return "SELECT *" + kept + "\n  "

@@ -264,17 +264,21 @@ func (s *views) accountsLatestView() view {
 	v.fields = append(append(v.fields, answered), s.of("a", keptAsColumns(kept))...)
 	accounts, runs := s.rowsOf(schema.Accounts), s.table(schema.Runs.Name)
 	moment := fmt.Sprintf("substr(a.run_id, 1, 16) || coalesce(CAST(r.finished_at AS %s), '') || ' ' || a.run_id", s.columnType(schema.String))
+	file := "coalesce(a.input_file, '')"
+	if s.isUnion { // lines of one list with the same key lie in several shards, and are of different runs
+		file += fmt.Sprintf(" || ' ' || CAST(a.%s AS %s)", shardColumn.Name, s.columnType(schema.String))
+	}
 	line := fmt.Sprintf(lineOf, s.columnType(schema.String), s.ident("row"))
 	v.from = fmt.Sprintf(`(SELECT %s,
-  coalesce(a.input_file, '') AS line_file, %s AS line, %s AS moment
+  %s AS line_file, %s AS line, %s AS moment
   FROM %s AS a LEFT JOIN %s AS r ON r.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL) AS a
-JOIN (SELECT coalesce(a.input_file, '') AS line_file, %s AS line, max(%s) AS moment
+JOIN (SELECT %s AS line_file, %s AS line, max(%s) AS moment
   FROM %s AS a LEFT JOIN %s AS r ON r.run_id = a.run_id WHERE a.command = 'run' OR a.command IS NULL GROUP BY 1, 2) AS n
 ON n.line_file = a.line_file AND n.line = a.line AND n.moment = a.moment
 LEFT JOIN (SELECT a.object_type, a.identifier_type, a.identifier%s, max(CASE WHEN a.%s THEN %s || ' ' || a.status END) AS answer
   FROM %s AS a LEFT JOIN %s AS r ON r.run_id = a.run_id WHERE (a.command = 'run' OR a.command IS NULL) AND a.identifier IS NOT NULL GROUP BY a.object_type, a.identifier_type, a.identifier) AS i
 ON i.object_type = a.object_type AND i.identifier_type = a.identifier_type AND i.identifier = a.identifier`,
-		inner, line, moment, accounts, runs, line, moment, accounts, runs, known.String(), isAnswered, moment, accounts, runs)
+		inner, file, line, moment, accounts, runs, file, line, moment, accounts, runs, known.String(), isAnswered, moment, accounts, runs)
 	return v
 }
 

@@ -147,6 +147,7 @@ var printers = map[string]func(w io.Writer){
 		s.Runs[0].Process, s.Runs[1].Process, s.Unfinished = nil, nil, s.Runs[0].Run
 		_ = PrintStatus(w, s, time.Now())
 	},
+	"PrintUnion": func(w io.Writer) { _ = PrintUnion(w, filled[*app.UnionReport]()) },
 	"PrintHistory": func(w io.Writer) {
 		h := filled[*app.History]()
 		_ = PrintHistory(w, h)
