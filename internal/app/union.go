@@ -69,16 +69,18 @@ type ShardRun struct {
 
 // shardLake is a lake of a union, as it was read.
 type shardLake struct {
-	address    string // see lakeAddress
-	uri        string // as it was named
-	shard      pipeline.Shard
-	simulated  bool
-	empty      bool // it has no run
-	status     *LakeStatus
-	snapshot   *sinks.Snapshot
-	optedOut   []string
-	bySignal   map[string]int64
-	afterwards map[string]string // the end of the newest window of each list
+	address   string // see lakeAddress
+	uri       string // as it was named
+	shard     pipeline.Shard
+	simulated bool
+	empty     bool // it has no run
+	status    *LakeStatus
+	snapshot  *sinks.Snapshot
+	optedOut  []string
+	// The publication of deliveries that did not end; empty: there is none.
+	unpublished string
+	bySignal    map[string]int64
+	afterwards  map[string]string // the end of the newest window of each list
 }
 
 // UnionMember is what a script needs of the lake of a shard.
@@ -175,7 +177,7 @@ func (o *UnionOptions) find(ctx context.Context, env *Env) (uris []string, count
 
 // findByTemplate finds the lakes of all indexes, as many as the first of them says that there are.
 func findByTemplate(ctx context.Context, env *Env, o StoreOptions, template string) (uris []string, count int, err error) {
-	for index := 0; index < cmp.Or(count, pipeline.MaxShards); index++ {
+	for index := 0; index <= cmp.Or(count, pipeline.MaxShards-1); index++ { // one more: the lake of another division
 		uri := shardAddress(template, index)
 		exists, err := lakeExists(ctx, env, o, uri)
 		if err != nil {
@@ -273,6 +275,9 @@ func readShardLake(ctx context.Context, env *Env, o StoreOptions, uri string) (s
 		return nil, err
 	}
 	s.simulated = len(runs) > 0 && runs[0].Simulated
+	if p := lastPublication(runs); p != nil && p.Published == nil {
+		s.unpublished = p.ID
+	}
 	s.optedOut = l.ledger.Erasures().Contacts()
 	for _, r := range runs {
 		if _, until := windowOf(r); isCommand(r) && r.Published != nil {
@@ -358,6 +363,8 @@ func (u *Union) place(lakes []*shardLake, template string) {
 			s.Lake, s.Problems = shardAddress(template, i), []string{"no run has begun"}
 		case template != "":
 			s.Lake, s.Problems = shardAddress(template, i), []string{"missing: there is no lake"}
+		case len(idle) > 0:
+			s.Problems = []string{fmt.Sprintf("missing: no lake of it was found; no run has begun in %s", strings.Join(idle, ", "))}
 		default:
 			s.Problems = []string{"missing: no lake of it was found"}
 		}
@@ -372,22 +379,27 @@ func (s *ShardStatus) fill(l *shardLake, latest map[string]string) {
 	status := l.status
 	s.found, s.Lake, s.Generation = l, l.uri, l.snapshot.Generation
 	s.Runs, s.Credits, s.MaxCost = len(status.Runs), status.Credits, status.MaxCost
+	onWire := 0
 	for _, r := range status.Runs {
-		s.Calls += r.Calls
+		s.Calls, onWire = s.Calls+r.Calls, onWire+r.OnWire
 	}
-	s.inDoubt = status.Liability.InDoubt.Calls > 0
+	s.inDoubt = status.Liability.InDoubt.Calls > onWire
 	add := func(text string, args ...any) { s.Problems = append(s.Problems, fmt.Sprintf(text, args...)) }
 	switch {
 	case status.Process != nil:
 		add("%s is at work", status.Process.Command)
 	case status.Unfinished != "":
 		add("run %s is unfinished", status.Unfinished)
+	case l.unpublished != "":
+		add("publication %s of deliveries is unfinished", l.unpublished)
+	case status.Reopened:
+		add("calls that siglake held has released are left to request again")
 	}
 	if status.OpenLines > 0 {
 		add("%s left to request", format.Count(status.OpenLines, "line"))
 	}
 	if s.inDoubt {
-		add("%s in doubt", format.Count(status.Liability.InDoubt.Calls, "call"))
+		add("%s in doubt", format.Count(status.Liability.InDoubt.Calls-onWire, "call"))
 	}
 	for _, key := range slices.Sorted(maps.Keys(latest)) {
 		_, list, _ := strings.Cut(key, " ")

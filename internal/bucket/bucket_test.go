@@ -107,6 +107,7 @@ func TestStores(t *testing.T) {
 				many = 130 // times 8: more than one page of 1,000
 			}
 			t.Run("list", func(t *testing.T) { testList(t, b, many) })
+			t.Run("folders", func(t *testing.T) { testFolders(t, b, many) })
 		})
 	}
 }
@@ -229,6 +230,44 @@ func testList(t *testing.T, b *Bucket, many int) {
 	}
 	for o, err := range b.List(t.Context(), "none/") {
 		t.Errorf("List() of nothing yields %+v, %v", o, err)
+	}
+}
+
+// testFolders: the folders below a prefix are those with objects at any depth, each once, on however many pages. Objects
+// that lie there themselves, and what only begins like the prefix, are none.
+func testFolders(t *testing.T, top *Bucket, many int) {
+	below := func(folder string) *Bucket {
+		b := *top
+		b.prefix += folder + "/"
+		return &b
+	}
+	b := below("folders")
+	want := []string{"100 %+ü", "shard-0"}
+	objects := []string{"100 %+ü/x", "shard-0/_state/wal/1", "shard-0/_state/wal/2", "shard-0/x", "file"}
+	for i := range 8 * many {
+		want = append(want, fmt.Sprintf("shard-1%04d", i))
+		objects = append(objects, want[len(want)-1]+"/x")
+	}
+	var writing sync.WaitGroup
+	for i := range 8 {
+		writing.Go(func() {
+			for j := i; j < len(objects); j += 8 {
+				if err := b.Create(t.Context(), objects[j], []byte("x")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writing.Wait()
+	if err := below("folders-2").Create(t.Context(), "other/x", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.Folders(t.Context())
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("Folders(), %v (-want +got):\n%s", err, diff)
+	}
+	if none, err := below("none").Folders(t.Context()); len(none) > 0 || err != nil {
+		t.Errorf("Folders() of nothing = %q, %v", none, err)
 	}
 }
 

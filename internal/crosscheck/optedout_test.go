@@ -3,7 +3,6 @@ package crosscheck
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,7 +29,9 @@ func optedOutLake(t *testing.T) (lake string, secrets []string) {
 	}
 	run := func(args ...string) {
 		t.Helper()
-		runProgram(t, append(args, "--lake", lake, "--quiet")...)
+		if code, _ := runProgram(t, nil, append(args, "--lake", lake, "--quiet")...); code != 0 {
+			t.Fatalf("siglake %q: exit %d", args, code)
+		}
 	}
 	run("run", list, "--signals", "contact", "--since", "180d", "--simulate", "--rate", "0", "--api", "v2")
 	run("run", list, "--signals", "contact", "--since", "179d", "--simulate", "--rate", "0", "--api", "v3")
@@ -58,18 +59,6 @@ func optedOutLake(t *testing.T) (lake string, secrets []string) {
 	run("webhooks", "publish")
 	run("run", list, "--signals", "contact", "--since", "150d", "--simulate", "--rate", "0", "--api", "v2")
 	return lake, []string{contact, "Person Number" + number, "p" + number + "@people.example", "sample-" + number}
-}
-
-// runProgram runs siglake.
-func runProgram(t *testing.T, args ...string) {
-	t.Helper()
-	program, err := buildProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
-		t.Fatalf("siglake %q = %v, want no error: %s", args, err, out)
-	}
 }
 
 // findSecrets says which views of a session have one of the texts in a cell, or at the end of one.

@@ -2,6 +2,7 @@ package ddl
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/siglake/siglake/schema"
@@ -33,24 +34,26 @@ func (s *script) isOptedOut(t schema.Table, source string) string {
 	return "coalesce(object_type, '') = 'contact' AND (" + condition + ")"
 }
 
-// rowsOf is what a view reads of a dataset, without rows about persons who have opted out. The base views of DuckDB, and
-// those over tables in another database, have none themselves.
+// rowsOf is what a view reads of a dataset, without rows about persons who have opted out. The base views of DuckDB and
+// of a union, and those over tables in another database, have none themselves.
 func (s *script) rowsOf(t schema.Table) string {
-	if table := s.table(baseName(t)); s.name == "duckdb" || s.o.Over != "" && s.o.Over != s.o.Database {
+	if table := s.table(baseName(t)); s.name == "duckdb" || s.isUnion || s.o.Over != "" && s.o.Over != s.o.Database {
 		return table
 	}
 	return s.shown(t, s.table(baseName(t)))
 }
 
-// shown selects the rows of a dataset that views show. The bill keeps all of them, without the persons.
-func (s *script) shown(t schema.Table, from string) string {
+// shown selects the rows of a dataset that views show. The bill keeps all of them, without the persons. more are
+// columns that from has besides those of the dataset.
+func (s *script) shown(t schema.Table, from string, more ...schema.Column) string {
 	switch {
 	case len(s.o.OptedOut) == 0:
 	case leavesOut(t):
 		return fmt.Sprintf("(SELECT * FROM %s AS o WHERE NOT (%s))", from, s.isOptedOut(t, from))
 	case t.Name == schema.Credits.Name:
-		columns := make([]string, len(t.Columns))
-		for i, c := range t.Columns {
+		all := append(slices.Clip(t.Columns), more...)
+		columns := make([]string, len(all))
+		for i, c := range all {
 			if columns[i] = s.ident(c.Name); c.Name == "entity_id" || c.Name == "account_key" {
 				columns[i] = fmt.Sprintf("CASE WHEN %s THEN NULL ELSE %s END AS %[2]s", s.isOptedOut(t, ""), columns[i])
 			}

@@ -59,7 +59,7 @@ type union struct {
 // addMember writes the tables of a lake.
 func (u *union) addMember(m Member) error {
 	o := u.o
-	o.Address, o.Snapshot, o.OptedOut = m.Address, m.Snapshot, nil
+	o.Address, o.Snapshot = m.Address, m.Snapshot
 	o.Prefix += fmt.Sprintf("shard_%d_", m.Shard)
 	part := &script{dialect: u.dialect, o: o, local: map[string]bool{}, isMember: true}
 	if err := part.tables(part); err != nil {
@@ -116,7 +116,11 @@ func (u *union) rows(t schema.Table, kept string) string {
 	all := u.each(func(part *script, shard int) string {
 		return fmt.Sprintf("SELECT %s, CAST(%d AS %s) AS %s FROM %s AS t", u.columnsOf("t", base), shard, u.columnType(schema.Int64), shardColumn.Name, part.table(baseName(t)))
 	})
-	query := fmt.Sprintf("SELECT %s%s\nFROM (%s) AS e", u.columnsOf("e", append(slices.Clip(base), shardColumn)), kept, all)
+	from := "(" + all + ")"
+	if u.name != "duckdb" { // its members leave out these persons themselves
+		from = u.shown(t, from, shardColumn)
+	}
+	query := fmt.Sprintf("SELECT %s%s\nFROM %s AS e", u.columnsOf("e", append(slices.Clip(base), shardColumn)), kept, from)
 	if !t.IsEvent() {
 		return query
 	}
