@@ -1,6 +1,7 @@
 package crosscheck
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/siglake/siglake/internal/proof"
 	"github.com/siglake/siglake/schema"
 )
 
@@ -54,32 +56,33 @@ func unionQueries() map[string]string {
 	return queries
 }
 
-// TestUnion: after two nights, the second one with an edited list, the lakes of four shards read as one lake of the whole
+// TestUnion: after two nights, the second one with an edited list, the lakes of the shards read as one lake of the whole
 // list does, in a session and as a database file; lines with the same key are all there. An event that two shards
 // have bought, because lines name a company by its domain and by its id, is there once.
 func TestUnion(t *testing.T) {
-	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	t.Parallel()
+	state := []string{"XDG_STATE_HOME=" + t.TempDir()}
 	dir, lakes := t.TempDir(), t.TempDir()
 	whole, shards, list := filepath.Join(dir, "whole"), filepath.Join(lakes, "shard-{shard}"), filepath.Join(dir, "list.csv")
-	const count = 4
+	count, companies := proof.Size(3, 4, 8), proof.Size(240, 2000, 20_000)
 	domain := func(i int) string { return fmt.Sprintf("company-%d.example", i) }
 	buy := func(text, day string) {
 		t.Helper()
 		if err := os.WriteFile(list, []byte("key,id,domain,region\n"+text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		flags := []string{"run", list, "--simulate", "--as-of", day, "--signals", "news,growth", "--max-results", "3", "--map", "id=id,domain=domain,key=key", "--keep", "region", "--quiet", "--unattended", "--max-credits", "unlimited"}
-		if code, _ := runProgram(t, nil, append(flags, "--lake", whole)...); code != 0 {
+		flags := []string{"run", list, "--simulate", "--as-of", day, "--signals", "news,growth", "--max-results", "3", "--rate", "0", "--map", "id=id,domain=domain,key=key", "--keep", "region", "--quiet", "--unattended", "--max-credits", "unlimited"}
+		if code, _ := runProgram(t, state, append(flags, "--lake", whole)...); code != 0 {
 			t.Fatalf("the whole list: exit %d", code)
 		}
 		for i := range count {
-			if code, _ := runProgram(t, nil, append(flags, "--lake", shards, "--shard", fmt.Sprintf("%d/%d", i, count))...); code != 0 {
+			if code, _ := runProgram(t, state, append(flags, "--lake", shards, "--shard", fmt.Sprintf("%d/%d", i, count))...); code != 0 {
 				t.Fatalf("shard %d: exit %d", i, code)
 			}
 		}
 	}
 	var text strings.Builder
-	for i := range 300 {
+	for i := range companies {
 		fmt.Fprintf(&text, "k%d,,%s,%d\n", i/2*2, domain(i), i%7)
 	}
 	buy(text.String(), "2026-05-05")
@@ -91,7 +94,7 @@ func TestUnion(t *testing.T) {
 
 	want, script := openSession(t, printDDL(t, whole)), printUnion(t, shards)
 	file := filepath.Join(dir, "union.duckdb")
-	if code, out := runProgram(t, []string{"SIGLAKE_DUCKDB=" + os.Args[0], actAsDuckDB + "=1"}, "union", lakes, "--into", file); code != 0 || !strings.Contains(out, "4 shards, all complete") {
+	if code, out := runProgram(t, []string{"SIGLAKE_DUCKDB=" + os.Args[0], actAsDuckDB + "=1"}, "union", lakes, "--into", file); code != 0 || !strings.Contains(out, fmt.Sprintf("%d shards, all complete", count)) {
 		t.Fatalf("union --into: exit %d: %s", code, out)
 	}
 	for name, got := range map[string]*DuckDB{"session": openSession(t, script), "file": openFile(t, file)} {
@@ -105,6 +108,8 @@ func TestUnion(t *testing.T) {
 	if shown := readSorted(t, want, "FROM events"); len(shown) < 100 {
 		t.Errorf("the lake has %d events: the test shows little", len(shown))
 	}
+
+	checkUnionCredits(t, openFile(t, file), lakes)
 
 	for i, id := range readSorted(t, want, "SELECT entity_id FROM entities ORDER BY ALL LIMIT 60") {
 		fmt.Fprintf(&text, "again%d,%s,,x\n", i, strings.TrimPrefix(id, "string "))
@@ -126,6 +131,21 @@ func TestUnion(t *testing.T) {
 	}
 	if n := len(readSorted(t, got, "SELECT event_uid FROM "+bought+" EXCEPT SELECT event_uid FROM events")); n > 0 {
 		t.Errorf("the union lacks %d events of its lakes", n)
+	}
+}
+
+// checkUnionCredits: the bill of siglake union is what the tables of the union sum to.
+func checkUnionCredits(t *testing.T, d *DuckDB, lakes string) {
+	t.Helper()
+	_, text := runProgram(t, nil, "union", lakes, "--json")
+	var bill struct{ Credits int64 }
+	if err := json.Unmarshal([]byte(text), &bill); err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{"SELECT CAST(sum(credits) AS BIGINT) FROM credits", "SELECT CAST(sum(credits) AS BIGINT) FROM calls", "SELECT CAST(sum(credits) AS BIGINT) FROM signals"} {
+		if got := readSorted(t, d, query); len(got) != 1 || !strings.HasSuffix(got[0], fmt.Sprintf(" %d", bill.Credits)) {
+			t.Errorf("%s: %q, and the bill is %d", query, got, bill.Credits)
+		}
 	}
 }
 
