@@ -37,13 +37,9 @@ func examplesCommand() *cli.Command {
 		Name:      "examples",
 		Usage:     "print the files that run siglake under a scheduler",
 		ArgsUsage: "[KIND [FILE]]",
-		Description: "Kinds are job, cron, systemd, kubernetes, airflow, docker, shards, webhooks and watch. Without FILE, all files of the kind are
-" +
-			"printed, each below its name; with FILE, that file as it is:
-" +
-			"    siglake examples cron siglake-retry > siglake-retry
-
-" +
+		Description: "Kinds are job, cron, systemd, kubernetes, airflow, docker, shards, webhooks and watch. Without FILE, all files of the kind are\n" +
+			"printed, each below its name; with FILE, that file as it is:\n" +
+			"    siglake examples cron siglake-retry > siglake-retry\n\n" +
 			"siglake help deploy explains them, siglake help shards those of shards, and siglake help receiving those of webhooks and watch.",
 		Action: func(c *cli.Context) error { return printExamples(c, c.Args().Slice()) },
 	}
