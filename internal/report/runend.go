@@ -63,6 +63,8 @@ type RunSummary struct {
 	Outcome  string `json:"outcome,omitempty"`
 	ExitCode int    `json:"exit_code"`
 	Reason   string `json:"reason,omitempty"`
+	// Earliest useful time to run again; absent: nothing is left, or the time is not known.
+	RetryAt *time.Time `json:"retry_at,omitempty"`
 
 	Lines    int64 `json:"lines"`
 	Rejected int64 `json:"rejected"`
@@ -136,6 +138,9 @@ func (e *RunEnd) Summary() RunSummary {
 			s.Delivered, s.Polled = &w.Delivered, &w.Polled
 		}
 		s.Run, s.Generation, s.Outcome, s.Window = m.Run.ID, m.Generation, string(m.Run.Outcome), windowOf(m)
+		if m.Run.Stop != nil {
+			s.RetryAt = m.Run.Stop.RetryAt
+		}
 		if s.Reason == "" {
 			s.Reason = stopReason(m)
 		}
@@ -199,6 +204,9 @@ func LogEnd(log *slog.Logger, e *RunEnd) {
 	}
 	if len(s.Figures) > 0 {
 		args = append(args, "figures", s.Figures)
+	}
+	if s.RetryAt != nil {
+		args = append(args, "retry_at", s.RetryAt.UTC())
 	}
 	if s.Drift > 0 {
 		args = append(args, "drift", s.Drift, "drift_first", s.DriftFirst)
