@@ -9,7 +9,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build demo test proof conformance stores engines schedulers browser proxies iceberg test-iceberg lint vet-all mutants fuzz bench bench-record bench-peers benchmarks pgo man dist clean
+.PHONY: help build demo test proof conformance stores engines schedulers browser proxies iceberg test-iceberg temporal test-temporal lint vet-all mutants fuzz bench bench-record bench-peers benchmarks pgo man dist clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -72,6 +72,12 @@ iceberg: ## build bin/siglake-iceberg, static; a module of its own with several 
 
 test-iceberg: # a lake replayed into a catalogue in SQLite
 	@cd cmd/siglake-iceberg && $(GO) vet . && $(GO) tool -modfile=../../internal/tools/go.mod $(SUM) -count=1 -timeout $(LIMIT) ./...
+
+temporal: ## build bin/siglake-temporal, static; a module of its own, with gRPC
+	@cd cmd/siglake-temporal && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o ../../bin/siglake-temporal .
+
+test-temporal: ## nights on a Temporal server that is started for it; the first time builds the server, which takes minutes
+	@cd cmd/siglake-temporal && $(GO) vet . && $(GO) tool -modfile=../../internal/tools/go.mod $(SUM) -count=1 -timeout $(LIMIT) ./...
 
 conformance: ## the client against a mock made from a description of the API; needs Node
 	@cd internal/conformance && $(GO) tool -modfile=../tools/go.mod $(SUM) -count=1 ./...

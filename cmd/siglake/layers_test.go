@@ -141,7 +141,7 @@ func TestLayers(t *testing.T) {
 			return err
 		}
 		if d.IsDir() {
-			if name != "." && strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"testdata", "crosscheck", "conformance", "tools", "stores", "storematrix", "enginematrix", "schedulermatrix", "browsermatrix", "proxymatrix", "siglake-iceberg", "bento", "duckdb"}, d.Name()) {
+			if name != "." && strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"testdata", "crosscheck", "conformance", "tools", "stores", "storematrix", "enginematrix", "schedulermatrix", "browsermatrix", "proxymatrix", "siglake-iceberg", "siglake-temporal", "temporaldev", "bento", "duckdb"}, d.Name()) {
 				return filepath.SkipDir // nested modules and data
 			}
 			return nil

@@ -48,8 +48,8 @@ func TestFewBlocksDoNotRun(t *testing.T) {
 			}
 		}
 	}
-	if blocks["text"] > 6 || blocks["console"] < 20 || blocks["sql"] < 5 || len(blocks) != 3 {
-		t.Errorf("blocks by kind: %v, want at most six of text, and no other kinds than text, console and sql", blocks)
+	if blocks["text"] > 8 || blocks["console"] < 20 || blocks["sql"] < 5 || len(blocks) != 3 {
+		t.Errorf("blocks by kind: %v, want at most eight of text, and no other kinds than text, console and sql", blocks)
 	}
 }
 
