@@ -100,7 +100,7 @@ func newCLI(stdout, stderr io.Writer) *cli.App {
 			}
 			return cli.ShowAppHelp(c)
 		},
-		Commands: []*cli.Command{workerCommand(), startCommand(), stopCommand(), registerCommand()},
+		Commands: []*cli.Command{workerCommand(), startCommand(), stopCommand(), scheduleCommand(), registerCommand()},
 	}
 }
 

@@ -216,6 +216,53 @@ func TestFailedNight(t *testing.T) {
 	}
 }
 
+// TestSchedule: a schedule is created, starts nights, is changed and is deleted; stop finds its nights.
+func TestSchedule(t *testing.T) {
+	w := newWorld(t, slowJobs, domainList(400), "--latency", "500ms")
+	w.startWorker(1)
+	server := w.dial()
+	if said := w.mustRun("schedule", "--cron", "17 2 * * *", "--job", "slow", "--heartbeat", "4s"); !strings.Contains(said, "was created") || !strings.Contains(said, "02:17 UTC") {
+		t.Errorf("schedule said %s", said)
+	}
+	if said := w.mustRun("schedule", "--cron", "30 3 * * *", "--job", "slow", "--heartbeat", "4s"); !strings.Contains(said, "was changed") || !strings.Contains(said, "03:30 UTC") {
+		t.Errorf("schedule said %s", said)
+	}
+	schedule := server.ScheduleClient().GetHandle(t.Context(), "siglake-night")
+	if err := schedule.Trigger(t.Context(), client.ScheduleTriggerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.await("the first charge", func() bool { return w.bill() > 0 })
+	said := ""
+	w.await("the night in the list of workflows", func() bool {
+		_, said, _ = w.run("stop")
+		return strings.Contains(said, "night siglake-night-2")
+	})
+	id := strings.Fields(said)[1]
+	var r nightReport
+	if err := server.GetWorkflow(t.Context(), id, "").Get(t.Context(), &r); err != nil || r.Outcome != outcomeStopped {
+		t.Errorf("the night of the schedule: %+v, %v, want stopped", r, err)
+	}
+	if said := w.mustRun("schedule", "--delete"); !strings.Contains(said, "was deleted") {
+		t.Errorf("schedule --delete said %s", said)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--delete"}, exitStorage, "there is no schedule siglake-night"},
+		{nil, exitUsage, "--cron is missing"},
+		{[]string{"--cron", "nonsense"}, exitUsage, "refuses schedule"},
+		{[]string{"--cron", "1 2 * * *", "--time-zone", "Mars/Olympus"}, exitUsage, "Mars/Olympus"},
+		{[]string{"--cron", "1 2 * * *", "--workflow-id", "a'b"}, exitUsage, "--workflow-id"},
+		{[]string{"--cron", "1 2 * * *", "--pause", "1ms"}, exitUsage, "--pause"},
+	} {
+		if code, _, stderr := w.run("schedule", c.args...); code != c.code || !strings.Contains(stderr, c.want) {
+			t.Errorf("schedule %q: exit %d, %s, want %d and %q", c.args, code, stderr, c.code, c.want)
+		}
+	}
+}
+
 // record makes the tests write the histories that TestReplay reads.
 var record = flag.Bool("record", false, "write the histories of nights into testdata")
 
