@@ -135,11 +135,11 @@ man: ## manual pages for man(1), in man/
 	@echo "$$(ls man | wc -l) pages, to be read as man ./man/siglake-run.1"
 
 # siglake-iceberg takes some 200 s of CPU for each system the first time.
-dist: ## static programs for Linux, macOS and Windows, siglake and siglake-iceberg, with checksums, in dist/
+dist: ## static programs for Linux, macOS and Windows, siglake, siglake-iceberg and siglake-temporal, with checksums, in dist/
 	@rm -rf dist && mkdir dist
 	@for platform in $(PLATFORMS); do \
 		os=$${platform%/*} arch=$${platform#*/} end=; [ $$os = windows ] && end=.exe; \
-		for program in siglake siglake-iceberg; do \
+		for program in siglake siglake-iceberg siglake-temporal; do \
 			file=$${program}_$(VERSION)_$${os}_$$arch$$end; \
 			echo "dist/$$file"; \
 			CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -C cmd/$$program -trimpath -ldflags '$(LDFLAGS)' -o '$(CURDIR)'/dist/$$file . || exit 1; \

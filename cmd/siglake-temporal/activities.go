@@ -103,7 +103,7 @@ func (a *activities) judge(ctx context.Context, p part, e *ending, failures int,
 	d := decide(e, failures, time.Duration(p.PauseSeconds)*time.Second, time.Now())
 	p.PauseSeconds = 0
 	r := &partReport{part: p, Outcome: d.outcome, ending: *e, Attempt: info.Attempt}
-	stopped := errors.Is(ctx.Err(), context.Canceled)
+	stopped := errors.Is(ctx.Err(), context.Canceled) && !isWorkerStopping    // a worker cancels its activities when it has waited long enough
 	if isWorkerStopping && d.action != finish && e.ExitCode == exitDeferred { // another worker goes on
 		d.action, d.retryIn = retryLater, time.Second
 	}

@@ -12,14 +12,26 @@ var (
 	outcomeAttribute = temporal.NewSearchAttributeKeyKeyword("SiglakeOutcome")
 )
 
+// What the server takes as values of a search attribute: bytes of one, and how many.
+const (
+	maxKeyword = 255
+	maxLists   = 50
+)
+
 // show sets the search attributes, if the night has them.
 func (n *nightRun) show(ctx workflow.Context) error {
 	if !n.in.SearchAttributes {
 		return nil
 	}
 	updates := []temporal.SearchAttributeUpdate{creditsAttribute.ValueSet(n.report.Credits), outcomeAttribute.ValueSet(n.report.Outcome)}
-	if len(n.lists) > 0 {
-		updates = append(updates, listAttribute.ValueSet(n.lists))
+	var lists []string
+	for _, list := range n.lists[:min(len(n.lists), maxLists)] {
+		if len(list) <= maxKeyword {
+			lists = append(lists, list)
+		}
+	}
+	if len(lists) > 0 {
+		updates = append(updates, listAttribute.ValueSet(lists))
 	}
 	return workflow.UpsertTypedSearchAttributes(ctx, updates...)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -95,7 +96,7 @@ func (r *logReader) readLine(text []byte) {
 		}
 		r.finish(&l)
 	case l.Level == "ERROR":
-		r.failed = l.Message
+		r.failed = shorten(l.Message)
 	}
 }
 
@@ -109,7 +110,7 @@ func (r *logReader) finish(l *logLine) {
 	e.Lines, e.Deferred, e.Held = e.Lines+l.Lines, e.Deferred+l.Deferred, e.Held+l.Held
 	e.InDoubtCeiling, e.UnknownCeiling = e.InDoubtCeiling+l.InDoubt, e.UnknownCeiling+l.Unknown
 	if l.Reason != "" {
-		e.Reason = l.Reason
+		e.Reason = shorten(l.Reason)
 	}
 	if l.RetryAt != nil && (e.RetryAt == nil || l.RetryAt.After(*e.RetryAt)) {
 		e.RetryAt = l.RetryAt
@@ -148,4 +149,15 @@ func (r *logReader) endWith(code int, isSignaled bool) *ending {
 	}
 	e := r.end
 	return &e
+}
+
+// maxReason is how many bytes of a reason a history has.
+const maxReason = 2000
+
+// shorten cuts a text that is too long for a history.
+func shorten(text string) string {
+	if len(text) <= maxReason {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxReason], "") + "…"
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -92,7 +91,7 @@ type killRound struct {
 	*world
 	tally
 	random  *rand.Rand
-	workers []*exec.Cmd
+	workers []*started
 	started int
 	// Of all parts.
 	attempts int32
@@ -116,8 +115,7 @@ func (k *killRound) addWorker() {
 	state := filepath.Join(k.dir, fmt.Sprintf("machine-%d", k.started))
 	cmd := k.command("worker", "--slots", "2")
 	cmd.Env = append(cmd.Env, "XDG_STATE_HOME="+filepath.Join(state, "state"), "XDG_CACHE_HOME="+filepath.Join(state, "cache"))
-	k.startProcess(cmd)
-	k.workers = append(k.workers, cmd)
+	k.workers = append(k.workers, k.startProcess(cmd))
 }
 
 // night runs a night, and kills so many workers and servers while it is under way.
@@ -166,8 +164,7 @@ func (k *killRound) killWorker() {
 
 func (k *killRound) killServer() {
 	k.tally.servers++
-	_ = k.server.Process.Kill()
-	time.Sleep(time.Second) // and its port is free
+	k.server.kill()
 	k.startServer()
 }
 

@@ -2,7 +2,7 @@
 //
 // A night is a workflow: the jobs of siglake.yaml in turn or side by side, where a job over a divided list is one
 // activity for each shard. An activity is a process siglake job on the machine of a worker. Temporal adds what a
-// scheduler on one machine lacks: another worker takes over when one dies, timers survive everybody, and the
+// scheduler on one machine lacks: another worker takes over when one dies, timers outlive machines, and the
 // history says what happened. That nothing is bought twice is the journal's doing, not Temporal's.
 //
 // # Why a process

@@ -73,8 +73,11 @@ func night(ctx workflow.Context, in nightInput) (*nightReport, error) {
 		cancel()
 	})
 	jobs, err := n.plan(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return nil, err
+	}
+	if err != nil { // stopped before anything began
+		n.codes = append(n.codes, exitDeferred)
 	}
 	if in.SideBySide {
 		jobs = [][]part{slices.Concat(jobs...)}
@@ -138,7 +141,7 @@ func (n *nightRun) runTogether(ctx workflow.Context, parts []part) {
 		selector.AddFuture(workflow.ExecuteActivity(ctx, jobName, p), func(f workflow.Future) {
 			r := partReport{part: p}
 			if err := f.Get(ctx, &r); err != nil {
-				r = failedPart(p, err)
+				r = failedPart(p, err, ctx.Err() != nil)
 			}
 			n.add(ctx, r)
 		})
@@ -149,15 +152,17 @@ func (n *nightRun) runTogether(ctx workflow.Context, parts []part) {
 }
 
 // failedPart is the report of an activity that gave none.
-func failedPart(p part, err error) partReport {
-	r := partReport{part: p, Outcome: crashed.outcome, ending: ending{ExitCode: exitKilled, Reason: err.Error()}}
+func failedPart(p part, err error, isStopped bool) partReport {
+	r := partReport{part: p}
 	var app *temporal.ApplicationError
-	var canceled *temporal.CanceledError
-	switch {
-	case errors.As(err, &app) && app.HasDetails() && app.Details(&r) == nil:
-	case errors.As(err, &canceled):
-		r.Outcome, r.ExitCode, r.Reason = outcomeStopped, exitDeferred, "the night was stopped before the next attempt"
+	if errors.As(err, &app) && app.HasDetails() && app.Details(&r) == nil {
+		return r
 	}
+	if isStopped {
+		r.Outcome, r.ending = outcomeStopped, ending{ExitCode: exitDeferred, Reason: "the night was stopped before the next attempt"}
+		return r
+	}
+	r.Outcome, r.ending = crashed.outcome, ending{ExitCode: exitKilled, Reason: shorten(err.Error())}
 	return r
 }
 

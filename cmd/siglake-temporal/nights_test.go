@@ -19,6 +19,7 @@ import (
 
 	"go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/worker"
 	"google.golang.org/protobuf/encoding/protojson"
 )
@@ -157,10 +158,35 @@ func TestStop(t *testing.T) {
 		t.Errorf("stop without a night: exit %d, %s", code, stderr)
 	}
 	before := r.Credits
-	r = decodeReport(t, w.mustRun("start", "--wait", "--job", "slow"))
+	w.mustRun("start", "--heartbeat", "4s", "--job", "slow")
+	w.await("a heartbeat with progress", func() bool {
+		m := w.heartbeat(server)
+		return m.Lines > 0 && m.Of == 400 && m.Credits > 0
+	})
+	r = nightReport{}
+	if err := server.GetWorkflow(t.Context(), "siglake-night", "").Get(t.Context(), &r); err != nil {
+		t.Fatal(err)
+	}
 	if bill := w.bill(); r.Parts[0].Deferred != 0 || r.Parts[0].Lines != 400 || r.Credits != bill && before+r.Credits != bill {
 		t.Errorf("the night after it: %+v, the bill %d, %d before", r, bill, before)
 	}
+}
+
+// heartbeat is what the newest heartbeat of the night says.
+func (w *world) heartbeat(c client.Client) (m memory) {
+	w.t.Helper()
+	d, err := c.DescribeWorkflow(w.t.Context(), "siglake-night", "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, a := range d.RawResponse.GetPendingActivities() {
+		if p := a.GetHeartbeatDetails(); len(p.GetPayloads()) > 0 {
+			if err := converter.GetDefaultDataConverter().FromPayloads(p, &m); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	return m
 }
 
 const slowJobs = `version: 1

@@ -99,9 +99,12 @@ func decide(e *ending, failures int, pause time.Duration, now time.Time) decisio
 	return d
 }
 
-// gravest is the exit code of several jobs.
+// gravest is the exit code of several jobs. That of a crash is graver than all that siglake has.
 func gravest(codes ...int) (code int) {
 	for _, c := range codes {
+		if _, known := policies[c]; !known {
+			c = exitKilled
+		}
 		code = max(code, c)
 	}
 	return code

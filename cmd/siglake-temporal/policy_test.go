@@ -96,3 +96,16 @@ func TestIsFailure(t *testing.T) {
 		}
 	}
 }
+
+// TestGravest: a crash is graver than what siglake reports, also where its code is a small number.
+func TestGravest(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		codes []int
+		want  int
+	}{{nil, 0}, {[]int{0, 10, 0}, 10}, {[]int{21, 20}, 21}, {[]int{21, 2, 64}, exitKilled}} {
+		if got := gravest(c.codes...); got != c.want {
+			t.Errorf("gravest(%d) = %d, want %d", c.codes, got, c.want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -84,6 +85,7 @@ var programs = sync.OnceValues(func() (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "siglake-temporal-programs-"); err != nil {
 		return "", err
 	}
+	programsDir = dir
 	return dir, errors.Join(
 		goBuild(filepath.Join("..", ".."), filepath.Join(dir, "siglake"), "./cmd/siglake"),
 		goBuild(".", filepath.Join(dir, "siglake-temporal"), "."),
@@ -103,10 +105,13 @@ func goBuild(module, to, what string) error {
 	return nil
 }
 
+// programsDir is the folder of the programs, once they are built.
+var programsDir string
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := programs(); err == nil {
-		_ = os.RemoveAll(dir)
+	if programsDir != "" {
+		_ = os.RemoveAll(programsDir)
 	}
 	os.Exit(code)
 }
@@ -117,7 +122,7 @@ type world struct {
 	dir       string // with the job file and the list
 	programs  string
 	address   string // of the server of Temporal
-	server    *exec.Cmd
+	server    *started
 	simulator string // its URL
 	store     *buckettest.Store
 	environ   []string
@@ -190,15 +195,16 @@ func (w *world) startServer() {
 		w.t.Fatal(err)
 	}
 	host, port, _ := net.SplitHostPort(w.address)
-	w.server = exec.Command(binary, "server", "start-dev", "--headless", "--ip", host, "--port", port, "--db-filename", filepath.Join(w.dir, "temporal.db"), "--log-level", "never")
-	w.startProcess(w.server)
+	w.server = w.startProcess(exec.Command(binary, "server", "start-dev", "--headless", "--ip", host, "--port", port, "--db-filename", filepath.Join(w.dir, "temporal.db"), "--log-level", "never"))
 	w.await("the server of Temporal", func() bool {
-		c, err := client.Dial(w.clientOptions())
+		ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)
+		defer cancel()
+		c, err := client.DialContext(ctx, w.clientOptions())
 		if err != nil {
 			return false
 		}
 		defer c.Close()
-		_, err = c.ListWorkflow(w.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Namespace: "default"})
+		_, err = c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Namespace: "default"})
 		return err == nil
 	})
 }
@@ -221,17 +227,28 @@ func (w *world) dial() client.Client {
 // await waits until something is so.
 func (w *world) await(what string, isSo func() bool) {
 	w.t.Helper()
-	for range 1200 {
+	for until := time.Now().Add(3 * time.Minute); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
 		if isSo() {
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	w.t.Fatalf("waited in vain for %s", what)
 }
 
+// started is a process.
+type started struct {
+	*exec.Cmd
+	ended chan struct{} // closed when it has ended
+}
+
+// kill kills the process and waits for its end: its port and its files are free then.
+func (s *started) kill() {
+	_ = s.Process.Kill()
+	<-s.ended
+}
+
 // startProcess starts a program that ends with the test, whose death its starter notices.
-func (w *world) startProcess(cmd *exec.Cmd) {
+func (w *world) startProcess(cmd *exec.Cmd) *started {
 	w.t.Helper()
 	var said syncBuffer
 	if cmd.Env == nil {
@@ -242,13 +259,18 @@ func (w *world) startProcess(cmd *exec.Cmd) {
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	go func() { _ = cmd.Wait() }() // it reports a kill
+	s := &started{Cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait() // it reports a kill
+		close(s.ended)
+	}()
 	w.t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		s.kill()
 		if w.t.Failed() {
 			w.t.Logf("%s said:\n%s", strings.Join(cmd.Args, " "), tail(said.String()))
 		}
 	})
+	return s
 }
 
 // tail is the end of a text.
@@ -318,11 +340,9 @@ func (w *world) siglake(args ...string) (code int, stdout, stderr string) {
 }
 
 // startWorker starts a worker with slots for jobs.
-func (w *world) startWorker(slots int) *exec.Cmd {
+func (w *world) startWorker(slots int) *started {
 	w.t.Helper()
-	cmd := w.command("worker", "--slots", fmt.Sprint(slots))
-	w.startProcess(cmd)
-	return cmd
+	return w.startProcess(w.command("worker", "--slots", fmt.Sprint(slots)))
 }
 
 // get asks the simulator.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -51,6 +52,9 @@ func workerCommand() *cli.Command {
 func runWorker(ctx context.Context, c *connection, o *workerOptions, stderr io.Writer) error {
 	if o.slots < 1 {
 		return usageErrorf("--slots %d: expected a number from 1", o.slots)
+	}
+	if _, err := exec.LookPath(o.program); err != nil {
+		return usageErrorf("--siglake: %w; name the program siglake, or put it into the folder of siglake-temporal", err)
 	}
 	config, err := filepath.Abs(o.config)
 	if err != nil {
