@@ -75,6 +75,27 @@ func TestKills(t *testing.T) {
 		total.workers, total.machines, total.servers, total.calls, total.billed, total.ledger, total.declared, total.doubts)
 }
 
+// TestWorkerDiesAlone: when a worker is killed and its machine is not, its job stops politely: no call is left in doubt,
+// and another worker continues the run.
+func TestWorkerDiesAlone(t *testing.T) {
+	w := newWorld(t, slowJobs, domainList(200), "--latency", "500ms")
+	first := w.startWorker(1)
+	w.mustRun("start", "--heartbeat", "2s", "--pause", "1s", "--job", "slow")
+	w.await("the first charge", func() bool { return w.bill() > 0 })
+	if n := len(childrenOf(first.Process.Pid)); n != 1 {
+		t.Fatalf("the worker has %d jobs, want 1", n)
+	}
+	first.kill()
+	w.startWorker(1)
+	var r nightReport
+	if err := w.dial().GetWorkflow(t.Context(), "siglake-night", "").Get(t.Context(), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Outcome != "complete" || r.Parts[0].Attempt < 2 || r.Parts[0].Held != 0 {
+		t.Errorf("%+v, want complete by a second attempt, without doubt", r)
+	}
+}
+
 // tally is what happened in a round.
 type tally struct {
 	workers, machines, servers, calls, doubts int
