@@ -78,6 +78,7 @@ func TestKills(t *testing.T) {
 // TestWorkerDiesAlone: when a worker is killed and its machine is not, its job stops politely: no call is left in doubt,
 // and another worker continues the run.
 func TestWorkerDiesAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, slowJobs, domainList(200), "--latency", "500ms")
 	first := w.startWorker(1)
 	w.mustRun("start", "--heartbeat", "2s", "--pause", "1s", "--job", "slow")
@@ -124,6 +125,7 @@ func newKillRound(t *testing.T, round uint64) *killRound {
 		flags = append(flags, "--fault", fault)
 	}
 	k := &killRound{world: newWorld(t, shardedJobs, domainList(proof.Size(600, 1200, 6000)), flags...), random: rand.New(rand.NewPCG(round, 1))}
+	k.store.Setenv(t) // for readLedger
 	for range 3 {
 		k.addWorker()
 	}

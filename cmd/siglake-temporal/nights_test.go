@@ -87,6 +87,7 @@ func decodeReport(t *testing.T, stdout string) (r nightReport) {
 // TestNight: the jobs of a night run in turn, the shards of one side by side, each with its own lake; the report, the
 // search attributes and the simulator's bill agree, and the history has no secret.
 func TestNight(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, smallJobs, domainList(30))
 	w.startWorker(2)
 	r := decodeReport(t, w.mustRun("start", "--wait"))
@@ -134,6 +135,7 @@ func (w *world) bill() int64 {
 // TestStop: a night that is asked to stop lets the job that runs publish what is paid, and begins no other; the next
 // night requests the rest, and nothing twice.
 func TestStop(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, slowJobs, domainList(400), "--latency", "500ms")
 	w.startWorker(1)
 	server := w.dial()
@@ -208,6 +210,7 @@ jobs:
 // TestWorkerStops: a worker that is asked to stop hands its job to another one, which continues the run: no call is
 // left in doubt, and the bill is what the runs state.
 func TestWorkerStops(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, slowJobs, domainList(200), "--latency", "500ms")
 	first := w.startWorker(1)
 	w.mustRun("start", "--heartbeat", "4s", "--pause", "1h", "--job", "slow")
@@ -229,6 +232,7 @@ func TestWorkerStops(t *testing.T) {
 // TestFailedNight: a job that cannot succeed is not repeated, keeps no other job from running, and fails the night with its
 // exit code and reason.
 func TestFailedNight(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, slowJobs, domainList(20))
 	w.startWorker(1)
 	code, stdout, stderr := w.run("start", "--wait", "--job", "broken", "--job", "other")
@@ -244,6 +248,7 @@ func TestFailedNight(t *testing.T) {
 
 // TestSchedule: a schedule is created, starts nights, is changed and is deleted; stop finds its nights.
 func TestSchedule(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, slowJobs, domainList(400), "--latency", "500ms")
 	w.startWorker(1)
 	server := w.dial()

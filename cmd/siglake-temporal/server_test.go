@@ -137,7 +137,6 @@ func newWorld(t *testing.T, jobs string, list string, simulate ...string) *world
 		t.Fatal(err)
 	}
 	w := &world{t: t, dir: t.TempDir(), programs: binaries, store: buckettest.Start(t)}
-	w.store.Setenv(t)
 	w.environ = slices.Concat(os.Environ(), w.store.Environ(), []string{
 		"LUSHA_API_KEY=" + canaryKey, "TEMPORAL_CANARY=" + canaryServer,
 		"XDG_STATE_HOME=" + filepath.Join(w.dir, "state"), "XDG_CACHE_HOME=" + filepath.Join(w.dir, "cache"),
