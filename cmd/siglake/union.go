@@ -32,7 +32,8 @@ func unionCommand() *cli.Command {
 			"or the folder or prefix that the lakes lie in. Prints how each shard stands, and one bill for all of them.\n" +
 			"    siglake union s3://bucket/lake/shard-{shard}\n\n" +
 			"With --dialect it prints the SQL that makes the lakes one set of tables and views, those of siglake ddl; with --into\n" +
-			"it writes a DuckDB file of them. Views begin to show a shard when the SQL is printed after its first run.\n\n" +
+			"it writes a DuckDB file of them. Views begin to show a shard when the SQL is printed after its first run. They show the\n" +
+			"newest generations; siglake ddl reads an earlier one of a single lake, and tables of siglake-iceberg.\n\n" +
 			"Exit codes: 0 every shard is there and complete, 20 a shard is missing or unfinished, 21 calls of one are in doubt,\n" +
 			"40 disk or bucket, 60 a lake is damaged, 64 wrong flags, or two lakes of one shard or of different divisions.\n" +
 			"With 20 and 21 the output is complete about the shards that there are; standard error names the others.",

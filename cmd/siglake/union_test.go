@@ -60,12 +60,12 @@ func checkUnionBill(t *testing.T, u *app.UnionReport, credits int64) {
 func TestUnionBill(t *testing.T) {
 	t.Parallel()
 	r := newShardRig(t)
-	flags := []string{"--signals", "news,growth", "--max-results", "2", "--quiet"}
-	if _, sum := r.runShards(domainLines(300), 3, flags...); sum.code != exitComplete {
+	flags, lines := []string{"--signals", "news,growth", "--max-results", "2", "--quiet"}, proof.Size(300, 3000, 100_000)
+	if _, sum := r.runShards(domainLines(lines), 3, flags...); sum.code != exitComplete {
 		t.Fatalf("exit %d", sum.code)
 	}
 	r.minutes.Add(24 * 60)
-	if _, sum := r.runShards(domainLines(310), 3, flags...); sum.code != exitComplete {
+	if _, sum := r.runShards(domainLines(lines+10), 3, flags...); sum.code != exitComplete {
 		t.Fatalf("exit %d", sum.code)
 	}
 	all := []string{r.shard(2).lake, r.shard(0).lake, r.shard(1).lake}
@@ -75,6 +75,47 @@ func TestUnionBill(t *testing.T) {
 			t.Errorf("%q: exit %d, %+v: %s", lakes, code, found, stderr)
 		}
 		checkUnionBill(t, &found, r.sim.Bill().Credits)
+	}
+	var stdout, stderr bytes.Buffer
+	if code := envFor(t).execute(t.Context(), []string{"siglake", "compact", "--lake", r.shard(0).lake}, nil, &stdout, &stderr); code != exitComplete {
+		t.Fatalf("compact: exit %d: %s", code, stderr.String())
+	}
+	code, found, problems := readUnion(t, r.lake)
+	if code != exitComplete {
+		t.Errorf("after a compaction: exit %d: %s", code, problems)
+	}
+	checkUnionBill(t, &found, r.sim.Bill().Credits)
+}
+
+// TestUnionFewLines: a shard to which no line of the list belongs is complete like the others.
+func TestUnionFewLines(t *testing.T) {
+	t.Parallel()
+	r := newShardRig(t)
+	if _, sum := r.runShards(domainLines(2), 5, "--signals", "news", "--quiet"); sum.code != exitComplete {
+		t.Fatalf("exit %d", sum.code)
+	}
+	code, found, stderr := readUnion(t, r.lake)
+	if code != exitComplete || !found.Complete || len(found.Lakes) != 5 {
+		t.Errorf("exit %d, %+v: %s", code, found, stderr)
+	}
+	checkUnionBill(t, &found, r.sim.Bill().Credits)
+}
+
+// TestUnionOtherDivision: a lake of another division is refused also where its index is beyond those of the first one.
+func TestUnionOtherDivision(t *testing.T) {
+	t.Parallel()
+	r := newShardRig(t)
+	if _, sum := r.runShards(domainLines(40), 2, "--signals", "news", "--quiet"); sum.code != exitComplete {
+		t.Fatalf("exit %d", sum.code)
+	}
+	r.minutes.Add(1)
+	if v := r.rerun(domainLines(40), "--signals", "news", "--quiet", "--shard", "2/3"); v.code != exitComplete {
+		t.Fatalf("exit %d: %s", v.code, v.stderr)
+	}
+	for _, lakes := range []string{r.lake, filepath.Dir(r.lake)} {
+		if code, _, stderr := readUnion(t, lakes); code != exitUsage || !strings.Contains(stderr, "is shard 2/3") {
+			t.Errorf("%s: exit %d: %s", lakes, code, stderr)
+		}
 	}
 }
 

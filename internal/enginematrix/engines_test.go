@@ -572,7 +572,8 @@ func absolute(t *testing.T, parts ...string) string {
 	return path
 }
 
-// TestS3: DuckDB answers the questions of a lake in a bucket as those of one in a directory.
+// TestS3: DuckDB answers the questions of a lake in a bucket as those of one in a directory, and so of the union of the
+// lakes of two shards.
 func TestS3(t *testing.T) {
 	store := buckettest.Start(t)
 	for _, pair := range store.Environ() {
@@ -587,11 +588,26 @@ func TestS3(t *testing.T) {
 		buy(t, lake, second, earlier, append(access, "--signals", "all", "--keep", "all")...)
 		buy(t, lake, contacts, earlier, append(access, "--signals", "contact")...)
 	}
+	access := []string{"--s3-endpoint", store.URL, "--s3-region", store.Region, "--s3-path-style"}
+	compareS3(t, store, siglake(t, "ddl", "--lake", local), siglake(t, append([]string{"ddl", "--lake", remote}, access...)...))
+
+	local, remote = filepath.Join(t.TempDir(), "shard-{shard}"), store.URI("shards/shard-{shard}")
+	for lake, access := range map[string][]string{local: nil, remote: slices.Concat(access, []string{"--scratch", t.TempDir()})} {
+		for _, shard := range []string{"0/2", "1/2"} {
+			buy(t, lake, second, earlier, append(access, "--signals", "news,growth", "--keep", "all", "--shard", shard)...)
+		}
+	}
+	compareS3(t, store, siglake(t, "union", local, "--dialect", "duckdb"), siglake(t, append([]string{"union", remote, "--dialect", "duckdb"}, access...)...))
+}
+
+// compareS3 compares the answers of DuckDB by the script of lakes in directories, and by that of lakes in a bucket.
+func compareS3(t *testing.T, store *buckettest.Store, local, remote string) {
+	t.Helper()
 	near, far := startEngine(t, "duckdb"), startEngine(t, "duckdb", "httpfs")
-	near.run(siglake(t, "ddl", "--lake", local))
+	near.run(local)
 	far.run(fmt.Sprintf("CREATE SECRET (TYPE s3, KEY_ID '%s', SECRET '%s', REGION '%s', ENDPOINT '%s', URL_STYLE 'path', USE_SSL false)",
 		store.AccessKey, store.SecretKey, store.Region, strings.TrimPrefix(store.URL, "http://")))
-	far.run(siglake(t, "ddl", "--lake", remote, "--s3-endpoint", store.URL, "--s3-region", store.Region, "--s3-path-style"))
+	far.run(remote)
 	for _, sql := range questions(t) {
 		if got, want := far.query(sql), near.query(sql); !slices.Equal(got, want) {
 			t.Errorf("%s\nin the bucket %d rows, in the directory %d: %.600q, want %.600q", sql, len(got), len(want), got, want)
@@ -612,14 +628,20 @@ func TestGrammar(t *testing.T) {
 		Kept: []pipeline.KeptColumn{{Name: "Owner"}, {Name: "Größe, m²", Type: pipeline.KeptDecimal, Digits: 3, Scale: 2}, {Name: "Since", Type: pipeline.KeptDate}},
 	}}
 	for _, dialect := range []string{"athena", "trino", "spark", "clickhouse", "snowflake", "bigquery", "redshift"} {
-		var script bytes.Buffer
-		if err := ddl.Write(&script, ddl.Options{Dialect: dialect, Address: "s3://bucket/lake", Database: "lakes", Snapshot: &sinks.Snapshot{Generation: 1, Files: files}}); err != nil {
+		o := ddl.Options{Dialect: dialect, Address: "s3://bucket/lake", Database: "lakes", Snapshot: &sinks.Snapshot{Generation: 1, Files: files}, OptedOut: []string{"77001"}}
+		var script, union bytes.Buffer
+		if err := ddl.Write(&script, o); err != nil {
 			t.Fatal(err)
 		}
-		c := exec.Command(python, "grammar.py", dialect)
-		c.Stdin = &script
-		if out, err := c.CombinedOutput(); err != nil || strings.Contains(string(out), "unsupported syntax") {
-			t.Errorf("the script for %s: %v\n%.3000s", dialect, err, out)
+		if err := ddl.WriteUnion(&union, o, []ddl.Member{{Shard: 0, Address: o.Address, Snapshot: o.Snapshot}, {Shard: 1, Address: "s3://bucket/other", Snapshot: &sinks.Snapshot{}}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []*bytes.Buffer{&script, &union} {
+			c := exec.Command(python, "grammar.py", dialect)
+			c.Stdin = text
+			if out, err := c.CombinedOutput(); err != nil || strings.Contains(string(out), "unsupported syntax") {
+				t.Errorf("the script for %s: %v\n%.3000s", dialect, err, out)
+			}
 		}
 	}
 }
