@@ -23,7 +23,7 @@ type Page struct {
 }
 
 // order is the reading order.
-var order = []string{"lists", "money", "nights", "deliveries", "receiving", "jobs", "deploy", "temporal", "shards", "lake", "sql", "contract", "sheets", "reports", "iceberg", "s3", "api", "simulator", "exit-codes", "glossary"}
+var order = []string{"lists", "money", "nights", "deliveries", "receiving", "jobs", "deploy", "shards", "temporal", "lake", "sql", "contract", "sheets", "reports", "iceberg", "s3", "api", "simulator", "exit-codes", "glossary"}
 
 // Pages gives every page, in reading order.
 func Pages() []Page {
