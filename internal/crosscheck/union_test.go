@@ -44,8 +44,8 @@ func unionQueries() map[string]string {
 	queries := map[string]string{
 		"events":          "SELECT * EXCLUDE (" + ofRun + ") FROM events",
 		"account_events":  "SELECT * EXCLUDE (" + ofRun + ") FROM account_events",
-		"accounts":        "SELECT * EXCLUDE (run_id, call_id, shard) FROM accounts",
-		"accounts_latest": "SELECT * EXCLUDE (run_id, call_id) FROM accounts_latest",
+		"accounts":        "SELECT * EXCLUDE (run_id, call_id, new_events, shard) FROM accounts",
+		"accounts_latest": "SELECT * EXCLUDE (run_id, call_id, new_events) FROM accounts_latest",
 		"entities":        "FROM entities",
 		"people":          "FROM people",
 		"as of":           "SELECT * EXCLUDE (" + ofRun + ", shard) FROM news_as_of('2999-01-01')",
